@@ -173,6 +173,18 @@ func (s *Set) List() []Extent {
 	return es
 }
 
+// IntersectSet keeps only what is also in o.
+func (s *Set) IntersectSet(o *Set) {
+	s.bits.InPlaceIntersection(&o.bits)
+	s.count = int(s.bits.Count())
+}
+
+// SubtractSet takes out whatever is in o.
+func (s *Set) SubtractSet(o *Set) {
+	s.bits.InPlaceDifference(&o.bits)
+	s.count = int(s.bits.Count())
+}
+
 // Clone returns an independent copy.
 func (s *Set) Clone() *Set { return &Set{bits: *s.bits.Clone(), count: s.count} }
 
