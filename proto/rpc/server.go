@@ -1,0 +1,121 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/sirupsen/logrus"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+
+	"damselfly/pieces"
+)
+
+// Defaults of a Server.
+const (
+	// DefaultHandleTimeout is the deadline of a unary call whose client set none.
+	DefaultHandleTimeout = 30 * time.Second
+	// DefaultStopTimeout is how long calls under way may take to finish after
+	// the ctx of Serve ended.
+	DefaultStopTimeout = 3 * time.Second
+)
+
+// ServerOptions say how to serve; the zero value is right for most.
+type ServerOptions struct {
+	// Log gets panics, warnings and failed calls (at debug level); nil discards.
+	Log *logrus.Entry
+	// Registry gets the counts and durations of calls; nil keeps none.
+	// Several servers of one process may share it.
+	Registry prometheus.Registerer
+	// MaxMessage in bytes, both ways; 0 is DefaultMaxMessage.
+	MaxMessage int
+	// HandleTimeout: 0 is DefaultHandleTimeout, negative is none.
+	HandleTimeout time.Duration
+	// StopTimeout: 0 is DefaultStopTimeout.
+	StopTimeout time.Duration
+}
+
+// Server is a gRPC server with the manners of this system. Register services
+// on it first, then Serve. On a unix socket it knows its callers: PeerCred.
+type Server struct {
+	*grpc.Server
+	health *health.Server
+	opts   ServerOptions
+	log    *logrus.Entry
+	// stopping ends when Serve begins to stop: streams hear it as the end of
+	// their context.
+	stopping context.Context
+	stop     context.CancelFunc
+}
+
+// NewServer makes a Server that offers only the health service yet.
+func NewServer(o ServerOptions) *Server {
+	if o.MaxMessage <= 0 {
+		o.MaxMessage = DefaultMaxMessage
+	}
+	if o.HandleTimeout == 0 {
+		o.HandleTimeout = DefaultHandleTimeout
+	}
+	if o.StopTimeout <= 0 {
+		o.StopTimeout = DefaultStopTimeout
+	}
+	s := &Server{opts: o, log: orDiscard(o.Log), health: health.NewServer()}
+	s.stopping, s.stop = context.WithCancel(context.Background())
+	calls := serverCalls{log: s.log, timeout: o.HandleTimeout, stopping: s.stopping, metrics: newMetrics(o.Registry)}
+	s.Server = grpc.NewServer(
+		grpc.Creds(peerCredentials{}),
+		grpc.MaxRecvMsgSize(o.MaxMessage),
+		grpc.MaxSendMsgSize(o.MaxMessage),
+		grpc.WaitForHandlers(true),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Minute, Timeout: 10 * time.Second}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second}),
+		grpc.UnaryInterceptor(calls.unary),
+		grpc.StreamInterceptor(calls.stream),
+	)
+	grpc_health_v1.RegisterHealthServer(s.Server, s.health)
+	return s
+}
+
+// Serve answers on lis until ctx ends, then stops: new calls are refused,
+// streams are told by their context, and what still runs after StopTimeout is
+// cut. It returns nil after a stop, and when it returns all handlers have. It
+// closes lis. A Server serves once.
+func (s *Server) Serve(ctx context.Context, lis net.Listener) error {
+	if lis.Addr().Network() != "unix" {
+		plaintext.check(s.log, lis.Addr().String())
+	}
+	defer s.stop()
+	served := make(chan error, 1)
+	go func() { served <- s.Server.Serve(lis) }()
+	select {
+	case err := <-served:
+		s.Server.Stop()
+		return serveError(err, lis)
+	case <-ctx.Done():
+	}
+	s.shutdown()
+	return serveError(<-served, lis)
+}
+
+func (s *Server) shutdown() {
+	s.health.Shutdown()
+	s.stop()
+	var graceful sync.WaitGroup
+	graceful.Go(s.Server.GracefulStop)
+	cut := time.AfterFunc(s.opts.StopTimeout, s.Server.Stop)
+	graceful.Wait()
+	cut.Stop()
+}
+
+func serveError(err error, lis net.Listener) error {
+	if err == nil || errors.Is(err, grpc.ErrServerStopped) {
+		return nil
+	}
+	return pieces.WithKind(pieces.Internal, err, "serving gRPC on "+lis.Addr().String())
+}
