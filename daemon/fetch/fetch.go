@@ -1,0 +1,228 @@
+// Package fetch downloads extents of pieces from other hosts' piece servers:
+// one HTTP/1.1 range request each, every answer checked, every piece verified
+// against its recorded digest in memory before anyone sees it.
+package fetch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+
+	"damselfly/pieces"
+)
+
+// Options configure a Client; zero fields take their defaults.
+type Options struct {
+	// Host is this host's id, told to the servers.
+	Host pieces.HostID
+	// ConnsPerHost bounds the connections to one server (default 3: two and
+	// one for demand).
+	ConnsPerHost int
+	// Dial and Idle bound connecting (default 2 s) and any gap without a byte
+	// (default 3 s).
+	DialTimeout, IdleTimeout time.Duration
+	// Throttle, if set, is called before n bytes are read.
+	Throttle func(ctx context.Context, n int) error
+}
+
+// Client downloads from piece servers. Safe for concurrent use.
+type Client struct {
+	o    Options
+	http *http.Client
+}
+
+// New returns a client; Close ends its idle connections.
+func New(o Options) *Client {
+	if o.ConnsPerHost == 0 {
+		o.ConnsPerHost = 3
+	}
+	if o.DialTimeout == 0 {
+		o.DialTimeout = 2 * time.Second
+	}
+	if o.IdleTimeout == 0 {
+		o.IdleTimeout = 3 * time.Second
+	}
+	d := net.Dialer{Timeout: o.DialTimeout}
+	return &Client{o: o, http: &http.Client{
+		Transport: &http.Transport{
+			DialContext:         d.DialContext,
+			MaxConnsPerHost:     o.ConnsPerHost,
+			MaxIdleConnsPerHost: o.ConnsPerHost,
+			IdleConnTimeout:     time.Minute,
+			DisableCompression:  true,
+			ReadBufferSize:      64 << 10,
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
+}
+
+// Close ends idle connections.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// Error is a failed download, classified for the scheduler.
+type Error struct {
+	Reason pieces.FailReason
+	// Busy: the server had no free slot; ask again after RetryAfter.
+	Busy       bool
+	RetryAfter time.Duration
+	Err        error
+}
+
+func (e *Error) Error() string { return e.Err.Error() }
+func (e *Error) Unwrap() error { return e.Err }
+
+// Request is one extent to get from one host.
+type Request struct {
+	Key      pieces.Key
+	Geometry pieces.Geometry
+	Extent   pieces.Extent
+	Host     pieces.Host
+	// Wait is how long the server may wait for pieces it is still fetching.
+	Wait time.Duration
+	// Sum returns the recorded digest of a piece of the extent.
+	Sum func(i int) pieces.Sum
+	// Buffer returns a buffer of n bytes for piece i, waiting for memory.
+	Buffer func(ctx context.Context, n int) ([]byte, error)
+	// Free takes back a buffer that was not delivered.
+	Free func(buf []byte)
+	// Deliver takes a verified piece and owns its buffer; cost is how long
+	// its bytes took.
+	Deliver func(i int, data []byte, sum pieces.Sum, cost time.Duration)
+}
+
+// Get downloads r.Extent, delivering each piece as it is verified. It returns
+// the bytes delivered, and an *Error, or ctx's error if that ended it.
+func (c *Client) Get(ctx context.Context, r Request) (n int64, err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	watch := newWatchdog(c.o.IdleTimeout+r.Wait, func() { cancel(errIdle) })
+	defer watch.stop()
+
+	resp, err := c.open(ctx, r)
+	if err != nil {
+		return 0, c.classify(ctx, err)
+	}
+	defer resp.Body.Close()
+	watch.limit(c.o.IdleTimeout)
+	for i := range r.Extent.All() {
+		if err := c.piece(ctx, r, i, resp.Body, watch); err != nil {
+			return n, c.classify(ctx, err)
+		}
+		n += r.Geometry.Len(i)
+	}
+	// Read the end of the body, so that the connection is used again.
+	if extra, _ := io.CopyN(io.Discard, resp.Body, 1); extra != 0 {
+		return n, &Error{Reason: pieces.FailMalformed, Err: fmt.Errorf("more bytes than asked from %s", r.Host.ID.Short())}
+	}
+	return n, nil
+}
+
+var errIdle = errors.New("no byte arrived in time")
+
+func (c *Client) open(ctx context.Context, r Request) (*http.Response, error) {
+	off, n := r.Geometry.Bytes(r.Extent)
+	url := "http://" + net.JoinHostPort(r.Host.IP, strconv.Itoa(r.Host.UploadPort)) +
+		"/v1/tasks/" + string(r.Key.Task) + "/" + string(r.Key.Version)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Range", fmt.Sprintf("bytes=%d-%d", off, off+n-1))
+	req.Header.Set("X-Df-Host", string(c.o.Host))
+	if r.Wait > 0 {
+		req.Header.Set("X-Df-Wait", strconv.FormatInt(r.Wait.Milliseconds(), 10))
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	if err := check(resp, off, n, r.Geometry.Size); err != nil {
+		resp.Body.Close()
+		return nil, fmt.Errorf("host %s: %w", r.Host.ID.Short(), err)
+	}
+	return resp, nil
+}
+
+// check refuses every answer but 206 with exactly the asked range.
+func check(resp *http.Response, off, n, size int64) error {
+	switch resp.StatusCode {
+	case http.StatusPartialContent:
+	case http.StatusNotFound:
+		return &Error{Reason: pieces.FailNotFound, Err: errors.New("does not hold the extent")}
+	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
+		ms, _ := strconv.Atoi(resp.Header.Get("Retry-After-Ms"))
+		return &Error{Reason: pieces.FailTimeout, Busy: true, RetryAfter: time.Duration(ms) * time.Millisecond, Err: errors.New("no free upload slot")}
+	default:
+		return &Error{Reason: pieces.FailMalformed, Err: fmt.Errorf("status %s", resp.Status)}
+	}
+	want := fmt.Sprintf("bytes %d-%d/%d", off, off+n-1, size)
+	if got := resp.Header.Get("Content-Range"); got != want || resp.ContentLength != n {
+		return &Error{Reason: pieces.FailMalformed, Err: fmt.Errorf("Content-Range %.80q of %d bytes, want %q", got, resp.ContentLength, want)}
+	}
+	return nil
+}
+
+// piece reads one piece, hashing as it comes.
+func (c *Client) piece(ctx context.Context, r Request, i int, body io.Reader, watch *watchdog) error {
+	want := int(r.Geometry.Len(i))
+	watch.pause()
+	if c.o.Throttle != nil {
+		if err := c.o.Throttle(ctx, want); err != nil {
+			return err
+		}
+	}
+	buf, err := r.Buffer(ctx, want)
+	watch.resume()
+	if err != nil {
+		return err
+	}
+	start := time.Now()
+	h := pieces.NewSumHash()
+	for got := 0; got < want; {
+		n, err := body.Read(buf[got:min(got+64<<10, want)])
+		h.Write(buf[got : got+n])
+		got += n
+		if n > 0 {
+			watch.beat()
+		}
+		if err != nil && got < want {
+			r.Free(buf)
+			if err == io.EOF {
+				err = io.ErrUnexpectedEOF
+			}
+			return err
+		}
+	}
+	var sum pieces.Sum
+	h.Sum(sum[:0])
+	if sum != r.Sum(i) {
+		r.Free(buf)
+		return &Error{Reason: pieces.FailBadBytes, Err: fmt.Errorf("piece %d from host %s does not match its digest", i, r.Host.ID.Short())}
+	}
+	r.Deliver(i, buf, sum, time.Since(start))
+	return nil
+}
+
+// classify turns whatever ended a request into an *Error, leaving the asker's
+// own cancellation alone.
+func (c *Client) classify(ctx context.Context, err error) error {
+	var e *Error
+	switch {
+	case errors.As(err, &e):
+		return e
+	case errors.Is(context.Cause(ctx), errIdle):
+		return &Error{Reason: pieces.FailTimeout, Err: errIdle}
+	case ctx.Err() != nil:
+		return ctx.Err()
+	}
+	var ne net.Error
+	if errors.As(err, &ne) && ne.Timeout() {
+		return &Error{Reason: pieces.FailTimeout, Err: err}
+	}
+	return &Error{Reason: pieces.FailUnreachable, Err: err}
+}

@@ -1,0 +1,134 @@
+package picker
+
+import (
+	"damselfly/pieces"
+)
+
+// neighbour is what is known of another Peer of the same content.
+type neighbour struct {
+	held, fetching *pieces.Set
+	// parent: it may be waited for whatever it fetches. leased: it may be
+	// waited for these pieces, since it reads them from the origin.
+	parent   bool
+	leased   *pieces.Set
+	seed     bool
+	requests int
+	// rate is bytes per second of its finished requests, smoothed; 0 = none yet.
+	rate float64
+}
+
+// AddNeighbour makes a Peer known, or changes whether it is a parent.
+func (p *Picker) AddNeighbour(id pieces.HostID, parent, seed bool) {
+	n := p.neighbours[id]
+	if n == nil {
+		n = &neighbour{held: &pieces.Set{}, fetching: &pieces.Set{}, leased: &pieces.Set{}}
+		p.neighbours[id] = n
+		p.order = append(p.order, id)
+	}
+	n.parent, n.seed = parent, seed
+}
+
+// RemoveNeighbour forgets a Peer; its requests still end with Done.
+func (p *Picker) RemoveNeighbour(id pieces.HostID) {
+	n := p.neighbours[id]
+	if n == nil {
+		return
+	}
+	for e := range n.held.Extents() {
+		p.count(e, -1)
+	}
+	delete(p.neighbours, id)
+	for i, o := range p.order {
+		if o == id {
+			p.order = append(p.order[:i], p.order[i+1:]...)
+			break
+		}
+	}
+}
+
+// NeighbourHeld says that a neighbour serves e.
+func (p *Picker) NeighbourHeld(id pieces.HostID, e pieces.Extent) {
+	n := p.neighbours[id]
+	if n == nil {
+		return
+	}
+	for i := range e.Intersect(p.geo.All()).All() {
+		if n.held.Add(i) {
+			p.copies[i]++
+		}
+		n.fetching.Remove(i)
+		n.leased.Remove(i)
+	}
+}
+
+// NeighbourLost says that a neighbour no longer serves e.
+func (p *Picker) NeighbourLost(id pieces.HostID, e pieces.Extent) {
+	n := p.neighbours[id]
+	if n == nil {
+		return
+	}
+	for i := range e.Intersect(p.geo.All()).All() {
+		if n.held.Remove(i) {
+			p.copies[i]--
+		}
+	}
+}
+
+// NeighbourFetching says that a neighbour is fetching e; leased: from the
+// origin, on a lease.
+func (p *Picker) NeighbourFetching(id pieces.HostID, e pieces.Extent, leased bool) {
+	n := p.neighbours[id]
+	if n == nil {
+		return
+	}
+	for i := range e.Intersect(p.geo.All()).All() {
+		if n.held.Has(i) {
+			continue
+		}
+		n.fetching.Add(i)
+		if leased {
+			n.leased.Add(i)
+		}
+	}
+}
+
+// NeighbourStopped says that a neighbour no longer fetches e.
+func (p *Picker) NeighbourStopped(id pieces.HostID, e pieces.Extent) {
+	if n := p.neighbours[id]; n != nil {
+		n.fetching.RemoveExtent(e)
+		n.leased.RemoveExtent(e)
+	}
+}
+
+// HeldNearby reports whether a neighbour holds piece i.
+func (p *Picker) HeldNearby(i int) bool { return p.copies[i] > 0 }
+
+// Nearby reports whether piece i can be had from a neighbour, now or by
+// waiting for it.
+func (p *Picker) Nearby(i int) bool {
+	if p.copies[i] > 0 {
+		return true
+	}
+	for _, n := range p.neighbours {
+		if n.mayWait(i) {
+			return true
+		}
+	}
+	return false
+}
+
+// Complete reports whether a neighbour holds every piece.
+func (p *Picker) Complete(id pieces.HostID) bool {
+	n := p.neighbours[id]
+	return n != nil && n.held.Count() == p.geo.Count()
+}
+
+func (n *neighbour) mayWait(i int) bool {
+	return n.leased.Has(i) || n.parent && n.fetching.Has(i)
+}
+
+func (p *Picker) count(e pieces.Extent, d int) {
+	for i := range e.All() {
+		p.copies[i] = uint16(int(p.copies[i]) + d)
+	}
+}
