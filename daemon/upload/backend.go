@@ -1,0 +1,60 @@
+package upload
+
+import (
+	"context"
+	"os"
+	"time"
+
+	"damselfly/pieces"
+)
+
+// Request is one well-formed request for bytes [Off, Off+N), N ≥ 1.
+type Request struct {
+	Key    pieces.Key
+	Off, N int64
+	Asker  pieces.HostID
+	// Wait is how long the asker waits for bytes that are being fetched;
+	// 0 means that only what is held now is of use.
+	Wait time.Duration
+}
+
+// Backend finds content. It is called concurrently.
+type Backend interface {
+	// Open answers the content of a request, or an error whose kind becomes
+	// the status: NotFound for what is not held (or did not come in time),
+	// Invalid for a range outside the content, Throttled to be asked again
+	// later. It may block for about r.Wait, and not after ctx ended.
+	Open(ctx context.Context, r Request) (Content, error)
+}
+
+// Content is the answer to one request, used by one goroutine.
+type Content interface {
+	// Size is that of the whole content.
+	Size() int64
+	// Next returns the bytes asked for, in order and together exactly
+	// Request.N of them, then io.EOF. A chunk is valid until the following
+	// call. The first call may block as Open does.
+	Next(ctx context.Context) (Chunk, error)
+	Close() error
+}
+
+// Chunk is Data, or Len bytes of File from Off. The file's own position is
+// neither used nor moved.
+type Chunk struct {
+	Data     []byte
+	File     *os.File
+	Off, Len int64
+}
+
+// Size returns the number of bytes in the chunk.
+func (c Chunk) Size() int64 {
+	if c.File != nil {
+		return c.Len
+	}
+	return int64(len(c.Data))
+}
+
+// Limiter slows uploads down: WaitN returns when n bytes may go.
+type Limiter interface {
+	WaitN(ctx context.Context, n int) error
+}

@@ -1,0 +1,191 @@
+package upload
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+
+	"damselfly/pieces"
+)
+
+// slice is how much goes between two looks at limits and deadlines.
+const slice = 256 << 10
+
+type handler struct {
+	*Server
+	stopping context.Context // ends when no new answer may begin
+}
+
+func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h.begin()
+	defer h.end()
+	rc := http.NewResponseController(w)
+	_ = rc.SetWriteDeadline(time.Now().Add(h.opts.WriteTimeout))
+	if r.ContentLength != 0 {
+		// net/http reads what is left of a body; a slow sender must not hold us.
+		_ = rc.SetReadDeadline(time.Now().Add(time.Second))
+		w.Header().Set("Connection", "close")
+	}
+	h.metrics.answered(h.serve(w, rc, r))
+}
+
+// serve answers one request and returns its status.
+func (h *handler) serve(w http.ResponseWriter, rc *http.ResponseController, r *http.Request) int {
+	if r.Method != http.MethodGet {
+		w.Header().Set("Allow", http.MethodGet)
+		return h.answer(w, http.StatusMethodNotAllowed, pieces.Errorf(pieces.Invalid, "method %.20q: only GET is served", r.Method))
+	}
+	req, err := parseRequest(r, h.opts.MaxWait)
+	if err != nil {
+		return h.refuse(w, err)
+	}
+	// The asker's patience is counted from here, slot included.
+	ctx, cancel := context.WithTimeout(r.Context(), req.Wait+h.opts.OpenTimeout)
+	defer cancel()
+	defer context.AfterFunc(h.stopping, cancel)()
+
+	content, err := h.opts.Backend.Open(ctx, req)
+	if err != nil {
+		if pieces.KindOf(err) == pieces.Invalid {
+			return h.outside(w, -1, err)
+		}
+		return h.refuse(w, err)
+	}
+	defer content.Close()
+	size := content.Size()
+	if req.Off+req.N > size {
+		return h.outside(w, size, pieces.Errorf(pieces.Invalid, "bytes %d-%d are outside content of %d", req.Off, req.Off+req.N-1, size))
+	}
+	first, err := content.Next(ctx)
+	if err != nil {
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+		return h.refuse(w, err)
+	}
+	if err := h.takeSlot(ctx, req.Wait); err != nil {
+		return h.refuse(w, err)
+	}
+	defer h.freeSlot()
+
+	hd := w.Header()
+	hd.Set("Content-Type", "application/octet-stream")
+	hd.Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", req.Off, req.Off+req.N-1, size))
+	hd.Set("Content-Length", strconv.FormatInt(req.N, 10))
+	w.WriteHeader(http.StatusPartialContent)
+	b := &body{server: h.Server, w: w, rc: rc, left: req.N, task: h.opts.TaskRate(req.Key.Task)}
+	if err := b.send(r.Context(), first, content); err != nil {
+		h.opts.Log.WithError(err).WithField("task", req.Key).WithField("asker", req.Asker.Short()).
+			Debugf("upload of bytes %d-%d stopped %d short", req.Off, req.Off+req.N-1, b.left)
+		h.metrics.answered(statusCut)
+		panic(http.ErrAbortHandler) // closes the connection: the client sees a short body
+	}
+	return http.StatusPartialContent
+}
+
+// takeSlot waits for a slot as long as the asker has patience.
+func (s *Server) takeSlot(ctx context.Context, wait time.Duration) error {
+	if !s.slots.TryAcquire(1) {
+		full := &pieces.Error{Kind: pieces.Throttled, Msg: "all upload slots are taken", RetryAfter: s.opts.RetryAfter}
+		if wait == 0 {
+			return full
+		}
+		ctx, cancel := context.WithTimeout(ctx, wait)
+		defer cancel()
+		if s.slots.Acquire(ctx, 1) != nil {
+			return full
+		}
+	}
+	s.inUse.Add(1)
+	return nil
+}
+
+func (s *Server) freeSlot() {
+	s.inUse.Add(-1)
+	s.slots.Release(1)
+}
+
+// body sends the bytes of one answer.
+type body struct {
+	server *Server
+	w      http.ResponseWriter
+	rc     *http.ResponseController
+	task   Limiter
+	left   int64 // bytes of the answer not yet sent
+}
+
+var errTooMuch = errors.New("backend gave more bytes than were asked for")
+
+func (b *body) send(ctx context.Context, c Chunk, content Content) error {
+	for {
+		if c.Size() > b.left {
+			return errTooMuch
+		}
+		if err := b.chunk(ctx, c); err != nil {
+			return err
+		}
+		if b.left == 0 {
+			return nil
+		}
+		var err error
+		if c, err = b.next(ctx, content); err == io.EOF {
+			return io.ErrUnexpectedEOF
+		} else if err != nil {
+			return err
+		}
+	}
+}
+
+func (b *body) next(ctx context.Context, content Content) (Chunk, error) {
+	ctx, cancel := context.WithTimeout(ctx, b.server.opts.MaxWait)
+	defer cancel()
+	return content.Next(ctx)
+}
+
+func (b *body) chunk(ctx context.Context, c Chunk) error {
+	for done, size := int64(0), c.Size(); done < size; {
+		n := min(size-done, slice)
+		if err := b.pace(ctx, int(n)); err != nil {
+			return err
+		}
+		if err := b.rc.SetWriteDeadline(time.Now().Add(b.server.opts.WriteTimeout)); err != nil {
+			return err
+		}
+		var sent int64
+		var err error
+		if c.File != nil {
+			sent, err = io.Copy(b.w, &section{f: c.File, off: c.Off + done, n: n})
+		} else {
+			var m int
+			m, err = b.w.Write(c.Data[done : done+n])
+			sent = int64(m)
+		}
+		b.server.metrics.sentBytes(sent)
+		b.left -= sent
+		done += sent
+		if err == nil && sent < n {
+			err = io.ErrShortWrite
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pace waits until n bytes may go by the Task's limit and the server's.
+func (b *body) pace(ctx context.Context, n int) error {
+	for _, l := range []Limiter{b.task, b.server.opts.Rate} {
+		if l == nil {
+			continue
+		}
+		if err := l.WaitN(ctx, n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
