@@ -1,0 +1,114 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"damselfly/pieces"
+)
+
+var errIdle = errors.New("no byte came")
+
+// body reads an answer. With left ≥ 0 it yields exactly that many bytes.
+type body struct {
+	ctx    context.Context // the caller's
+	rctx   context.Context // the request's, ended by cancel
+	cancel context.CancelCauseFunc
+	from   io.ReadCloser
+	left   int64 // bytes still to come, -1 = whatever comes
+	got    int64
+	idle   time.Duration
+	timer  *time.Timer // runs only inside Read
+	err    error       // sticky
+	where  string
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	if b.err != nil {
+		return 0, b.err
+	}
+	if b.left == 0 {
+		return 0, io.EOF
+	}
+	if len(p) == 0 {
+		return 0, nil
+	}
+	if b.left > 0 && int64(len(p)) > b.left {
+		p = p[:b.left]
+	}
+	if b.timer == nil {
+		b.timer = time.AfterFunc(b.idle, func() { b.cancel(errIdle) })
+	} else {
+		b.timer.Reset(b.idle)
+	}
+	n, err := b.from.Read(p)
+	b.timer.Stop()
+	b.got += int64(n)
+	if b.left > 0 {
+		b.left -= int64(n)
+	}
+	switch {
+	case b.left == 0:
+		return n, nil // the last bytes; whatever else came with them is not ours
+	case err == io.EOF && b.left < 0:
+		b.err = io.EOF
+	case err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF):
+		b.err = b.short(err)
+	case err != nil:
+		b.err = b.failed(err)
+	}
+	return n, b.err
+}
+
+func (b *body) short(err error) error {
+	if b.rctx.Err() != nil {
+		return b.failed(err)
+	}
+	doing := fmt.Sprintf("%s: the connection closed after %d bytes", b.where, b.got)
+	if b.left > 0 {
+		doing += fmt.Sprintf(" of %d", b.got+b.left)
+	}
+	return pieces.WithKind(pieces.Origin, io.ErrUnexpectedEOF, doing)
+}
+
+func (b *body) failed(err error) error {
+	if b.ctx.Err() == nil && context.Cause(b.rctx) == errIdle {
+		return pieces.Errorf(pieces.Timeout, "%s: silent for %s after %d bytes of the answer", b.where, b.idle, b.got)
+	}
+	return transportError(b.ctx, err, b.where)
+}
+
+// Close ends the request. Reads after it fail. A Read that blocks is ended by
+// the caller's context, not by Close.
+func (b *body) Close() error {
+	if b.err == nil && b.left != 0 {
+		b.err = pieces.Errorf(pieces.Canceled, "%s: read after close", b.where)
+	}
+	err := b.from.Close()
+	b.cancel(nil)
+	if err != nil && b.err == nil {
+		return transportError(b.ctx, err, b.where)
+	}
+	return nil
+}
+
+// readUpTo reads the first limit bytes of an answer, or all of a shorter one;
+// more says that others follow.
+func (b *body) readUpTo(limit int) (data []byte, more bool, err error) {
+	buf := make([]byte, limit+1)
+	n, err := io.ReadFull(b, buf)
+	if b.err == io.EOF || b.left == 0 {
+		err = nil
+	}
+	return buf[:min(n, limit)], n > limit, err
+}
+
+// discard reads a short body to its end, so that the connection can be used
+// again, and closes it.
+func (b *body) discard() {
+	_, _ = io.CopyN(io.Discard, b, 4<<10)
+	_ = b.Close()
+}

@@ -1,0 +1,105 @@
+package source
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"damselfly/pieces"
+)
+
+// maxRetryAfter bounds what an origin may ask for.
+const maxRetryAfter = time.Hour
+
+// misbehaved is an origin that did something wrong; another try may help.
+func misbehaved(format string, args ...any) *pieces.Error {
+	return pieces.Errorf(pieces.Origin, format, args...)
+}
+
+// permanent is an origin that will do the same wrong thing again.
+func permanent(format string, args ...any) *pieces.Error {
+	e := misbehaved(format, args...)
+	e.Permanent = true
+	return e
+}
+
+// statusError is what a status that gives no content means.
+func (h *HTTP) statusError(a *answer) error {
+	kind, msg := pieces.Origin, a.where+": "+statusText(a.status)
+	switch a.status {
+	case http.StatusNotFound, http.StatusGone:
+		kind = pieces.NotFound
+	case http.StatusUnauthorized, http.StatusForbidden:
+		kind = pieces.Denied
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		e := pieces.Errorf(pieces.Throttled, "%s", msg)
+		e.RetryAfter = retryAfter(a.header.Get("Retry-After"), h.o.Now())
+		return e
+	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusInternalServerError,
+		http.StatusBadGateway, http.StatusGatewayTimeout, http.StatusInsufficientStorage:
+		return misbehaved("%s", msg)
+	default:
+		if a.status >= 520 { // what proxies of content networks say of theirs
+			return misbehaved("%s", msg)
+		}
+		return permanent("%s", msg)
+	}
+	return pieces.Errorf(kind, "%s", msg)
+}
+
+func statusText(status int) string {
+	return strings.TrimSpace("the origin answered " + strconv.Itoa(status) + " " + http.StatusText(status))
+}
+
+// retryAfter reads seconds or a date; anything else is 0.
+func retryAfter(v string, now time.Time) time.Duration {
+	v = strings.TrimSpace(v)
+	var d time.Duration
+	if s, err := strconv.ParseUint(v, 10, 63); err == nil {
+		d = time.Duration(min(s, uint64(maxRetryAfter/time.Second))) * time.Second
+	} else if t, err := http.ParseTime(v); err == nil {
+		d = t.Sub(now)
+	}
+	return min(max(d, 0), maxRetryAfter)
+}
+
+// transportError classifies what went wrong below HTTP. ctx is the caller's:
+// its end explains every error.
+func transportError(ctx context.Context, err error, where string) error {
+	var own *pieces.Error
+	var netErr net.Error
+	switch {
+	case ctx.Err() != nil:
+		return pieces.WithKind(pieces.KindOf(ctx.Err()), ctx.Err(), where)
+	case errors.As(err, &own):
+		return &pieces.Error{Kind: own.Kind, Permanent: own.Permanent, RetryAfter: own.RetryAfter, Msg: where, Err: err}
+	case isTLS(err):
+		return &pieces.Error{Kind: pieces.Origin, Permanent: true, Msg: where, Err: err}
+	case errors.As(err, &netErr) && netErr.Timeout():
+		return pieces.WithKind(pieces.Timeout, err, where)
+	}
+	return pieces.WithKind(pieces.Origin, err, where)
+}
+
+// isTLS reports whether err says that we and the origin do not agree on who it
+// is or how to encrypt: what no other try changes.
+func isTLS(err error) bool {
+	var (
+		cert      *tls.CertificateVerificationError
+		record    tls.RecordHeaderError
+		alert     tls.AlertError
+		hello     *tls.ECHRejectionError
+		authority x509.UnknownAuthorityError
+		host      x509.HostnameError
+		invalid   x509.CertificateInvalidError
+	)
+	return errors.As(err, &cert) || errors.As(err, &record) || errors.As(err, &alert) || errors.As(err, &hello) ||
+		errors.As(err, &authority) || errors.As(err, &host) || errors.As(err, &invalid) ||
+		errors.Is(err, http.ErrSchemeMismatch)
+}
