@@ -140,7 +140,11 @@ func (b *body) send(ctx context.Context, c Chunk, content Content) error {
 	}
 }
 
+// next may block, so what was written before goes out first.
 func (b *body) next(ctx context.Context, content Content) (Chunk, error) {
+	if err := b.rc.Flush(); err != nil {
+		return Chunk{}, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, b.server.opts.MaxWait)
 	defer cancel()
 	return content.Next(ctx)
