@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"google.golang.org/grpc"
@@ -43,15 +44,29 @@ func (c clientCalls) convert(err error) error {
 	if !ok || wire.HasDetail(err) {
 		return converted
 	}
+	e.Err = &transportError{e.Msg}
 	switch status.Code(err) {
 	case codes.Unavailable:
-		e.Msg = c.addr + " can't be reached: " + e.Msg
+		e.Msg = c.addr + " can't be reached"
 	case codes.DeadlineExceeded:
-		e.Msg = c.addr + " did not answer in time"
+		e.Msg, e.Err = c.addr, &transportError{"did not answer in time"}
 	default:
-		e.Msg = c.addr + ": " + e.Msg
+		e.Msg = c.addr
 	}
 	return e
+}
+
+// transportError is the cause of errors that no handler of the other side made.
+type transportError struct{ text string }
+
+func (e *transportError) Error() string { return e.text }
+
+// IsTransport reports whether err, from a connection of this package, was made
+// on the way and not answered by the other side: nobody there, connection lost,
+// no answer before the deadline.
+func IsTransport(err error) bool {
+	var t *transportError
+	return errors.As(err, &t)
 }
 
 // clientStream is a grpc.ClientStream whose errors have kinds.
