@@ -18,7 +18,8 @@ type Stream[Out, In any] interface {
 type Pump[Out, In any] struct {
 	Stream Stream[Out, In]
 	// Out is the bounded queue of what to send; its owner fills it and never
-	// blocks on it. Closing it ends Run with nil after the rest was sent.
+	// blocks on it. Closing it ends the stream in good order after the rest
+	// was sent: on the client's end Run goes on until the server answers that.
 	Out <-chan Out
 	// Handle gets each message in order, beats included, on one goroutine. It
 	// must not block. An error ends Run with it.
@@ -49,7 +50,7 @@ func (p *Pump[Out, In]) Run(ctx context.Context) error {
 		if err := p.send(ctx, beats); !errors.Is(err, io.EOF) {
 			ended <- err
 		}
-		// io.EOF from Send says only that the stream broke: Recv tells why.
+		// io.EOF says that the stream is over for senders: Recv tells why.
 	})
 	running.Go(func() {
 		ended <- heart.Run(ctx, func() error {
@@ -102,7 +103,8 @@ func (p *Pump[Out, In]) receive(ctx context.Context, received chan<- In) error {
 	}
 }
 
-// send returns nil when Out is drained.
+// send returns nil when Out is drained, or io.EOF where the other side still
+// has to answer.
 func (p *Pump[Out, In]) send(ctx context.Context, beats <-chan struct{}) error {
 	for {
 		var m Out
@@ -111,7 +113,7 @@ func (p *Pump[Out, In]) send(ctx context.Context, beats <-chan struct{}) error {
 			return nil
 		case next, ok := <-p.Out:
 			if !ok {
-				return nil
+				return p.closeSend()
 			}
 			m = next
 		case <-beats:
@@ -121,4 +123,15 @@ func (p *Pump[Out, In]) send(ctx context.Context, beats <-chan struct{}) error {
 			return err
 		}
 	}
+}
+
+func (p *Pump[Out, In]) closeSend() error {
+	client, ok := p.Stream.(interface{ CloseSend() error })
+	if !ok {
+		return nil
+	}
+	if err := client.CloseSend(); err != nil {
+		return err
+	}
+	return io.EOF
 }
