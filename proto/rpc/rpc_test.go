@@ -144,15 +144,17 @@ func TestServersOfOneProcessShareARegistry(t *testing.T) {
 }
 
 func TestClientGivesACallADeadline(t *testing.T) {
-	left := make(chan time.Duration, 1)
+	left, finish := make(chan time.Duration, 1), make(chan struct{})
 	addr, _ := serve(t, &fake{announce: func(ctx context.Context) error {
 		d, _ := ctx.Deadline()
 		left <- time.Until(d)
-		<-ctx.Done()
-		return ctx.Err()
+		<-finish
+		return nil
 	}}, ServerOptions{})
+	defer close(finish)
 	err := announce(t.Context(), client(t, addr, DialOptions{CallTimeout: 200 * time.Millisecond}))
 	require.Equal(t, pieces.Timeout, pieces.KindOf(err))
+	require.True(t, IsTransport(err))
 	require.ErrorContains(t, err, addr)
 	require.LessOrEqual(t, <-left, 200*time.Millisecond)
 
@@ -160,7 +162,17 @@ func TestClientGivesACallADeadline(t *testing.T) {
 	defer cancel()
 	err = announce(ctx, client(t, addr, DialOptions{CallTimeout: time.Hour}))
 	require.Equal(t, pieces.Timeout, pieces.KindOf(err), "a ctx with a deadline keeps its own")
-	<-left
+}
+
+func TestAnswersAreNotErrorsOfTheTransport(t *testing.T) {
+	for _, kind := range []pieces.Kind{pieces.Timeout, pieces.Unavailable, pieces.Origin} {
+		addr, _ := serve(t, &fake{announce: func(context.Context) error {
+			return pieces.Errorf(kind, "so says the origin")
+		}}, ServerOptions{})
+		err := announce(t.Context(), client(t, addr, DialOptions{}))
+		require.Equal(t, kind, pieces.KindOf(err))
+		require.False(t, IsTransport(err))
+	}
 }
 
 func TestServerGivesACallADeadline(t *testing.T) {
@@ -202,6 +214,7 @@ func TestNobodyThere(t *testing.T) {
 	c := client(t, addr, DialOptions{})
 	err = announce(t.Context(), c)
 	require.Equal(t, pieces.Unavailable, pieces.KindOf(err))
+	require.True(t, IsTransport(err))
 	require.ErrorContains(t, err, addr)
 
 	// The same connection works once somebody listens.
