@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -31,12 +32,14 @@ func TestHeartbeatLivesWhileSeen(t *testing.T) {
 		h := Heartbeat{Interval: 100 * time.Millisecond, Misses: 2}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		go func() {
+		var other sync.WaitGroup
+		other.Go(func() {
 			for ctx.Err() == nil {
 				h.Seen()
 				time.Sleep(150 * time.Millisecond)
 			}
-		}()
+		})
+		defer other.Wait()
 		require.NoError(t, h.Run(ctx, func() error { return nil }))
 	})
 }
