@@ -96,10 +96,11 @@ type TaskInfo struct {
 	Digest      pieces.Digest `json:"digest,omitempty"`
 	// Private: the Task has an audience; only Owner and root see it.
 	Private bool     `json:"private"`
-	Owner   Owner    `json:"owner"`
+	Owner   Owner    `json:"-"`
 	Names   []string `json:"names,omitempty"`
 	// Facts and Version are of the current Version; nil and empty if unknown.
-	Facts        *pieces.Facts    `json:"facts,omitempty"`
+	// In JSON, Facts appear as size, validator, modified and ranges.
+	Facts        *pieces.Facts    `json:"-"`
 	Version      pieces.VersionID `json:"version,omitempty"`
 	CachedBytes  int64            `json:"cached_bytes"`
 	Pieces       int              `json:"pieces"`
@@ -118,8 +119,9 @@ type TaskInfo struct {
 // Status is the daemon at a glance. The engine leaves PID, Mounts and
 // FuseReads to the server.
 type Status struct {
-	Version    string           `json:"version"`
-	Host       pieces.Host      `json:"host"`
+	Version string `json:"version"`
+	// Host appears in JSON as an object of its own words.
+	Host       pieces.Host      `json:"-"`
 	PID        int              `json:"pid"`
 	Started    time.Time        `json:"started"`
 	DataDir    string           `json:"data_dir"`

@@ -1,0 +1,130 @@
+package control
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"damselfly/pieces"
+)
+
+// maxPath is the longest path of a unix socket, in bytes; the names derived
+// from it are up to 7 bytes longer.
+const maxPath = 107 - 7
+
+// DescriptorPath is the descriptor socket that belongs to a control socket.
+func DescriptorPath(path string) string { return path + ".fd" }
+
+// Listener is the pair of sockets of one daemon. It holds PATH.lock, so that
+// no two daemons serve one path; the lock file stays when the sockets go.
+type Listener struct {
+	path  string
+	lock  *os.File
+	rpc   *net.UnixListener
+	files *net.UnixListener
+}
+
+// Listen opens both sockets, replacing those that a dead daemon left, and
+// making the directory if needed. Anyone may connect if everyone is set, else
+// only the daemon's own user and root. If another daemon serves path, the error
+// is Exists and names its pid.
+func Listen(path string, everyone bool) (l *Listener, err error) {
+	if len(path) > maxPath {
+		return nil, pieces.Errorf(pieces.Invalid, "socket %s: the path is longer than %d bytes; choose a shorter one with --socket", path, maxPath)
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, pieces.Errorf(pieces.KindOf(err), "directory of the control socket: %w", err)
+	}
+	l = &Listener{path: path}
+	defer func() {
+		if err != nil {
+			l.Close()
+		}
+	}()
+	if l.lock, err = lockPath(path); err != nil {
+		return nil, err
+	}
+	mode := os.FileMode(0o600)
+	if everyone {
+		mode = 0o666
+	}
+	if l.files, err = listenUnix(DescriptorPath(path), mode); err != nil {
+		return nil, err
+	}
+	if l.rpc, err = listenUnix(path, mode); err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+// Close removes the sockets and gives up the path. It may be called twice.
+func (l *Listener) Close() error {
+	if l.rpc != nil {
+		os.Remove(l.path)
+		l.rpc.Close()
+	}
+	if l.files != nil {
+		os.Remove(DescriptorPath(l.path))
+		l.files.Close()
+	}
+	l.rpc, l.files = nil, nil
+	if l.lock != nil {
+		l.lock.Close()
+		l.lock = nil
+	}
+	return nil
+}
+
+// Path is the control socket's path.
+func (l *Listener) Path() string { return l.path }
+
+func lockPath(path string) (*os.File, error) {
+	f, err := os.OpenFile(path+".lock", os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, pieces.Errorf(pieces.KindOf(err), "control socket: %w", err)
+	}
+	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		pid, _ := io.ReadAll(io.LimitReader(f, 32))
+		f.Close()
+		return nil, pieces.Errorf(pieces.Exists, "socket %s: a daemon (pid %s) serves it already; stop that one or choose another --socket",
+			path, strings.TrimSpace(string(pid)))
+	}
+	if err == nil {
+		err = f.Truncate(0)
+	}
+	if err == nil {
+		_, err = fmt.Fprintf(f, "%d\n", os.Getpid())
+	}
+	if err != nil {
+		f.Close()
+		return nil, pieces.WithKind(pieces.Internal, err, "lock "+path+".lock")
+	}
+	return f, nil
+}
+
+// listenUnix binds under another name first, so that the socket appears with
+// its mode set, in the place of a stale one.
+func listenUnix(path string, mode os.FileMode) (*net.UnixListener, error) {
+	fresh := path + ".new"
+	os.Remove(fresh)
+	lis, err := net.ListenUnix("unix", &net.UnixAddr{Name: fresh, Net: "unix"})
+	if err != nil {
+		return nil, pieces.Errorf(pieces.KindOf(err), "control socket: %w", err)
+	}
+	lis.SetUnlinkOnClose(false)
+	if err = os.Chmod(fresh, mode); err == nil {
+		err = os.Rename(fresh, path)
+	}
+	if err != nil {
+		os.Remove(fresh)
+		lis.Close()
+		return nil, pieces.Errorf(pieces.KindOf(err), "control socket: %w", err)
+	}
+	return lis, nil
+}
