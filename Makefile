@@ -1,0 +1,53 @@
+# The two commands a newcomer needs: make demo, make test.
+
+SHELL := /bin/bash
+export PATH := $(PATH):/usr/local/go/bin:/usr/local/sbin:/usr/sbin:/sbin
+
+programs := $(patsubst cmd/%/.,%,$(wildcard cmd/df*/.))
+version  := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+ldflags  := -X damselfly/cmd/internal/boot.version=$(version)
+
+.PHONY: help build test unit race e2e lint generate verify demo clean
+
+help: ## this list
+	@sed -n 's/^\([a-z0-9]*\):.*## /  make \1\t/p' Makefile | expand -t 18
+
+build: ## the programs, into bin/
+	@scripts/deps.sh build
+	go build -trimpath -ldflags '$(ldflags)' -o bin/ $(addprefix ./cmd/,$(programs))
+
+test: ## everything: build, verify, unit, race, e2e (root; under 15 minutes on 2 cores)
+	@scripts/deps.sh test
+	$(MAKE) build
+	$(MAKE) verify
+	$(MAKE) unit
+	$(MAKE) race
+	$(MAKE) e2e
+
+unit: ## the tests of all packages
+	go test ./...
+
+race: ## the short tests of all packages under the race detector
+	go test -race -short ./...
+
+e2e: build ## real processes in network namespaces (root)
+	@scripts/deps.sh test
+	DAMSELFLY_E2E=1 DAMSELFLY_BIN=$(CURDIR)/bin go test -count=1 -p 1 -timeout 12m ./cmd/internal/e2e/...
+
+lint: ## gofmt, go vet, staticcheck
+	scripts/lint
+
+generate: ## write the Go code of the .proto files
+	scripts/generate.sh
+
+verify: lint ## lint, and: generated code and go.mod are what our tools write
+	scripts/verify
+
+demo: ## three hosts read one file through mounts (KEEP=1 leaves them running, URL=… reads yours)
+	@scripts/deps.sh demo
+	@$(MAKE) --no-print-directory build
+	@KEEP='$(KEEP)' URL='$(URL)' go run ./cmd/internal/demo -bin bin
+
+clean: ## remove what make made, and what dead labs left
+	rm -rf bin dist
+	@if [ "$$(id -u)" = 0 ] && command -v ip >/dev/null; then scripts/lab clean; fi
