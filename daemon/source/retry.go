@@ -146,8 +146,12 @@ func (b *resumed) Read(p []byte) (int, error) {
 		if b.came += int64(n); b.came >= progress {
 			b.came, b.failures = 0, 0
 		}
-		if err == nil || err == io.EOF && b.left == 0 {
-			return n, err
+		if err == nil {
+			return n, nil
+		}
+		if b.left == 0 { // complete, whatever else went wrong
+			b.err = io.EOF
+			return n, io.EOF
 		}
 		if err = b.resume(err); err != nil {
 			b.err = err
@@ -166,9 +170,6 @@ func (b *resumed) resume(err error) error {
 	}
 	_ = b.body.Close()
 	for {
-		if b.left == 0 {
-			return nil
-		}
 		if b.failures++; !b.d.again(b.ctx, err, b.failures) {
 			return err
 		}
