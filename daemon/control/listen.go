@@ -33,33 +33,34 @@ type Listener struct {
 // making the directory if needed. Anyone may connect if everyone is set, else
 // only the daemon's own user and root. If another daemon serves path, the error
 // is Exists and names its pid.
-func Listen(path string, everyone bool) (l *Listener, err error) {
+func Listen(path string, everyone bool) (*Listener, error) {
 	if len(path) > maxPath {
 		return nil, pieces.Errorf(pieces.Invalid, "socket %s: the path is longer than %d bytes; choose a shorter one with --socket", path, maxPath)
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, pieces.Errorf(pieces.KindOf(err), "directory of the control socket: %w", err)
 	}
-	l = &Listener{path: path}
-	defer func() {
-		if err != nil {
-			l.Close()
-		}
-	}()
-	if l.lock, err = lockPath(path); err != nil {
+	l := &Listener{path: path}
+	if err := l.open(everyone); err != nil {
+		l.Close()
 		return nil, err
 	}
+	return l, nil
+}
+
+func (l *Listener) open(everyone bool) (err error) {
 	mode := os.FileMode(0o600)
 	if everyone {
 		mode = 0o666
 	}
-	if l.files, err = listenUnix(DescriptorPath(path), mode); err != nil {
-		return nil, err
+	if l.lock, err = lockPath(l.path); err != nil {
+		return err
 	}
-	if l.rpc, err = listenUnix(path, mode); err != nil {
-		return nil, err
+	if l.files, err = listenUnix(DescriptorPath(l.path), mode); err != nil {
+		return err
 	}
-	return l, nil
+	l.rpc, err = listenUnix(l.path, mode)
+	return err
 }
 
 // Close removes the sockets and gives up the path. It may be called twice.
