@@ -1,0 +1,99 @@
+package fusefs
+
+import (
+	"context"
+	"errors"
+	"io"
+	"syscall"
+	"time"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+
+	"damselfly/pieces"
+)
+
+// handle is an open file in cached mode: the kernel asks for what it has no
+// page of.
+type handle struct {
+	n    *file
+	f    File
+	size int64
+	mode Mode
+}
+
+// Read answers one READ request, at most 1 MiB.
+func (h *handle) Read(ctx context.Context, dest []byte, off int64) (fuse.ReadResult, syscall.Errno) {
+	began := time.Now()
+	n, errno := h.read(ctx, dest, off)
+	h.n.m.metrics.read(began, n, errno)
+	if errno != 0 {
+		return nil, errno
+	}
+	return fuse.ReadResultData(dest[:n]), 0
+}
+
+// read fills dest up to the end of the file. Short of that it fails: the
+// kernel would take missing bytes for zeros.
+func (h *handle) read(ctx context.Context, dest []byte, off int64) (int, syscall.Errno) {
+	end := min(off+int64(len(dest)), h.size)
+	if off < 0 || end <= off {
+		return 0, 0
+	}
+	n, m := h.n, h.n.m
+	if errno, ok := n.failures.find(off, end, time.Now()); ok {
+		return 0, errno
+	}
+	var progress func() time.Time
+	if p, ok := h.f.(Progresser); ok {
+		progress = p.Progress
+	}
+	o := m.begin(ctx, m.o.ReadDeadline, progress)
+	defer o.finish()
+	dest = dest[:end-off]
+	got, err := h.f.ReadAt(o, dest, off)
+	if errors.Is(err, io.EOF) || err == nil {
+		err = nil
+		if got != len(dest) {
+			err = pieces.Errorf(pieces.Internal, "read of %d bytes at %d gave %d", len(dest), off, got)
+		}
+	}
+	errno := o.errno(err)
+	switch errno {
+	case 0:
+		return got, 0
+	case syscall.EINTR: // says nothing of the file
+	default:
+		m.log.WithError(err).WithField("task", n.key).Debugf("read at %d failed: %v", off, errno)
+		n.failures.add(off, end, errno, time.Now().Add(m.o.FailureMemory))
+	}
+	return 0, errno
+}
+
+// Release ends the handle. Nothing is left under way: the kernel sends it
+// after the last request.
+func (h *handle) Release(context.Context) syscall.Errno {
+	h.n.release(h)
+	h.n.m.metrics.openCount.Add(-1)
+	if err := h.f.Close(); err != nil {
+		h.n.m.log.WithError(err).WithField("task", h.n.key).Debug("close failed")
+	}
+	return 0
+}
+
+// passHandle is an open file in passthrough: the kernel reads the content
+// file.
+type passHandle struct{ *handle }
+
+// PassthroughFd is asked by go-fuse for the first handle of an inode.
+func (h passHandle) PassthroughFd() (int, bool) {
+	h.n.mu.Lock()
+	defer h.n.mu.Unlock()
+	return int(h.n.modes.backing.Fd()), true
+}
+
+// Read comes only if the kernel refused the content file after all, after it
+// took it a moment before: then go-fuse has given up on passthrough.
+func (h passHandle) Read(ctx context.Context, dest []byte, off int64) (fuse.ReadResult, syscall.Errno) {
+	h.n.m.pass.giveUp("the kernel refused a content file it had taken before")
+	return h.handle.Read(ctx, dest, off)
+}

@@ -1,0 +1,67 @@
+package fusefs
+
+import (
+	"context"
+	"strings"
+	"syscall"
+
+	"github.com/hanwen/go-fuse/v2/fs"
+	"github.com/hanwen/go-fuse/v2/fuse"
+)
+
+// names is by-name/: a symlink per name.
+type names struct{ folder }
+
+func (d *names) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (*fs.Inode, syscall.Errno) {
+	o := d.m.begin(ctx, d.m.o.LookupDeadline, nil)
+	defer o.finish()
+	id, err := d.m.backend.Name(o, name)
+	if err != nil {
+		return nil, d.m.metrics.failed("lookup", o.errno(err))
+	}
+	l := &link{m: d.m, target: "../" + string(id)}
+	l.attr(&out.Attr)
+	return d.NewInode(ctx, l, stableAttr(fuse.S_IFLNK, inoName, name, string(id))), 0
+}
+
+func (d *names) Readdir(ctx context.Context) (fs.DirStream, syscall.Errno) {
+	o := d.m.begin(ctx, d.m.o.LookupDeadline, nil)
+	defer o.finish()
+	all, err := d.m.backend.Names(o)
+	if err != nil {
+		return nil, d.m.metrics.failed("readdir", o.errno(err))
+	}
+	list := make([]fuse.DirEntry, 0, len(all))
+	for _, name := range all {
+		if listable(name) {
+			list = append(list, fuse.DirEntry{Name: name, Mode: fuse.S_IFLNK})
+		}
+	}
+	return fs.NewListDirStream(list), 0
+}
+
+// listable reports whether a name can stand in a directory; the kernel fails
+// the whole listing for one that can't.
+func listable(name string) bool {
+	return name != "" && name != "." && name != ".." && len(name) <= 255 && !strings.ContainsAny(name, "/\x00")
+}
+
+// link is a symlink to a Task. One with another target is another inode.
+type link struct {
+	fs.Inode
+	readonly
+	m      *Mount
+	target string
+}
+
+func (l *link) Readlink(context.Context) ([]byte, syscall.Errno) { return []byte(l.target), 0 }
+
+func (l *link) Getattr(_ context.Context, _ fs.FileHandle, out *fuse.AttrOut) syscall.Errno {
+	l.attr(&out.Attr)
+	return 0
+}
+
+func (l *link) attr(a *fuse.Attr) {
+	a.Mode, a.Size, a.Nlink = fuse.S_IFLNK|0o777, uint64(len(l.target)), 1
+	l.m.owned(a)
+}
