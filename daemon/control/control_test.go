@@ -294,10 +294,19 @@ func TestJSON(t *testing.T) {
 	out, err := json.Marshal(info)
 	require.NoError(t, err)
 	require.JSONEq(t, `{"id":"ab","url":"http://x/","private":false,"cached_bytes":0,"pieces":0,"cached_pieces":0,"piece_size":0,
-		"state":"idle","open_handles":0,"traffic":{"origin":0,"peers":0,"seeds":0,"cache":0,"uploaded":0},"size":7,"validator":"\"v\"","ranges":false}`, string(out))
-	out, err = json.Marshal(control.Status{Host: controltest.Host})
+		"state":"idle","open_handles":0,"traffic":{"origin":0,"peers":0,"seeds":0,"cache":0,"uploaded":0},"size":7,"validator":"\"v\"","validator_kind":"etag","ranges":false}`, string(out))
+	var back control.TaskInfo
+	require.NoError(t, json.Unmarshal(out, &back))
+	require.Equal(t, info, back)
+
+	st := control.Status{Host: controltest.Host, PID: 3, Mounts: []control.MountInfo{{Path: "/m"}}}
+	st.Host.Type = pieces.SeedHost
+	out, err = json.Marshal(st)
 	require.NoError(t, err)
-	require.Contains(t, string(out), `"host":{"id":"0123456789abcdef0123456789abcdef","hostname":"fake","ip":"127.0.0.1","peer_port":65000,"upload_port":65002,"seed":false}`)
+	var st2 control.Status
+	require.NoError(t, json.Unmarshal(out, &st2))
+	require.Equal(t, st, st2)
+	require.Contains(t, string(out), `"host":{"id":"0123456789abcdef0123456789abcdef","hostname":"fake","ip":"127.0.0.1","peer_port":65000,"upload_port":65002,"seed":true}`)
 }
 
 func TestOneDaemonPerSocket(t *testing.T) {
@@ -311,8 +320,11 @@ func TestOneDaemonPerSocket(t *testing.T) {
 	_, err = control.Listen(path, true)
 	require.Equal(t, pieces.Exists, pieces.KindOf(err))
 	require.ErrorContains(t, err, "a daemon (pid ")
+	require.True(t, control.Served(path))
 	require.NoError(t, first.Close())
 	require.NoFileExists(t, path)
+	require.False(t, control.Served(path))
+	require.False(t, control.Served(path+"x"))
 
 	// What a killed daemon leaves behind is replaced.
 	require.NoError(t, os.WriteFile(path, nil, 0o600))

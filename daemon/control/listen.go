@@ -109,6 +109,16 @@ func lockPath(path string) (*os.File, error) {
 	return f, nil
 }
 
+// Served reports whether a daemon has path, ready or still starting.
+func Served(path string) bool {
+	f, err := os.Open(path + ".lock")
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return errors.Is(syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB), syscall.EWOULDBLOCK)
+}
+
 // listenUnix binds under another name first, so that the socket appears with
 // its mode set, in the place of a stale one.
 func listenUnix(path string, mode os.FileMode) (*net.UnixListener, error) {

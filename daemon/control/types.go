@@ -99,7 +99,7 @@ type TaskInfo struct {
 	Owner   Owner    `json:"-"`
 	Names   []string `json:"names,omitempty"`
 	// Facts and Version are of the current Version; nil and empty if unknown.
-	// In JSON, Facts appear as size, validator, modified and ranges.
+	// In JSON, Facts appear as size, validator, validator_kind, modified and ranges.
 	Facts        *pieces.Facts    `json:"-"`
 	Version      pieces.VersionID `json:"version,omitempty"`
 	CachedBytes  int64            `json:"cached_bytes"`
