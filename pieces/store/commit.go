@@ -1,0 +1,168 @@
+package store
+
+import (
+	"context"
+
+	"damselfly/pieces"
+
+	"github.com/dgraph-io/badger/v4"
+)
+
+const (
+	// maxQueued bounds the operations that wait for the committer; the bytes
+	// of their pieces belong to the callers, who wait too.
+	maxQueued = 256
+	// groupBytes and groupOps end a group; with one more operation of the
+	// largest size it still fits a Badger transaction (15 % of a memtable).
+	groupBytes = 128 << 10
+	groupOps   = 256
+	// maxKeys bounds the keys of one operation.
+	maxKeys = 512
+	// keyBytes is what a key counts for in op.size: a transaction's keys are
+	// bounded as well as its bytes.
+	keyBytes = 128
+	// dbFloor is the free space under which nothing more is recorded: Badger
+	// writes through maps, where a full disk is fatal. Removals may go lower.
+	// Both shrink on a tiny file system.
+	dbFloor, dbRemovalFloor = 16 << 20, 1 << 20
+)
+
+// op is one change of the database.
+type op struct {
+	// size is about how many bytes apply adds, at least keyBytes for each key.
+	size int
+	// removal: the change makes room, so it may go below dbFloor.
+	removal bool
+	// apply runs in the committer. It must return its error before it changes
+	// tx, and change at most maxKeys keys.
+	apply func(tx *badger.Txn) error
+	// done runs in the committer with the result, before the waiter is woken;
+	// may be nil.
+	done func(err error)
+	// result has room for one.
+	result chan error
+}
+
+// committer owns all writing to the database: operations that arrive while a
+// group is being committed make up the next group.
+type committer struct {
+	db    *badger.DB
+	free  func() (free, total int64, err error)
+	queue chan *op
+	stop  chan struct{} // closed: take no more
+	dead  chan struct{} // closed: what is queued was answered
+}
+
+func newCommitter(db *badger.DB, free func() (free, total int64, err error)) *committer {
+	c := &committer{db: db, free: free, queue: make(chan *op, maxQueued), stop: make(chan struct{}), dead: make(chan struct{})}
+	go c.run()
+	return c
+}
+
+// close commits what is queued and waits for it. Call it once.
+func (c *committer) close() {
+	close(c.stop)
+	<-c.dead
+}
+
+var errClosed = pieces.Errorf(pieces.Unavailable, "the store is closed")
+
+// do commits o and waits. If ctx ends first, o may still be committed.
+func (c *committer) do(ctx context.Context, o *op) error {
+	o.result = make(chan error, 1)
+	select {
+	case <-c.stop:
+		return o.refuse(errClosed)
+	default:
+	}
+	select {
+	case c.queue <- o:
+	case <-c.stop:
+		return o.refuse(errClosed)
+	case <-ctx.Done():
+		return o.refuse(ctx.Err())
+	}
+	select {
+	case err := <-o.result:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-c.dead:
+		select {
+		case err := <-o.result:
+			return err
+		default:
+			return o.refuse(errClosed)
+		}
+	}
+}
+
+func (o *op) refuse(err error) error {
+	if o.done != nil {
+		o.done(err)
+	}
+	return err
+}
+
+func (c *committer) run() {
+	defer close(c.dead)
+	for {
+		select {
+		case o := <-c.queue:
+			c.commit(c.group(o))
+		case <-c.stop:
+			select {
+			case o := <-c.queue:
+				c.commit(c.group(o))
+				continue
+			default:
+			}
+			return
+		}
+	}
+}
+
+// group takes what else is queued, up to the bounds.
+func (c *committer) group(first *op) []*op {
+	ops, size := []*op{first}, first.size
+	for size < groupBytes && len(ops) < groupOps {
+		select {
+		case o := <-c.queue:
+			ops, size = append(ops, o), size+o.size
+		default:
+			return ops
+		}
+	}
+	return ops
+}
+
+func (c *committer) commit(ops []*op) {
+	free, total, err := c.free()
+	tx := c.db.NewTransaction(true)
+	defer tx.Discard()
+	errs := make([]error, len(ops))
+	for i, o := range ops {
+		floor := min(dbFloor, total/16)
+		if o.removal {
+			floor = min(dbRemovalFloor, total/64)
+		}
+		switch {
+		case err != nil:
+			errs[i] = err
+		case free < floor:
+			errs[i] = pieces.Errorf(pieces.Full, "only %d bytes of disk are free: nothing is recorded", free)
+		default:
+			errs[i] = o.apply(tx)
+		}
+	}
+	cerr := tx.Commit()
+	for i, o := range ops {
+		if errs[i] == nil {
+			errs[i] = cerr
+		}
+		if o.done != nil {
+			o.done(errs[i])
+		}
+		o.result <- errs[i]
+	}
+}

@@ -1,0 +1,84 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"damselfly/pieces"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/options"
+	"github.com/sirupsen/logrus"
+	"golang.org/x/sys/unix"
+)
+
+// Badger's settings. Memory is about three memtables, since nothing is
+// compressed and so no block cache is needed; blocks are read from the map.
+const (
+	memTableSize = 4 << 20
+	// inlineThreshold keeps every value in the LSM tree: the largest is an
+	// inline piece with its record. The value log stays empty.
+	inlineThreshold = pieces.MinPieceSize + 4<<10
+	// valueLogSize is only the size of a map of a sparse file.
+	valueLogSize = 1 << 20
+)
+
+func dbOptions(dir string, log *logrus.Entry) badger.Options {
+	return badger.DefaultOptions(dir).
+		WithSyncWrites(false).
+		WithDetectConflicts(false). // one goroutine writes
+		WithMetricsEnabled(false).
+		WithCompression(options.None).
+		WithBlockCacheSize(0).
+		WithMemTableSize(memTableSize).
+		WithNumMemtables(2).
+		WithNumCompactors(2).
+		WithNumLevelZeroTables(3).
+		WithNumLevelZeroTablesStall(8).
+		WithValueThreshold(inlineThreshold).
+		WithValueLogFileSize(valueLogSize).
+		WithLogger(badgerLog{log})
+}
+
+// openDB opens Badger; what it panics with in this goroutine becomes an error.
+func openDB(dir string, log *logrus.Entry) (db *badger.DB, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			db, err = nil, pieces.Errorf(pieces.Integrity, "Badger can't open %s: panic: %v", dir, p)
+		}
+	}()
+	return badger.Open(dbOptions(dir, log))
+}
+
+// isDamage tells errors of openDB that speak of the database from those that
+// speak of the machine and may be gone next time.
+func isDamage(err error) bool {
+	for _, passing := range []error{fs.ErrPermission, unix.ENOSPC, unix.EDQUOT, unix.EROFS, unix.EMFILE, unix.ENFILE, unix.ENOMEM} {
+		if errors.Is(err, passing) {
+			return false
+		}
+	}
+	return true
+}
+
+// badgerLog passes Badger's log on, one level down: its news is our debug.
+type badgerLog struct{ log *logrus.Entry }
+
+func line(format string, args []any) string {
+	return "badger: " + strings.TrimSpace(fmt.Sprintf(format, args...))
+}
+
+func (l badgerLog) Errorf(f string, a ...any)   { l.log.Error(line(f, a)) }
+func (l badgerLog) Warningf(f string, a ...any) { l.log.Warn(line(f, a)) }
+func (l badgerLog) Infof(f string, a ...any) {
+	if l.log.Logger.IsLevelEnabled(logrus.DebugLevel) {
+		l.log.Debug(line(f, a))
+	}
+}
+func (l badgerLog) Debugf(f string, a ...any) {
+	if l.log.Logger.IsLevelEnabled(logrus.TraceLevel) {
+		l.log.Trace(line(f, a))
+	}
+}

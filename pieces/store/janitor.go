@@ -1,0 +1,125 @@
+package store
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"damselfly/pieces"
+)
+
+// janitor is the goroutine that evicts and saves access times.
+type janitor struct {
+	s      *Store
+	asks   chan roomAsk
+	wakes  chan struct{}
+	cancel context.CancelFunc
+	ended  chan struct{}
+	// hopeless: the last eviction found nothing, and no handle was closed
+	// since; asking again is pointless until the next tick.
+	hopeless atomic.Bool
+}
+
+// roomAsk is a writer that waits for room.
+type roomAsk struct {
+	n    int64
+	done chan struct{}
+}
+
+func newJanitor(s *Store) *janitor {
+	ctx, cancel := context.WithCancel(context.Background())
+	j := &janitor{s: s, asks: make(chan roomAsk), wakes: make(chan struct{}, 1), cancel: cancel, ended: make(chan struct{})}
+	go j.run(ctx)
+	return j
+}
+
+func (j *janitor) close() {
+	j.cancel()
+	<-j.ended
+}
+
+// wake asks for a look at usage soon.
+func (j *janitor) wake() {
+	select {
+	case j.wakes <- struct{}{}:
+	default:
+	}
+}
+
+// roomMayBe says that something became idle.
+func (j *janitor) roomMayBe() { j.hopeless.Store(false) }
+
+// ask waits for an eviction that makes room for n bytes, and reports whether
+// there was one.
+func (j *janitor) ask(ctx context.Context, n int64) bool {
+	if j.hopeless.Load() {
+		return false
+	}
+	a := roomAsk{n, make(chan struct{})}
+	select {
+	case j.asks <- a:
+	case <-ctx.Done():
+		return false
+	case <-j.ended:
+		return false
+	}
+	select {
+	case <-a.done:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (j *janitor) run(ctx context.Context) {
+	defer close(j.ended)
+	tick := time.NewTicker(j.s.opt.Interval)
+	defer tick.Stop()
+	save := time.NewTicker(j.s.opt.SaveEvery)
+	defer save.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case a := <-j.asks:
+			j.evict(a.n)
+			close(a.done)
+		case <-j.wakes:
+			if !j.hopeless.Load() {
+				j.evict(0)
+			}
+		case <-tick.C:
+			j.evict(0)
+			if j.s.full.Load() && j.s.hasRoom(j.s.used.Load()+pieces.MinPieceSize, pieces.MinPieceSize) == nil {
+				j.s.full.Store(false)
+			}
+		case <-save.C:
+			j.s.removeEmpty()
+			if err := j.s.saveAccessTimes(); err != nil {
+				j.s.log.WithError(err).Info("store: access times are not saved")
+			}
+		}
+	}
+}
+
+func (j *janitor) evict(n int64) {
+	if need := j.s.shortage(n); need > 0 {
+		freed := j.s.makeRoom(need)
+		j.hopeless.Store(freed == 0)
+		j.s.log.Debugf("store: %d bytes short, %d evicted", need, freed)
+	}
+}
+
+// saveAccessTimes writes those that changed.
+func (s *Store) saveAccessTimes() error {
+	vs := s.snapshot()
+	changed := vs[:0]
+	for _, v := range vs {
+		v.mu.RLock()
+		if v.recorded && v.accessed.Unix() != v.savedAccess.Unix() {
+			changed = append(changed, v)
+		}
+		v.mu.RUnlock()
+	}
+	return s.save(changed...)
+}

@@ -1,0 +1,105 @@
+package store
+
+import (
+	"io"
+	"time"
+
+	"damselfly/pieces"
+
+	"github.com/sirupsen/logrus"
+)
+
+// Defaults of Options.
+const (
+	DefaultCacheSize = 50 << 30
+	DefaultHighWater = 0.95
+	DefaultLowWater  = 0.90
+	DefaultInterval  = 500 * time.Millisecond
+	DefaultSaveEvery = 30 * time.Second
+	DefaultCloseSync = 5 * time.Second
+)
+
+// Options are how a store is opened. Only Dir is required.
+type Options struct {
+	// Dir is the data directory; made if absent.
+	Dir string
+	// CacheSize is the most bytes of content kept; 0 means DefaultCacheSize.
+	CacheSize int64
+	// Reserve is the free space of the file system that is never used, in
+	// bytes; 0 means 5 % of it but at most 10 GiB and at least 64 MiB (10 % of
+	// a file system under 640 MiB); negative means none.
+	Reserve int64
+	// HighWater starts an eviction and LowWater ends it; fractions of
+	// CacheSize, 0 < LowWater ≤ HighWater ≤ 1.
+	HighWater, LowWater float64
+	// Interval is how often the janitor looks at usage and free space.
+	Interval time.Duration
+	// SaveEvery is how often changed access times are written.
+	SaveEvery time.Duration
+	// CloseSync bounds how long Close waits for written bytes to reach the
+	// disk. If it is not enough the stop does not count as clean.
+	CloseSync time.Duration
+	// BootID names this boot of the machine; "" reads it from the kernel.
+	BootID string
+	// Now is the clock of access times; nil means time.Now.
+	Now func() time.Time
+	// Log may be nil. Credentials, URLs and names are never logged.
+	Log *logrus.Entry
+	// Disk is what the content files are kept on; nil means the file system.
+	Disk Disk
+	// BeforeEvict is told of held pieces before they go: because of eviction,
+	// or because they failed verification. whole means that all of the Version
+	// leaves. It is called with no lock held, from the janitor or from whoever
+	// called Evict, ReadAt, Verify or Passthrough; it must not call Close. May
+	// be nil.
+	BeforeEvict func(key pieces.Key, lost []pieces.Extent, whole bool)
+}
+
+func (o Options) withDefaults() (Options, error) {
+	if o.Dir == "" {
+		return o, pieces.Errorf(pieces.Invalid, "store: no data directory given")
+	}
+	setDefault(&o.CacheSize, DefaultCacheSize)
+	setDefault(&o.HighWater, DefaultHighWater)
+	setDefault(&o.LowWater, min(DefaultLowWater, o.HighWater))
+	setDefault(&o.Interval, DefaultInterval)
+	setDefault(&o.SaveEvery, DefaultSaveEvery)
+	setDefault(&o.CloseSync, DefaultCloseSync)
+	if o.CacheSize < 0 {
+		return o, pieces.Errorf(pieces.Invalid, "cache size %d is negative", o.CacheSize)
+	}
+	if !(0 < o.LowWater && o.LowWater <= o.HighWater && o.HighWater <= 1) {
+		return o, pieces.Errorf(pieces.Invalid, "watermarks %v and %v: want 0 < low ≤ high ≤ 1", o.LowWater, o.HighWater)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		l := logrus.New()
+		l.SetOutput(io.Discard)
+		o.Log = logrus.NewEntry(l)
+	}
+	if o.Disk == nil {
+		o.Disk = osDisk{}
+	}
+	if o.BeforeEvict == nil {
+		o.BeforeEvict = func(pieces.Key, []pieces.Extent, bool) {}
+	}
+	return o, nil
+}
+
+func setDefault[T comparable](v *T, d T) {
+	var zero T
+	if *v == zero {
+		*v = d
+	}
+}
+
+// defaultReserve is the reserve of a file system of total bytes.
+func defaultReserve(total int64) int64 {
+	const floor = 64 << 20
+	if total < 10*floor {
+		return total / 10
+	}
+	return max(floor, min(total/20, 10<<30))
+}

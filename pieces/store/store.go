@@ -1,0 +1,291 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"damselfly/pieces"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/sirupsen/logrus"
+)
+
+// Store is an open data directory.
+type Store struct {
+	opt     Options
+	dir     dataDir
+	log     *logrus.Entry
+	disk    Disk
+	boot    string
+	reserve int64
+	lockFD  *os.File
+	db      *badger.DB
+	commits *committer
+	janitor *janitor
+	hosts   hostTable
+
+	// used is the bytes of held pieces and of those being written.
+	used atomic.Int64
+	// full: the last piece that came was refused.
+	full    atomic.Bool
+	nextOrd atomic.Uint64
+	// noPunch: the file system can't punch holes.
+	noPunch atomic.Bool
+
+	// life is held for reading by whoever reads the database, which must not
+	// be closed under them.
+	life   sync.RWMutex
+	closed bool // guarded by life
+
+	closing sync.Once
+
+	mu    sync.Mutex
+	known index // guarded by mu
+	ended bool  // no handle is given out any more; guarded by mu
+}
+
+// Open locks and opens the data directory, making it if absent. A directory in
+// use is an Exists error that names the process. What can't be used (a newer
+// format, a damaged database) is moved to aside/ and the store starts empty.
+func Open(ctx context.Context, o Options) (*Store, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	s := &Store{opt: o, dir: dataDir(o.Dir), log: o.Log, disk: o.Disk, boot: o.BootID, known: newIndex()}
+	if s.boot == "" {
+		s.boot = bootID()
+	}
+	if s.lockFD, err = s.dir.lock(); err != nil {
+		return nil, err
+	}
+	if err = s.open(); err == nil {
+		err = s.start()
+	}
+	if err != nil {
+		if s.db != nil {
+			err = errors.Join(err, s.db.Close())
+		}
+		s.lockFD.Close()
+		return nil, pieces.WithKind(pieces.KindOf(err), err, "open store "+o.Dir)
+	}
+	return s, nil
+}
+
+// open makes s.db: the database found, or an empty one.
+func (s *Store) open() error {
+	format, err := s.dir.readFormat()
+	if err != nil {
+		return err
+	}
+	if format != 0 && format != storeFormat {
+		s.log.Warnf("store: format %d is not known to this program (it knows %d): moved to %s, starting empty", format, storeFormat, s.dir.path("aside"))
+		if err := s.dir.moveAside(true); err != nil {
+			return err
+		}
+	}
+	for attempt := 0; ; attempt++ {
+		if err := s.dir.prepare(); err != nil {
+			return err
+		}
+		s.db, err = openDB(s.dir.db(), s.log)
+		if err == nil || attempt > 0 || !isDamage(err) {
+			return err
+		}
+		s.log.WithError(err).Warnf("store: the database can't be opened: moved to %s, starting empty", s.dir.path("aside"))
+		if err := s.dir.moveAside(false); err != nil {
+			return err
+		}
+	}
+}
+
+// start loads what is held and starts the goroutines.
+func (s *Store) start() error {
+	_, total, err := s.free()
+	if err != nil {
+		return err
+	}
+	switch s.reserve = s.opt.Reserve; {
+	case s.reserve == 0:
+		s.reserve = defaultReserve(total)
+	case s.reserve < 0:
+		s.reserve = 0
+	}
+	garbage, err := s.load()
+	if err != nil {
+		return err
+	}
+	s.commits = newCommitter(s.db, s.free)
+	if err = s.deleteKeys(nil, garbage, nil); err == nil && !s.dir.trusted(s.boot) {
+		err = s.suspectAll()
+	}
+	if err == nil {
+		err = s.dir.writeRun(runMark{Boot: s.boot})
+	}
+	if err != nil {
+		s.commits.close()
+		return err
+	}
+	s.janitor = newJanitor(s)
+	return nil
+}
+
+// suspectAll marks every Version so that it is verified before it is trusted,
+// and puts that on stable storage.
+func (s *Store) suspectAll() error {
+	vs := s.snapshot()
+	for _, v := range vs {
+		v.mu.Lock()
+		v.flags |= flagSuspect
+		v.unverified = v.held.Clone()
+		v.setReady()
+		v.mu.Unlock()
+	}
+	if err := s.save(vs...); err != nil {
+		return err
+	}
+	return s.db.Sync()
+}
+
+// Close waits for what is being written, puts it on stable storage as far as
+// CloseSync allows, and releases the directory. Handles still open fail from
+// then on.
+func (s *Store) Close() error {
+	var err error
+	s.closing.Do(func() { err = s.close() })
+	return err
+}
+
+func (s *Store) close() error {
+	s.janitor.close()
+	if err := s.saveAccessTimes(); err != nil {
+		s.log.WithError(err).Info("store: access times are not saved")
+	}
+	s.commits.close()
+
+	s.mu.Lock()
+	s.ended = true
+	s.mu.Unlock()
+	versions := s.snapshot()
+	s.life.Lock()
+	s.closed = true
+	s.life.Unlock()
+
+	err := s.db.Close()
+	clean := err == nil && s.syncContent(versions)
+	for _, v := range versions {
+		v.closeFile()
+	}
+	if clean {
+		err = s.dir.writeRun(runMark{Boot: s.boot, Clean: true})
+	}
+	return errors.Join(err, s.lockFD.Close())
+}
+
+func (s *Store) hasEnded() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ended
+}
+
+// syncContent reports whether every byte written is on stable storage.
+func (s *Store) syncContent(versions []*version) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), s.opt.CloseSync)
+	defer cancel()
+	for _, v := range versions {
+		if !v.dirty.Load() {
+			continue
+		}
+		f, err := s.disk.Open(s.dir.contentFile(v.ord), os.O_RDWR)
+		if err == nil {
+			err = s.disk.Sync(ctx, f)
+			f.Close()
+		}
+		if err != nil {
+			s.log.WithError(err).Info("store: not everything reached the disk; it will be verified if the machine restarts")
+			return false
+		}
+	}
+	return true
+}
+
+// view runs fn in a read transaction, unless the store is closed.
+func (s *Store) view(fn func(tx *badger.Txn) error) error {
+	s.life.RLock()
+	defer s.life.RUnlock()
+	if s.closed {
+		return errClosed
+	}
+	return s.db.View(fn)
+}
+
+func (s *Store) free() (free, total int64, err error) { return s.disk.Free(string(s.dir)) }
+
+// snapshot returns the Versions known now.
+func (s *Store) snapshot() []*version {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Values(s.known.byKey))
+}
+
+// VersionInfo is what is held of a Version.
+type VersionInfo struct {
+	Key   pieces.Key
+	Facts pieces.Facts
+	// Bytes and Pieces held.
+	Bytes    int64
+	Pieces   int
+	Complete bool
+	// Whole: the pinned digest of the whole content matched.
+	Whole bool
+	// Suspect: not all of it was verified since an unclean stop.
+	Suspect bool
+	// Passthrough: its file may be open outside this process.
+	Passthrough bool
+	Accessed    time.Time
+	// Open is the number of handles and of writes under way.
+	Open int
+}
+
+// Versions lists everything held, last accessed first.
+func (s *Store) Versions() []VersionInfo {
+	s.mu.Lock()
+	infos := make([]VersionInfo, 0, len(s.known.byKey))
+	for _, v := range s.known.byKey {
+		if info := v.info(); info.Pieces > 0 {
+			infos = append(infos, info)
+		}
+	}
+	s.mu.Unlock()
+	slices.SortFunc(infos, func(a, b VersionInfo) int { return b.Accessed.Compare(a.Accessed) })
+	return infos
+}
+
+// Usage is how full the store is, in bytes.
+type Usage struct {
+	// Used of Size by held pieces.
+	Used, Size int64
+	// DiskFree of the file system, of which Reserve is never used.
+	DiskFree, Reserve int64
+	// Caching: pieces are being kept. False after one was refused for want of
+	// room, until there is room again.
+	Caching bool
+}
+
+// Usage returns how full the store is; DiskFree is −1 if it can't be told.
+func (s *Store) Usage() Usage {
+	free, _, err := s.free()
+	if err != nil {
+		free = -1
+	}
+	return Usage{Used: s.used.Load(), Size: s.opt.CacheSize, DiskFree: free, Reserve: s.reserve, Caching: !s.full.Load()}
+}

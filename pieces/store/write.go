@@ -1,0 +1,239 @@
+package store
+
+import (
+	"context"
+	"slices"
+
+	"damselfly/pieces"
+
+	"github.com/dgraph-io/badger/v4"
+)
+
+// Put stores piece i, whose bytes the caller has verified against sum: first
+// the bytes, then the record. It returns when the piece will be there after a
+// death of the process. A Full error means that there is no room: the piece is
+// not kept. If ctx ends first the piece may be kept or not. A piece already
+// held is left as it is. data is not kept.
+func (h *Version) Put(ctx context.Context, i int, data []byte, sum pieces.Sum, setter pieces.HostID) error {
+	v := h.v
+	switch {
+	case h.closed.Load():
+		return errClosed
+	case i < 0 || i >= v.geo.Count() || int64(len(data)) != v.geo.Len(i):
+		return pieces.Errorf(pieces.Invalid, "put piece %d of %s: no such piece of %d bytes", i, v.key, len(data))
+	case sum.IsZero() || len(setter) > maxHostID:
+		return pieces.Errorf(pieces.Invalid, "put piece %d of %s: bad digest or setter", i, v.key)
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	v.mu.RLock()
+	held, leaving := v.held.Has(i), v.leaving.Has(i)
+	v.mu.RUnlock()
+	if held {
+		return nil
+	}
+	if leaving {
+		return pieces.Errorf(pieces.Full, "put piece %d of %s: it is being evicted", i, v.key)
+	}
+	n := int64(len(data))
+	if err := v.s.takeRoom(ctx, n); err != nil {
+		return err
+	}
+	if err := v.writeBytes(i, data); err != nil {
+		v.s.used.Add(-n)
+		return err
+	}
+	v.s.retain(v)
+	return v.s.commits.do(ctx, v.putOp(i, data, sum, setter))
+}
+
+// writeBytes puts the bytes of a piece in the content file.
+func (v *version) writeBytes(i int, data []byte) error {
+	if v.inline {
+		return nil // they go with the record
+	}
+	f, err := v.makeFile()
+	if err == nil {
+		v.dirty.Store(true)
+		_, err = v.s.disk.WriteAt(f, data, v.geo.Offset(i))
+	}
+	switch {
+	case err == nil:
+		return nil
+	case isNoSpace(err):
+		v.s.full.Store(true)
+		return pieces.WithKind(pieces.Full, err, "write content of "+v.key.String())
+	}
+	return pieces.WithKind(pieces.KindOf(err), err, "write content of "+v.key.String())
+}
+
+// putOp records piece i and gives back the reference and, on failure, the room.
+func (v *version) putOp(i int, data []byte, sum pieces.Sum, setter pieces.HostID) *op {
+	number := v.s.hosts.number(setter)
+	rec := heldRecord{sum: sum, setter: number, length: int64(len(data))}
+	if v.inline {
+		rec.data = data
+	}
+	value := appendHeld(nil, rec)
+	return &op{
+		size: 3*keyBytes + len(value),
+		apply: func(tx *badger.Txn) error {
+			if !v.s.hosts.isSaved(number) {
+				if err := tx.Set(hostKey(number), []byte(setter)); err != nil {
+					return err
+				}
+			}
+			v.mu.RLock()
+			recorded := v.recorded
+			v.mu.RUnlock()
+			if !recorded {
+				if err := v.setRecord(tx, true); err != nil {
+					return err
+				}
+			}
+			return tx.Set(v.pieceKey(i), value)
+		},
+		done: func(err error) {
+			if err == nil {
+				v.s.hosts.markSaved(number)
+			}
+			v.putDone(i, err == nil)
+			v.s.release(v)
+		},
+	}
+}
+
+func (v *version) putDone(i int, ok bool) {
+	v.mu.Lock()
+	if ok {
+		v.recorded = true
+		ok = v.held.Add(i)
+		v.setReady()
+	}
+	v.mu.Unlock()
+	if !ok {
+		v.s.used.Add(-v.geo.Len(i))
+	} else {
+		v.markRecent(pieces.Extent{First: i, End: i + 1})
+	}
+}
+
+// Drop forgets pieces whose bytes are bad. They are overwritten when the piece
+// is put again; BeforeEvict is not told.
+func (h *Version) Drop(e pieces.Extent) error { return h.v.drop(e) }
+
+// lose drops pieces that failed verification and tells BeforeEvict.
+func (v *version) lose(e pieces.Extent) error {
+	v.mu.RLock()
+	held := v.held.Clone()
+	v.mu.RUnlock()
+	var lost []pieces.Extent
+	for x := range held.Extents() {
+		if x = x.Intersect(e); !x.Empty() {
+			lost = append(lost, x)
+		}
+	}
+	if len(lost) == 0 {
+		return nil
+	}
+	v.s.opt.BeforeEvict(v.key, lost, false)
+	return v.drop(e)
+}
+
+func (v *version) drop(e pieces.Extent) error {
+	var keys [][]byte
+	e = e.Intersect(v.geo.All())
+	v.mu.Lock()
+	for i := range e.All() {
+		if v.held.Has(i) {
+			keys = append(keys, v.pieceKey(i))
+		}
+	}
+	v.forget(e)
+	v.flags &^= flagWhole
+	v.mu.Unlock()
+	if len(keys) == 0 {
+		return nil
+	}
+	return v.s.deleteKeys(v, keys, func() {
+		v.mu.Lock()
+		v.forget(e) // what a Put queued before the removal has put
+		v.mu.Unlock()
+	})
+}
+
+// forget takes pieces out of held; call with mu.
+func (v *version) forget(e pieces.Extent) (freed int64) {
+	before := v.bytes()
+	v.held.RemoveExtent(e)
+	if v.unverified != nil {
+		v.unverified.RemoveExtent(e)
+	}
+	v.setReady()
+	freed = before - v.bytes()
+	v.s.used.Add(-freed)
+	return freed
+}
+
+func (v *version) pieceKey(i int) []byte {
+	if v.inline {
+		return inlineKey(v.ord)
+	}
+	return pieceKey(v.ord, i)
+}
+
+// deleteKeys removes records in order; with v, its record is written along.
+// done, which may be nil, runs in the committer when the last one is gone.
+func (s *Store) deleteKeys(v *version, keys [][]byte, done func()) error {
+	for len(keys) > 0 {
+		part := keys[:min(len(keys), maxKeys)]
+		keys = keys[len(part):]
+		o := &op{size: len(part) * keyBytes, removal: true}
+		o.apply = func(tx *badger.Txn) error {
+			for _, k := range part {
+				if err := tx.Delete(k); err != nil {
+					return err
+				}
+			}
+			if v == nil {
+				return nil
+			}
+			return v.setRecord(tx, false)
+		}
+		if len(keys) == 0 && done != nil {
+			o.done = func(err error) {
+				if err == nil {
+					done()
+				}
+			}
+		}
+		if err := s.commits.do(context.Background(), o); err != nil {
+			return pieces.WithKind(pieces.KindOf(err), err, "remove records")
+		}
+	}
+	return nil
+}
+
+// save writes the version records of vs; what has none gets none.
+func (s *Store) save(vs ...*version) error {
+	for part := range slices.Chunk(vs, maxKeys) {
+		for _, v := range part {
+			v.mu.Lock()
+			v.savedAccess = v.accessed
+			v.mu.Unlock()
+		}
+		err := s.commits.do(context.Background(), &op{size: 2 * keyBytes * len(part), apply: func(tx *badger.Txn) error {
+			for _, v := range part {
+				if err := v.setRecord(tx, false); err != nil {
+					return err
+				}
+			}
+			return nil
+		}})
+		if err != nil {
+			return pieces.WithKind(pieces.KindOf(err), err, "save version records")
+		}
+	}
+	return nil
+}
