@@ -81,7 +81,7 @@ func validatorOf(h http.Header) (pieces.Validator, time.Time) {
 	switch etag := strings.TrimSpace(h.Get("ETag")); {
 	case isStrong(etag):
 		return pieces.Validator{Kind: pieces.StrongETag, Value: etag}, modified
-	case etag != "" && etag != `W/""`:
+	case strings.TrimPrefix(etag, "W/") != "" && strings.TrimPrefix(etag, "W/") != `""`:
 		return pieces.Validator{Kind: pieces.WeakETag, Value: etag}, modified
 	case !modified.IsZero():
 		return pieces.Validator{Kind: pieces.LastModified, Value: modified.Format(http.TimeFormat)}, modified

@@ -87,11 +87,8 @@ func (b *body) Close() error {
 	if b.err == nil && b.left != 0 {
 		b.err = pieces.Errorf(pieces.Canceled, "%s: read after close", b.where)
 	}
-	err := b.from.Close()
+	_ = b.from.Close() // nothing is lost with it
 	b.cancel(nil)
-	if err != nil && b.err == nil {
-		return transportError(b.ctx, err, b.where)
-	}
 	return nil
 }
 
@@ -106,9 +103,17 @@ func (b *body) readUpTo(limit int) (data []byte, more bool, err error) {
 	return buf[:min(n, limit)], n > limit, err
 }
 
+// What is read of an answer that is of no interest.
+const (
+	discardBytes = 4 << 10
+	discardTime  = 100 * time.Millisecond
+)
+
 // discard reads a short body to its end, so that the connection can be used
-// again, and closes it.
+// again, and closes it. It takes no longer than discardTime.
 func (b *body) discard() {
-	_, _ = io.CopyN(io.Discard, b, 4<<10)
+	timer := time.AfterFunc(discardTime, func() { b.cancel(errIdle) })
+	defer timer.Stop()
+	_, _ = io.CopyN(io.Discard, b, discardBytes)
 	_ = b.Close()
 }

@@ -3,7 +3,6 @@ package source
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"net"
 	"net/http"
@@ -29,8 +28,10 @@ func permanent(format string, args ...any) *pieces.Error {
 	return e
 }
 
-// statusError is what a status that gives no content means.
+// statusError is what a status that gives no content means. It is done with the
+// answer.
 func (h *HTTP) statusError(a *answer) error {
+	a.body.discard()
 	kind, msg := pieces.Origin, a.where+": "+statusText(a.status)
 	switch a.status {
 	case http.StatusNotFound, http.StatusGone:
@@ -90,16 +91,20 @@ func transportError(ctx context.Context, err error, where string) error {
 // isTLS reports whether err says that we and the origin do not agree on who it
 // is or how to encrypt: what no other try changes.
 func isTLS(err error) bool {
-	var (
-		cert      *tls.CertificateVerificationError
-		record    tls.RecordHeaderError
-		alert     tls.AlertError
-		hello     *tls.ECHRejectionError
-		authority x509.UnknownAuthorityError
-		host      x509.HostnameError
-		invalid   x509.CertificateInvalidError
-	)
-	return errors.As(err, &cert) || errors.As(err, &record) || errors.As(err, &alert) || errors.As(err, &hello) ||
-		errors.As(err, &authority) || errors.As(err, &host) || errors.As(err, &invalid) ||
-		errors.Is(err, http.ErrSchemeMismatch)
+	var cert *tls.CertificateVerificationError
+	var record tls.RecordHeaderError
+	if errors.As(err, &cert) || errors.As(err, &record) || errors.Is(err, http.ErrSchemeMismatch) {
+		return true
+	}
+	// The rest of crypto/tls has no types, only texts: refusals of ours, and
+	// alerts of the other side.
+	for next := err; next != nil; next = errors.Unwrap(next) {
+		err = next
+	}
+	switch text := err.Error(); text {
+	case "tls: bad record MAC", "tls: internal error", "tls: user canceled":
+		return false // a fault on the way, or of the moment
+	default:
+		return strings.HasPrefix(text, "tls: ")
+	}
 }
