@@ -1,8 +1,6 @@
 package exchange
 
 import (
-	"context"
-
 	"damselfly/pieces"
 	"damselfly/proto/commonpb"
 	"damselfly/proto/daemonpb"
@@ -46,36 +44,4 @@ func deltaFrom(m *daemonpb.SyncMessage, g pieces.Geometry) (d Delta, err error) 
 		*f.to = es
 	}
 	return d, nil
-}
-
-// Seeds is told when a scheduler wakes this host as a seed.
-type Seeds interface {
-	// Obtain makes this host take part in t soon; facts and version are zero
-	// when only the Task's facts are wanted. It does not wait for content.
-	Obtain(ctx context.Context, t *pieces.Task, version pieces.VersionID, facts *pieces.Facts) error
-}
-
-// ObtainSeeds hands a scheduler's wish to o.Local, if that is a Seeds.
-func (x *Exchange) ObtainSeeds(ctx context.Context, m *daemonpb.ObtainSeedsRequest) (*daemonpb.ObtainSeedsReply, error) {
-	seeds, ok := x.o.Local.(Seeds)
-	if !ok || x.o.Host().Type != pieces.SeedHost {
-		return nil, pieces.Errorf(pieces.Denied, "this host is not a seed")
-	}
-	t, err := wire.TaskFrom(m.GetTask())
-	if err != nil {
-		return nil, err
-	}
-	var version pieces.VersionID
-	var facts *pieces.Facts
-	if m.GetVersion() != "" {
-		if version, err = pieces.ParseVersionID(m.GetVersion()); err != nil {
-			return nil, err
-		}
-		f, err := wire.FactsFrom(m.GetFacts())
-		if err != nil {
-			return nil, err
-		}
-		facts = &f
-	}
-	return &daemonpb.ObtainSeedsReply{}, seeds.Obtain(ctx, t, version, facts)
 }

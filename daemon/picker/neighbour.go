@@ -13,6 +13,8 @@ type neighbour struct {
 	leased   *pieces.Set
 	seed     bool
 	requests int
+	// paused: it has no slot for us just now.
+	paused bool
 	// rate is bytes per second of its finished requests, smoothed; 0 = none yet.
 	rate float64
 }
@@ -100,6 +102,13 @@ func (p *Picker) NeighbourStopped(id pieces.HostID, e pieces.Extent) {
 	}
 }
 
+// Pause keeps a neighbour from being asked, or lets it be asked again.
+func (p *Picker) Pause(id pieces.HostID, on bool) {
+	if n := p.neighbours[id]; n != nil {
+		n.paused = on
+	}
+}
+
 // HeldNearby reports whether a neighbour holds piece i.
 func (p *Picker) HeldNearby(i int) bool { return p.copies[i] > 0 }
 
@@ -121,6 +130,11 @@ func (p *Picker) Nearby(i int) bool {
 func (p *Picker) Complete(id pieces.HostID) bool {
 	n := p.neighbours[id]
 	return n != nil && n.held.Count() == p.geo.Count()
+}
+
+// free reports whether n can take one more request of class c.
+func (p *Picker) free(n *neighbour, c pieces.Class) bool {
+	return !n.paused && n.requests < p.slots(c)
 }
 
 func (n *neighbour) mayWait(i int) bool {

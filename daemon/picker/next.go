@@ -57,7 +57,7 @@ func (p *Picker) source(i int, c pieces.Class) (best pieces.HostID, bn *neighbou
 		return bn.seed && !n.seed
 	}
 	for _, id := range p.order {
-		if n := p.neighbours[id]; n.held.Has(i) && n.requests < p.slots(c) && better(n) {
+		if n := p.neighbours[id]; n.held.Has(i) && p.free(n, c) && better(n) {
 			best, bn = id, n
 		}
 	}
@@ -65,7 +65,7 @@ func (p *Picker) source(i int, c pieces.Class) (best pieces.HostID, bn *neighbou
 		return best, bn, false
 	}
 	for _, id := range p.order {
-		if n := p.neighbours[id]; n.mayWait(i) && n.requests < p.slots(c) && better(n) {
+		if n := p.neighbours[id]; n.mayWait(i) && p.free(n, c) && better(n) {
 			best, bn = id, n
 		}
 	}
@@ -78,7 +78,7 @@ func (p *Picker) fill(out []Request, todo *pieces.Set) []Request {
 		progress = false
 		for _, id := range p.order {
 			n := p.neighbours[id]
-			if n.requests >= p.slots(pieces.Fill) || !p.room(pieces.Fill) {
+			if !p.free(n, pieces.Fill) || !p.room(pieces.Fill) {
 				continue
 			}
 			first, ok := p.choose(n, todo)

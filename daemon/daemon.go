@@ -1,0 +1,224 @@
+// Package daemon is the part of Damselfly that runs on every host: it knows the
+// Tasks of the host, learns their facts, and reads their content through the
+// engine, for the mount, for dfget and for other hosts.
+//
+// # Parts
+//
+//	engine     one Content per (Task, Version): fetching, verifying, serving
+//	announce   the schedulers and the manager, as seen from here
+//	exchange   what neighbours hold and want (SyncPieceTasks)
+//	fetch      pieces from other hosts' piece servers
+//	upload     this host's piece server
+//	source     origins
+//	picker, readahead, limit   pure policies and limits
+//	control    the unix socket of dfmount and dfget
+//
+// The mount (package fusefs) and the commands meet this package in cmd.
+package daemon
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"damselfly/daemon/announce"
+	"damselfly/daemon/engine"
+	"damselfly/daemon/limit"
+	"damselfly/daemon/source"
+	"damselfly/daemon/upload"
+	"damselfly/pieces"
+	"damselfly/pieces/store"
+	"damselfly/proto/daemonpb"
+	"damselfly/proto/rpc"
+)
+
+// Daemon is one host's part in the system. Safe for concurrent use.
+type Daemon struct {
+	o        Options
+	id       identity
+	host     pieces.Host
+	started  time.Time
+	store    *store.Store
+	origin   source.Origin
+	announce *announce.Client
+	engine   *engine.Engine
+	upload   *upload.Server
+	rpc      *rpc.Server
+	prefixes *prefixes
+	http     *source.HTTP
+	// ctx lives until Run returns; background work of Tasks hangs on it.
+	ctx    context.Context
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+
+	mu    sync.Mutex
+	tasks map[pieces.TaskID]*task
+	// misses are ids that nobody knew a moment ago.
+	misses  map[pieces.TaskID]time.Time
+	handles int
+	lastUse time.Time
+}
+
+// New opens the data dir and makes a daemon; Run makes it work.
+func New(ctx context.Context, o Options) (*Daemon, error) {
+	o = o.withDefaults()
+	id, err := loadIdentity(o.DataDir)
+	if err != nil {
+		return nil, err
+	}
+	d := &Daemon{
+		o: o, id: id, started: time.Now(), lastUse: time.Now(),
+		tasks: map[pieces.TaskID]*task{}, misses: map[pieces.TaskID]time.Time{}, prefixes: newPrefixes(64),
+	}
+	d.ctx, d.cancel = context.WithCancel(context.Background())
+	d.host = d.describeHost()
+	spool := filepath.Join(o.DataDir, "spool")
+	if err := errors.Join(os.RemoveAll(spool), os.MkdirAll(spool, 0o700)); err != nil {
+		return nil, pieces.WithKind(pieces.KindOf(err), err, "making the spool directory")
+	}
+	if err := d.openStore(ctx); err != nil {
+		return nil, err
+	}
+	if err := d.makeParts(spool); err != nil {
+		d.store.Close()
+		return nil, err
+	}
+	d.registerMetrics()
+	return d, nil
+}
+
+func (d *Daemon) openStore(ctx context.Context) (err error) {
+	so := d.o.Store
+	so.Dir, so.Log = d.o.DataDir, d.o.Log.WithField("part", "store")
+	if d.o.CacheSize > 0 {
+		so.CacheSize = d.o.CacheSize
+	}
+	so.BeforeEvict = func(key pieces.Key, lost []pieces.Extent, whole bool) {
+		if d.engine != nil {
+			d.engine.Evicting(key, lost, whole)
+		}
+	}
+	d.store, err = store.Open(ctx, so)
+	return err
+}
+
+func (d *Daemon) makeParts(spool string) (err error) {
+	o := d.o
+	d.http = source.NewHTTP(o.Source)
+	d.origin = source.WithRetry(source.WithLimit(source.WithMetrics(d.http, o.Registry), limit.NewRate(o.OriginRate)), o.Retry)
+	ao := o.Announce
+	ao.Managers, ao.Schedulers, ao.Host = o.Managers, o.Schedulers, d.host
+	ao.StateFile = filepath.Join(o.DataDir, "cluster.json")
+	ao.Load = func() int { return d.upload.Uploads() }
+	ao.Inventory = d.inventory
+	ao.Log = o.Log.WithField("part", "announce")
+	if d.announce, err = announce.New(ao); err != nil {
+		return err
+	}
+	eo := o.Engine
+	eo.Host, eo.Store, eo.Origin, eo.Announce = d.host, d.store, d.origin, d.announce
+	eo.DownloadRate, eo.Memory, eo.SpoolDir = o.DownloadRate, o.Memory, spool
+	eo.Replaced, eo.Prefix = d.replaced, d.prefixes.get
+	eo.Log = o.Log.WithField("part", "engine")
+	d.engine = engine.New(eo)
+	d.upload, err = upload.New(upload.Options{
+		Backend: d.engine, Slots: o.UploadSlots, Rate: limit.NewRate(o.UploadRate),
+		Registry: o.Registry, Log: o.Log.WithField("part", "upload"),
+	})
+	if err != nil {
+		return err
+	}
+	d.rpc = rpc.NewServer(rpc.ServerOptions{Log: o.Log.WithField("part", "rpc"), Registry: o.Registry})
+	daemonpb.RegisterPeerServer(d.rpc, seeds{d.engine.Exchange(), d})
+	return nil
+}
+
+// describeHost is this host as others see it.
+func (d *Daemon) describeHost() pieces.Host {
+	name, _ := os.Hostname()
+	h := pieces.Host{
+		ID: d.id.host, Hostname: name, IP: d.o.AdvertiseIP, IDC: d.o.IDC, Location: d.o.Location,
+		Labels: d.o.Labels, UploadSlots: d.o.UploadSlots, SoftwareVersion: d.o.Version,
+		PeerPort: portOf(d.o.PeerListen), UploadPort: portOf(d.o.UploadListen),
+	}
+	if h.IP == "" {
+		h.IP, _, _ = net.SplitHostPort(d.o.PeerListen.Addr().String())
+	}
+	if d.o.Seed {
+		h.Type = pieces.SeedHost
+	}
+	return h
+}
+
+func portOf(l net.Listener) int {
+	_, p, _ := net.SplitHostPort(l.Addr().String())
+	n, _ := strconv.Atoi(p)
+	return n
+}
+
+// Run serves until ctx ends, then leaves every Task and its schedulers, writes
+// what is in memory and closes the data dir. Handles must be closed before.
+func (d *Daemon) Run(ctx context.Context) error {
+	serve, stop := context.WithCancel(context.Background())
+	defer stop()
+	var g errgroup.Group
+	g.Go(func() error { return d.rpc.Serve(serve, d.o.PeerListen) })
+	g.Go(func() error { return d.upload.Serve(serve, d.o.UploadListen) })
+	g.Go(func() error { return d.announce.Run(serve) })
+	g.Go(func() error { d.resume(serve); return nil })
+	<-ctx.Done()
+	bye, cancel := context.WithTimeout(context.Background(), d.o.LeaveTimeout)
+	defer cancel()
+	d.engine.Close(bye)
+	d.announce.Leave(bye)
+	stop()
+	err := g.Wait()
+	d.cancel()
+	d.wg.Wait()
+	return errors.Join(err, d.store.Close(), d.http.Close())
+}
+
+// Host returns this host as others see it.
+func (d *Daemon) Host() pieces.Host { return d.host }
+
+// inventory is what this host holds of public Tasks.
+func (d *Daemon) inventory() []announce.InventoryItem {
+	var out []announce.InventoryItem
+	for _, v := range d.store.Versions() {
+		if t, err := d.taskHere(v.Key.Task); err == nil && t.spec().Public() {
+			out = append(out, announce.InventoryItem{Key: v.Key, Pieces: v.Pieces})
+		}
+	}
+	return out
+}
+
+// resumed is how many held Tasks are taken up again at start.
+const resumed = 256
+
+// resume takes part again in the Tasks held from before, latest used first, so
+// that others find their bytes here.
+func (d *Daemon) resume(ctx context.Context) {
+	for i, v := range d.store.Versions() {
+		if i >= resumed || ctx.Err() != nil {
+			return
+		}
+		t, err := d.taskHere(v.Key.Task)
+		if err != nil || !t.spec().Public() || !d.announce.Enabled() {
+			continue
+		}
+		c, err := d.engine.Content(t.spec(), v.Facts, t.canFetch())
+		if err != nil {
+			continue
+		}
+		if h, err := c.Open(); err == nil {
+			h.Close()
+		}
+	}
+}

@@ -1,0 +1,362 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"damselfly/daemon/announce"
+	"damselfly/daemon/picker"
+	"damselfly/daemon/readahead"
+	"damselfly/pieces"
+	"damselfly/pieces/store"
+)
+
+// Content is one (Task, Version) on this host.
+type Content struct {
+	e      *Engine
+	key    pieces.Key
+	facts  pieces.Facts
+	geo    pieces.Geometry
+	public bool
+	log    *logrus.Entry
+	ctx    context.Context
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+	// traffic counts this content's bytes.
+	traffic traffic
+
+	pinMu sync.Mutex
+	pins  int
+	// v is the stored Version; nil while nobody pins the content, and when
+	// the store can't keep it.
+	v *store.Version
+
+	mu       sync.Mutex
+	task     *pieces.Task
+	canFetch bool
+	closed   bool
+	// held are the verified pieces: on disk, or in mem.
+	held *pieces.Set
+	// mem are pieces not on disk (yet). Invariant: mem ⊆ held.
+	mem map[int]*buffer
+	// sums are the recorded digests, zero = unknown; setters who set them.
+	sums    []pieces.Sum
+	setters []pieces.HostID
+	setter  []uint16 // index into setters
+	loaded  bool     // held and sums were read from the store
+	pick    *picker.Picker
+	ahead   *readahead.Policy
+
+	interests map[*interest]struct{}
+	arrivals  map[int]*arrival
+	changed   chan struct{} // closed and replaced at each delivery
+	progress  time.Time     // when the last verified byte came
+	lastUse   time.Time
+
+	neighbours map[pieces.HostID]*neighbour
+	blocked    map[pieces.HostID]*block
+
+	peer        *announce.Peer
+	registering bool
+	retryAt     time.Time
+	downSince   time.Time // session lost, or registration failed
+	asked       [pieces.Classes]*pieces.Set
+	askedAt     time.Time
+	leases      map[pieces.LeaseID][]pieces.Extent
+
+	origins map[*originRead]struct{}
+	failed  error // origin failure remembered until failedTo
+	failTo  time.Time
+	// broken: the whole content does not match its pinned digest.
+	broken error
+	// replaced: the Task has a newer Version; the origin has no more of this.
+	replaced bool
+	whole    wholeCheck
+}
+
+func newContent(e *Engine, t *pieces.Task, key pieces.Key, facts pieces.Facts, canFetch bool) (*Content, error) {
+	geo, err := facts.Geometry()
+	if err != nil {
+		return nil, err
+	}
+	c := &Content{
+		e: e, key: key, facts: facts, geo: geo, public: t.Public(), task: t, canFetch: canFetch,
+		log:        e.o.Log.WithField("task", key.Task.Short()),
+		held:       &pieces.Set{},
+		mem:        map[int]*buffer{},
+		sums:       make([]pieces.Sum, geo.Count()),
+		setter:     make([]uint16, geo.Count()),
+		pick:       picker.New(geo, &pieces.Set{}, e.o.Picker, newRand()),
+		ahead:      readahead.New(geo.Size, e.o.Readahead),
+		interests:  map[*interest]struct{}{},
+		arrivals:   map[int]*arrival{},
+		changed:    make(chan struct{}),
+		neighbours: map[pieces.HostID]*neighbour{},
+		blocked:    map[pieces.HostID]*block{},
+		leases:     map[pieces.LeaseID][]pieces.Extent{},
+		origins:    map[*originRead]struct{}{},
+		lastUse:    time.Now(),
+	}
+	for i := range c.asked {
+		c.asked[i] = &pieces.Set{}
+	}
+	c.ctx, c.cancel = context.WithCancel(e.ctx)
+	return c, nil
+}
+
+// Key, Geometry and Facts never change.
+func (c *Content) Key() pieces.Key           { return c.key }
+func (c *Content) Geometry() pieces.Geometry { return c.geo }
+func (c *Content) Facts() pieces.Facts       { return c.facts }
+
+// setTask takes newer credentials.
+func (c *Content) setTask(t *pieces.Task, canFetch bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if canFetch || !c.canFetch {
+		c.task, c.canFetch = t, canFetch
+	}
+}
+
+// pin keeps the stored Version open until unpin. Whoever pins may read c.v.
+func (c *Content) pin() error {
+	c.pinMu.Lock()
+	defer c.pinMu.Unlock()
+	if c.ctx.Err() != nil {
+		return pieces.Errorf(pieces.Unavailable, "the daemon is stopping")
+	}
+	c.pins++
+	if c.pins > 1 {
+		return nil
+	}
+	v, err := c.e.o.Store.OpenVersion(c.key, c.facts)
+	if err != nil {
+		c.log.WithError(err).Warn("reading without a cache")
+		return nil
+	}
+	c.v = v
+	c.load(v)
+	return nil
+}
+
+// load takes over what the store holds; c.pinMu is held.
+func (c *Content) load(v *store.Version) {
+	held := v.Held()
+	var runs []pieces.SumRun
+	if !c.loaded {
+		runs = v.Sums(c.geo.All())
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, r := range runs {
+		c.record(r)
+	}
+	c.loaded = true
+	for i := range c.mem {
+		held.Add(i)
+	}
+	gone := c.held.Clone()
+	gone.SubtractSet(held)
+	c.held = held
+	for e := range gone.Extents() {
+		c.pick.Lost(e)
+	}
+	for e := range held.Extents() {
+		for i := range e.All() {
+			c.pick.Held(i)
+		}
+	}
+}
+
+func (c *Content) unpin() {
+	c.pinMu.Lock()
+	defer c.pinMu.Unlock()
+	c.pins--
+	if c.pins == 0 && c.v != nil {
+		if err := c.v.Close(); err != nil {
+			c.log.WithError(err).Warn("closing the cached version")
+		}
+		c.v = nil
+	}
+	c.mu.Lock()
+	c.lastUse = time.Now()
+	c.mu.Unlock()
+}
+
+// idle reports whether nobody uses the content, and since when.
+func (c *Content) idle() (since time.Time, idle bool) {
+	c.pinMu.Lock()
+	pins := c.pins
+	c.pinMu.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.lastUse, pins == 0 && len(c.interests) == 0 && len(c.mem) == 0
+}
+
+// stop ends everything the content runs and waits for it.
+func (c *Content) stop() {
+	c.mu.Lock()
+	c.closed = true
+	for _, n := range c.neighbours {
+		n.close()
+	}
+	c.failAll(pieces.Errorf(pieces.Unavailable, "the daemon is stopping"))
+	c.mu.Unlock()
+	c.cancel()
+	c.wg.Wait()
+}
+
+// record notes digests as recorded by the scheduler, the store or this host.
+// c.mu is held.
+func (c *Content) record(r pieces.SumRun) {
+	idx := c.setterIndex(r.Setter)
+	for k, s := range r.Sums {
+		i := r.First + k
+		if i < 0 || i >= len(c.sums) || s.IsZero() {
+			continue
+		}
+		c.sums[i], c.setter[i] = s, idx
+	}
+	c.pick.Verifiable(r.Extent())
+}
+
+func (c *Content) setterIndex(h pieces.HostID) uint16 {
+	for i, s := range c.setters {
+		if s == h {
+			return uint16(i)
+		}
+	}
+	if len(c.setters) > 65000 {
+		return 0
+	}
+	c.setters = append(c.setters, h)
+	return uint16(len(c.setters) - 1)
+}
+
+// origin says where a piece came from.
+type origin uint8
+
+const (
+	fromOrigin origin = iota
+	fromPeer
+	fromSeed
+)
+
+// deliver takes a verified piece and one reference to its buffer.
+func (c *Content) deliver(i int, b *buffer, sum pieces.Sum, from origin, rep report) {
+	c.mu.Lock()
+	if c.closed || c.held.Has(i) {
+		c.mu.Unlock()
+		b.release()
+		return
+	}
+	if from == fromOrigin {
+		c.record(pieces.SumRun{First: i, Sums: []pieces.Sum{sum}, Setter: c.e.o.Host.ID})
+	}
+	setter := c.setters[c.setter[i]]
+	c.held.Add(i)
+	c.mem[i] = b
+	c.pick.Held(i)
+	for k := range c.asked {
+		c.asked[k].Remove(i)
+	}
+	c.progress = time.Now()
+	c.traffic.add(from, int64(len(b.data)))
+	c.e.traffic.add(from, int64(len(b.data)))
+	c.arrived(i, nil)
+	c.tellHeld(i, rep)
+	complete := c.held.Count() == c.geo.Count()
+	c.schedule()
+	c.mu.Unlock()
+	c.e.writes.put(c, i, b, sum, setter)
+	if complete {
+		c.checkWhole()
+	}
+}
+
+// lost forgets pieces that are no longer here and tells the others.
+func (c *Content) lost(es []pieces.Extent) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, e := range es {
+		c.forget(e)
+	}
+	c.schedule()
+}
+
+// forget is lost for one extent; c.mu is held.
+func (c *Content) forget(e pieces.Extent) {
+	if c.held.RemoveExtent(e) == 0 {
+		return
+	}
+	for i := range e.All() {
+		if b := c.mem[i]; b != nil {
+			delete(c.mem, i)
+			b.release()
+		}
+	}
+	c.pick.Lost(e)
+	c.tellLost(e)
+}
+
+// bad drops pieces whose stored bytes turned out wrong.
+func (c *Content) bad(e pieces.Extent, err error) {
+	c.log.WithError(err).WithField("pieces", e).Warn("dropping bad cached bytes")
+	c.lost([]pieces.Extent{e})
+	if c.v != nil {
+		if err := c.v.Drop(e); err != nil && !errors.Is(err, context.Canceled) {
+			c.log.WithError(err).Warn("dropping bad cached bytes")
+		}
+	}
+}
+
+// MarkReplaced says that the Task has a newer Version: what is not held nearby
+// can no longer be had.
+func (c *Content) MarkReplaced() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.replaced {
+		c.replaced = true
+		c.schedule()
+	}
+}
+
+// Replaced reports whether the Task has a newer Version.
+func (c *Content) Replaced() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.replaced
+}
+
+// Held returns a copy of the held set.
+func (c *Content) Held() *pieces.Set {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.held.Clone()
+}
+
+// Progress returns when the last verified byte came, or zero.
+func (c *Content) Progress() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.progress
+}
+
+// Fetching reports whether anybody wants pieces that are not here.
+func (c *Content) Fetching() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for class := pieces.Demand; class < pieces.Classes; class++ {
+		if c.pick.WantCount(class) > 0 {
+			return true
+		}
+	}
+	return len(c.origins) > 0
+}
+
+// Cached reports whether pieces are kept on disk; the content must be open.
+func (c *Content) Cached() bool { return c.v != nil }

@@ -1,0 +1,337 @@
+// Package engine is the heart of a daemon: it holds one Content per
+// (Task, Version) and gets its pieces to whoever reads them, from the cache,
+// from neighbours, or from the origin under a lease.
+//
+// # One piece
+//
+// A reader states an Interest. The picker turns interests into requests to
+// neighbours; what no neighbour has is asked of the scheduler, whose answer is
+// holders or a lease. A piece that arrived is verified in memory, wakes its
+// readers, is told to neighbours and scheduler, and is written behind. Many
+// readers share one fetch; a reader that gives up cancels nothing that others
+// want.
+//
+// # Locks
+//
+// Content.mu guards what a Content knows and is never held over I/O.
+// Content.pinMu orders opening and closing of the store's Version. pinMu is
+// taken before mu, Engine.mu before neither.
+package engine
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"damselfly/daemon/announce"
+	"damselfly/daemon/exchange"
+	"damselfly/daemon/fetch"
+	"damselfly/daemon/limit"
+	"damselfly/daemon/picker"
+	"damselfly/daemon/readahead"
+	"damselfly/daemon/source"
+	"damselfly/pieces"
+	"damselfly/pieces/store"
+)
+
+// Options configure an Engine. Host, Store and Origin are required; zero
+// fields take their defaults.
+type Options struct {
+	Host   pieces.Host
+	Store  *store.Store
+	Origin source.Origin
+	// Announce speaks with schedulers; nil = none configured.
+	Announce *announce.Client
+	// Memory bounds piece buffers, bytes (default 128 MiB).
+	Memory int64
+	// DownloadRate limits bytes per second from other hosts; 0 = none.
+	DownloadRate int64
+	Picker       picker.Config
+	Readahead    readahead.Config
+	// ReadDeadline: a read fails after this long without a verified byte of
+	// its content (default 30 s).
+	ReadDeadline time.Duration
+	// AloneAfter: without a scheduler for this long, the origin is read
+	// without a lease (default 4 s).
+	AloneAfter time.Duration
+	// RegisterTimeout bounds one registration (default 3 s), RegisterRetry is
+	// the pause after a failed one (default 3 s).
+	RegisterTimeout, RegisterRetry time.Duration
+	// Tick re-examines contents that somebody waits for (default 1 s).
+	Tick time.Duration
+	// NeighbourWait is how long a request may wait at a neighbour that still
+	// fetches the piece (default 2 s).
+	NeighbourWait time.Duration
+	// UnknownWait is how long a neighbour's call waits for a Task not known
+	// here yet (default 1 s).
+	UnknownWait time.Duration
+	// OriginExtent bounds one read of the origin, bytes (default 16 MiB).
+	OriginExtent int64
+	// SpoolDir takes content that must be read whole before it has a Version.
+	SpoolDir string
+	// MaxContents kept in memory (default 4096); the longest idle ones leave.
+	MaxContents int
+	// Replaced is told when a scheduler or the origin shows newer facts.
+	Replaced func(pieces.TaskID, pieces.Facts)
+	// Prefix takes the leading bytes kept when the facts were read, or nil.
+	Prefix func(pieces.Key) []byte
+	Log    *logrus.Entry
+}
+
+func (o Options) withDefaults() Options {
+	def := func(d *time.Duration, v time.Duration) {
+		if *d == 0 {
+			*d = v
+		}
+	}
+	def(&o.ReadDeadline, 30*time.Second)
+	def(&o.AloneAfter, 4*time.Second)
+	def(&o.RegisterTimeout, 3*time.Second)
+	def(&o.RegisterRetry, 3*time.Second)
+	def(&o.Tick, time.Second)
+	def(&o.NeighbourWait, 2*time.Second)
+	def(&o.UnknownWait, time.Second)
+	if o.Memory == 0 {
+		o.Memory = 128 << 20
+	}
+	if o.OriginExtent == 0 {
+		o.OriginExtent = 16 << 20
+	}
+	if o.MaxContents == 0 {
+		o.MaxContents = 4096
+	}
+	if o.Replaced == nil {
+		o.Replaced = func(pieces.TaskID, pieces.Facts) {}
+	}
+	if o.Prefix == nil {
+		o.Prefix = func(pieces.Key) []byte { return nil }
+	}
+	if o.Log == nil {
+		l := logrus.New()
+		l.SetLevel(logrus.PanicLevel)
+		o.Log = logrus.NewEntry(l)
+	}
+	return o
+}
+
+// Engine holds the contents of one host. Safe for concurrent use.
+type Engine struct {
+	o        Options
+	ctx      context.Context
+	cancel   context.CancelFunc
+	wg       sync.WaitGroup
+	memory   *memory
+	fetch    *fetch.Client
+	exchange *exchange.Exchange
+	rate     *limit.Rate
+	writes   *writer
+	traffic  traffic
+
+	mu       sync.Mutex
+	contents map[pieces.Key]*Content
+	added    chan struct{} // closed and replaced when a content is added
+	closed   bool
+}
+
+// New returns a running engine; Close stops it.
+func New(o Options) *Engine {
+	e := &Engine{o: o.withDefaults(), contents: map[pieces.Key]*Content{}, added: make(chan struct{})}
+	e.ctx, e.cancel = context.WithCancel(context.Background())
+	e.memory = newMemory(e.o.Memory)
+	e.rate = limit.NewRate(e.o.DownloadRate)
+	e.fetch = fetch.New(fetch.Options{Host: e.o.Host.ID, Throttle: e.rate.WaitN})
+	e.exchange = exchange.New(exchange.Options{
+		Host: func() pieces.Host { return e.o.Host }, Local: e, Log: e.o.Log,
+	})
+	e.writes = newWriter(e)
+	e.wg.Go(e.tick)
+	return e
+}
+
+// Exchange returns the gRPC service that neighbours call.
+func (e *Engine) Exchange() *exchange.Exchange { return e.exchange }
+
+// Close leaves every Task at the schedulers, ends all fetches, writes what was
+// fetched, and returns when everything has stopped.
+func (e *Engine) Close(ctx context.Context) {
+	e.mu.Lock()
+	e.closed = true
+	all := e.all()
+	e.mu.Unlock()
+	var leaving sync.WaitGroup
+	for _, c := range all {
+		leaving.Go(func() { c.leave(ctx) })
+	}
+	leaving.Wait()
+	e.cancel()
+	e.exchange.Close()
+	for _, c := range all {
+		c.stop()
+	}
+	e.writes.close()
+	e.wg.Wait()
+	e.fetch.Close()
+}
+
+// all returns the contents; e.mu is held.
+func (e *Engine) all() []*Content {
+	out := make([]*Content, 0, len(e.contents))
+	for _, c := range e.contents {
+		out = append(out, c)
+	}
+	return out
+}
+
+// Content returns the content of t in the Version that facts describe, making
+// it if this host has none. alone: never tell a scheduler of it.
+func (e *Engine) Content(t *pieces.Task, facts pieces.Facts, canFetch bool) (*Content, error) {
+	key := pieces.Key{Task: t.ID, Version: facts.VersionID()}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return nil, pieces.Errorf(pieces.Unavailable, "the daemon is stopping")
+	}
+	if c := e.contents[key]; c != nil {
+		c.setTask(t, canFetch)
+		return c, nil
+	}
+	c, err := newContent(e, t, key, facts, canFetch)
+	if err != nil {
+		return nil, err
+	}
+	e.contents[key] = c
+	close(e.added)
+	e.added = make(chan struct{})
+	return c, nil
+}
+
+// Lookup returns the content of key if it is in memory.
+func (e *Engine) Lookup(key pieces.Key) *Content {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.contents[key]
+}
+
+// OfTask returns the contents of a Task that are in memory.
+func (e *Engine) OfTask(id pieces.TaskID) []*Content {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var out []*Content
+	for k, c := range e.contents {
+		if k.Task == id {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// await returns the content of key, waiting up to UnknownWait for one that is
+// not here yet.
+func (e *Engine) await(ctx context.Context, key pieces.Key) (*Content, error) {
+	t := time.NewTimer(e.o.UnknownWait)
+	defer t.Stop()
+	for {
+		e.mu.Lock()
+		c, added := e.contents[key], e.added
+		e.mu.Unlock()
+		if c != nil {
+			return c, nil
+		}
+		select {
+		case <-added:
+		case <-t.C:
+			return nil, pieces.Errorf(pieces.NotFound, "%v is not here", key)
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// Swarm finds a content for a neighbour that calls (exchange.Local).
+func (e *Engine) Swarm(ctx context.Context, key pieces.Key) (exchange.Swarm, error) {
+	c, err := e.await(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	if !c.public {
+		return nil, pieces.Errorf(pieces.NotFound, "%v is not here", key)
+	}
+	return c, nil
+}
+
+// tick keeps waits honest and bounds how many idle contents stay in memory.
+func (e *Engine) tick() {
+	t := time.NewTicker(e.o.Tick)
+	defer t.Stop()
+	for {
+		select {
+		case <-e.ctx.Done():
+			return
+		case now := <-t.C:
+			e.mu.Lock()
+			all := e.all()
+			e.mu.Unlock()
+			for _, c := range all {
+				c.tick(now)
+			}
+			e.trim(all)
+		}
+	}
+}
+
+// trim lets the longest idle contents go while there are more than MaxContents.
+func (e *Engine) trim(all []*Content) {
+	for over := len(all) - e.o.MaxContents; over > 0; over-- {
+		var oldest *Content
+		var since time.Time
+		for _, c := range all {
+			if t, idle := c.idle(); idle && (oldest == nil || t.Before(since)) {
+				oldest, since = c, t
+			}
+		}
+		if oldest == nil || !e.drop(oldest) {
+			return
+		}
+	}
+}
+
+// drop takes an idle content out of memory; what it holds stays in the store.
+func (e *Engine) drop(c *Content) bool {
+	e.mu.Lock()
+	if _, idle := c.idle(); !idle || e.contents[c.key] != c {
+		e.mu.Unlock()
+		return false
+	}
+	delete(e.contents, c.key)
+	e.mu.Unlock()
+	ctx, cancel := context.WithTimeout(e.ctx, e.o.RegisterTimeout)
+	defer cancel()
+	c.leave(ctx)
+	c.stop()
+	return true
+}
+
+// Busy reports whether any content is in use: open, fetching or uploading.
+func (e *Engine) Busy() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, c := range e.contents {
+		if _, idle := c.idle(); !idle {
+			return true
+		}
+	}
+	return false
+}
+
+// Evicting is called by the store before it drops pieces: first the others are
+// told, then the bytes go.
+func (e *Engine) Evicting(key pieces.Key, lost []pieces.Extent, whole bool) {
+	if c := e.Lookup(key); c != nil {
+		c.lost(lost)
+	}
+}
+
+func newRand() *rand.Rand { return rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())) }

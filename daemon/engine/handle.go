@@ -1,0 +1,268 @@
+package engine
+
+import (
+	"context"
+	"os"
+	"sync"
+
+	"damselfly/daemon/readahead"
+	"damselfly/pieces"
+)
+
+// Handle is an open content. Safe for concurrent use.
+type Handle struct {
+	c *Content
+	// had are the pieces that were here at the open: reads of them count as
+	// cache hits.
+	had *pieces.Set
+
+	mu     sync.Mutex
+	closed bool
+	// windows are the interests of the readahead cursors this handle moved.
+	windows map[*readahead.Cursor]*window
+}
+
+// window is what was asked for ahead of a cursor.
+type window struct {
+	in  *interest
+	end int64
+}
+
+// Open returns a handle; Close it. It joins the Task's swarm in the background.
+func (c *Content) Open() (*Handle, error) {
+	if err := c.pin(); err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.register()
+	return &Handle{c: c, had: c.held.Clone(), windows: map[*readahead.Cursor]*window{}}, nil
+}
+
+// Content returns what the handle reads.
+func (h *Handle) Content() *Content { return h.c }
+
+// Close lets the content go.
+func (h *Handle) Close() error {
+	h.mu.Lock()
+	if h.closed {
+		h.mu.Unlock()
+		return nil
+	}
+	h.closed = true
+	ws := h.windows
+	h.windows = nil
+	h.mu.Unlock()
+	for _, w := range ws {
+		h.c.drop(w.in)
+	}
+	h.c.unpin()
+	return nil
+}
+
+// ReadAt reads len(p) bytes at off, fewer at the end of the content, where it
+// returns 0, nil. It blocks until the bytes are here and verified, ctx ends, or
+// nothing arrives for the read deadline. An error may follow some bytes.
+func (h *Handle) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
+	c := h.c
+	if off < 0 {
+		return 0, pieces.Errorf(pieces.Invalid, "negative offset %d", off)
+	}
+	want := c.geo.Covering(off, int64(len(p)))
+	if want.Empty() {
+		return 0, nil
+	}
+	n, stalled, err := c.readHeld(ctx, p, off)
+	if stalled && err == nil {
+		n, err = h.readWaiting(ctx, p, off, n)
+	}
+	if n > 0 {
+		h.account(off, int64(n))
+		h.readAhead(off, int64(n), stalled)
+	}
+	return n, err
+}
+
+// account counts bytes of pieces that were here at the open as cache hits.
+func (h *Handle) account(off, n int64) {
+	for i := range h.c.geo.Covering(off, n).All() {
+		if h.had.Has(i) {
+			first := max(off, h.c.geo.Offset(i))
+			last := min(off+n, h.c.geo.Offset(i)+h.c.geo.Len(i))
+			h.c.traffic.cache.Add(last - first)
+			h.c.e.traffic.cache.Add(last - first)
+		}
+	}
+}
+
+// readWaiting goes on with a read at p[n:], wanting all it lacks at once.
+func (h *Handle) readWaiting(ctx context.Context, p []byte, off int64, n int) (int, error) {
+	c := h.c
+	left := c.geo.Covering(off+int64(n), int64(len(p)-n))
+	c.mu.Lock()
+	in := c.want(left, pieces.Demand)
+	if c.peer != nil {
+		c.peer.Touched([]pieces.Extent{left})
+	}
+	c.mu.Unlock()
+	defer c.drop(in)
+	for tries := 0; n < len(p); {
+		k, stalled, err := c.readHeld(ctx, p[n:], off+int64(n))
+		n += k
+		if err != nil || !stalled {
+			return n, err
+		}
+		// Bytes that were here may turn out bad on disk, and are fetched
+		// again; not for ever.
+		if tries++; tries > 4*left.Len() {
+			return n, pieces.Errorf(pieces.Integrity, "the cache of %v keeps losing pieces", c.key)
+		}
+		if err := c.await(ctx, in, c.geo.Index(off+int64(n))); err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+// readHeld copies what is held from off on; missing says that it stopped at a
+// piece that is not here. The content is pinned.
+func (c *Content) readHeld(ctx context.Context, p []byte, off int64) (n int, missing bool, err error) {
+	for n < len(p) && off+int64(n) < c.geo.Size {
+		at := off + int64(n)
+		i := c.geo.Index(at)
+		part := p[n:min(len(p), n+int(c.geo.Offset(i)+c.geo.Len(i)-at))]
+		ok, err := c.readPieceHeld(i, part, at)
+		if err != nil {
+			return n, false, err
+		}
+		if !ok {
+			return n, true, ctx.Err()
+		}
+		n += len(part)
+	}
+	return n, false, nil
+}
+
+// readPieceHeld copies from piece i; false: it is not here.
+func (c *Content) readPieceHeld(i int, p []byte, off int64) (bool, error) {
+	c.mu.Lock()
+	if !c.held.Has(i) {
+		err := c.broken
+		c.mu.Unlock()
+		return false, err
+	}
+	b := c.mem[i]
+	if b != nil {
+		b.retain()
+	}
+	c.mu.Unlock()
+	if b != nil {
+		copy(p, b.data[off-c.geo.Offset(i):])
+		b.release()
+		return true, nil
+	}
+	if c.v == nil {
+		c.lost([]pieces.Extent{{First: i, End: i + 1}})
+		return false, nil
+	}
+	if _, err := c.v.ReadAt(p, off); err != nil {
+		c.bad(pieces.Extent{First: i, End: i + 1}, err)
+		return false, nil
+	}
+	return true, nil
+}
+
+// readAhead follows the reader's cursor. A window is extended when half of it
+// is used up, so that small reads do not make small requests.
+func (h *Handle) readAhead(off, n int64, stalled bool) {
+	c := h.c
+	c.mu.Lock()
+	if c.held.Count() == c.geo.Count() {
+		c.mu.Unlock()
+		return
+	}
+	a := c.ahead.Read(off, n, stalled)
+	c.mu.Unlock()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		return
+	}
+	if a.Replaced != nil {
+		h.closeWindow(a.Replaced)
+	}
+	if a.N == 0 {
+		return
+	}
+	w := h.windows[a.Cursor]
+	if w != nil && w.end-a.Off > a.N/2 || a.Off+a.N <= 0 {
+		return
+	}
+	e := c.geo.Covering(a.Off, a.N)
+	c.mu.Lock()
+	in := c.want(e, pieces.Window)
+	c.mu.Unlock()
+	if w != nil {
+		c.drop(w.in)
+	}
+	h.windows[a.Cursor] = &window{in: in, end: a.Off + a.N}
+}
+
+func (h *Handle) closeWindow(cur *readahead.Cursor) {
+	if w := h.windows[cur]; w != nil {
+		h.c.drop(w.in)
+		delete(h.windows, cur)
+	}
+}
+
+// Fetch brings bytes [off, off+n) here at the lowest priority, telling progress
+// in bytes. When that is the whole content, a pinned digest is verified too.
+func (h *Handle) Fetch(ctx context.Context, off, n int64, progress func(done, total int64)) error {
+	c := h.c
+	e := c.geo.Covering(off, n)
+	_, total := c.geo.Bytes(e)
+	c.mu.Lock()
+	in := c.want(e, pieces.Fill)
+	c.mu.Unlock()
+	defer c.drop(in)
+	err := c.waitAll(ctx, in, func(held int) {
+		progress(min(int64(held)*c.geo.PieceSize, total), total)
+	})
+	if err != nil || e != c.geo.All() {
+		return err
+	}
+	return c.awaitWhole(ctx)
+}
+
+// Settled waits until everything fetched so far is on disk.
+func (h *Handle) Settled(ctx context.Context) error {
+	c := h.c
+	for {
+		c.mu.Lock()
+		n, changed := len(c.mem), c.changed
+		c.mu.Unlock()
+		if n == 0 {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// File returns a read-only descriptor of the complete, verified content file
+// for the kernel to read by itself; the caller closes it. False while pieces
+// are missing, for inline content, and without a cache.
+func (h *Handle) File() (*os.File, bool) {
+	c := h.c
+	if !c.complete() || c.v == nil || !c.v.Complete() {
+		return nil, false
+	}
+	f, err := c.v.Passthrough()
+	if err != nil {
+		return nil, false
+	}
+	return f, true
+}

@@ -1,0 +1,391 @@
+package engine
+
+import (
+	"context"
+	"time"
+
+	"damselfly/daemon/announce"
+	"damselfly/daemon/exchange"
+	"damselfly/pieces"
+)
+
+// report is what the scheduler learns with a piece.
+type report struct {
+	lease pieces.LeaseID
+	cost  *announce.Cost
+	// sum: this host set the digest, so it goes along.
+	sum    bool
+	urgent bool
+}
+
+func costOf(host pieces.HostID, n int, took time.Duration) *announce.Cost {
+	ms := float64(took.Microseconds()) / 1000
+	return &announce.Cost{Host: host, MsPerMiB: ms * (1 << 20) / float64(max(n, 1))}
+}
+
+// swarms reports whether schedulers may know of this content.
+func (c *Content) swarms() bool { return c.public && c.e.o.Announce != nil && c.e.o.Announce.Enabled() }
+
+// alone reports whether the origin may be read without a lease: nobody gives
+// leases for this content, or nobody has answered for AloneAfter. c.mu is held.
+func (c *Content) alone() bool {
+	return !c.swarms() || !c.downSince.IsZero() && time.Since(c.downSince) >= c.e.o.AloneAfter
+}
+
+// register makes this host a Peer, in the background. c.mu is held.
+func (c *Content) register() {
+	if !c.swarms() || c.peer != nil || c.registering || c.closed || time.Now().Before(c.retryAt) {
+		return
+	}
+	c.registering = true
+	req := announce.RegisterRequest{
+		Task: c.task, Version: c.key.Version, Facts: &c.facts, CanFetch: c.canFetch, Held: c.held.List(),
+	}
+	c.wg.Go(func() {
+		ctx, cancel := context.WithTimeout(c.ctx, c.e.o.RegisterTimeout)
+		defer cancel()
+		peer, reg, err := c.e.o.Announce.Register(ctx, req, c, c.inventory)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.registering = false
+		if err != nil {
+			c.registrationFailed(err)
+			return
+		}
+		if c.closed {
+			go peer.Close(context.Background())
+			return
+		}
+		c.peer, c.downSince = peer, time.Time{}
+		c.registered(reg)
+		if es := c.held.List(); len(es) > 0 {
+			// With the digests, and with what came meanwhile.
+			c.peer.Held(announce.HeldReport{Extents: es, Sums: c.sumRuns(es), Urgent: true})
+		}
+	})
+}
+
+// registrationFailed: until it works, known neighbours and then the origin
+// serve. c.mu is held.
+func (c *Content) registrationFailed(err error) {
+	c.log.WithError(err).Info("no scheduler takes this content yet")
+	c.retryAt = time.Now().Add(c.e.o.RegisterRetry)
+	if c.downSince.IsZero() {
+		// Register has tried every scheduler: there is nothing to wait for.
+		c.downSince = time.Now().Add(-c.e.o.AloneAfter)
+	}
+	c.schedule()
+}
+
+// registered takes the reply of a registration. c.mu is held.
+func (c *Content) registered(reg announce.Registration) {
+	for _, r := range reg.Sums {
+		c.learn(r)
+	}
+	c.follow(reg.Parents)
+	if len(reg.Tiny) > 0 && int64(len(reg.Tiny)) == c.geo.Size && !c.held.Has(0) && pieces.SumOf(reg.Tiny) == c.sums[0] {
+		c.takeTiny(reg.Tiny)
+	}
+	for k := range c.asked {
+		c.asked[k] = &pieces.Set{}
+	}
+	c.schedule()
+}
+
+// takeTiny delivers content that came with the registration. c.mu is held.
+func (c *Content) takeTiny(data []byte) {
+	sum := c.sums[0]
+	c.wg.Go(func() {
+		b, err := c.e.memory.get(c.ctx, len(data))
+		if err != nil {
+			return
+		}
+		copy(b.data, data)
+		c.deliver(0, b, sum, fromPeer, report{})
+	})
+}
+
+// inventory is asked for when another scheduler takes over.
+func (c *Content) inventory() ([]pieces.Extent, []pieces.SumRun, map[pieces.LeaseID][]pieces.Extent) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	held := c.held.List()
+	leases := make(map[pieces.LeaseID][]pieces.Extent, len(c.leases))
+	for id, es := range c.leases {
+		leases[id] = es
+	}
+	return held, c.sumRuns(held), leases
+}
+
+// sumRuns returns the recorded digests of es. c.mu is held.
+func (c *Content) sumRuns(es []pieces.Extent) []pieces.SumRun {
+	var out []pieces.SumRun
+	for _, e := range es {
+		for i := range e.All() {
+			if c.sums[i].IsZero() {
+				continue
+			}
+			setter := c.setters[c.setter[i]]
+			if n := len(out); n > 0 && out[n-1].Setter == setter && out[n-1].First+len(out[n-1].Sums) == i {
+				out[n-1].Sums = append(out[n-1].Sums, c.sums[i])
+				continue
+			}
+			out = append(out, pieces.SumRun{First: i, Sums: []pieces.Sum{c.sums[i]}, Setter: setter})
+		}
+	}
+	return out
+}
+
+// learn takes recorded digests; a piece held here that disagrees is dropped.
+// c.mu is held.
+func (c *Content) learn(r pieces.SumRun) {
+	var wrong []pieces.Extent
+	for k, s := range r.Sums {
+		i := r.First + k
+		if i < len(c.sums) && c.held.Has(i) && !c.sums[i].IsZero() && c.sums[i] != s {
+			wrong = append(wrong, pieces.Extent{First: i, End: i + 1})
+		}
+	}
+	for _, e := range wrong {
+		c.log.WithField("pieces", e).Warn("the scheduler's record disagrees with what is held: dropping it")
+		c.forget(e)
+		c.wg.Go(func() { c.dropStored(e) })
+	}
+	c.record(r)
+}
+
+func (c *Content) dropStored(e pieces.Extent) {
+	if c.pin() != nil {
+		return
+	}
+	defer c.unpin()
+	if c.v != nil {
+		if err := c.v.Drop(e); err != nil {
+			c.log.WithError(err).Warn("dropping pieces")
+		}
+	}
+}
+
+// follow replaces the parents. c.mu is held.
+func (c *Content) follow(parents []pieces.Parent) {
+	now := map[pieces.HostID]bool{}
+	for _, p := range parents {
+		now[p.Host.ID] = true
+		if c.addNeighbour(p.Host, true, true) != nil && p.Complete {
+			c.pick.NeighbourHeld(p.Host.ID, c.geo.All())
+		}
+	}
+	for id, n := range c.neighbours {
+		if n.parent && !now[id] {
+			n.parent = false
+			c.pick.AddNeighbour(id, false, n.host.Type == pieces.SeedHost)
+		}
+	}
+}
+
+// HandleEvent takes what the scheduler says (announce.Handler).
+func (c *Content) HandleEvent(ev announce.Event) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return
+	}
+	switch ev := ev.(type) {
+	case announce.Parents:
+		c.follow(ev.Parents)
+	case announce.Holders:
+		for _, h := range ev.Holders {
+			c.holder(h)
+		}
+	case announce.Digests:
+		for _, r := range ev.Runs {
+			c.learn(r)
+		}
+	case announce.Lease:
+		c.startOrigin(ev.ID, ev.Extent, ev.Class)
+	case announce.LeaseEnd:
+		c.endLease(ev.ID)
+	case announce.FactsChanged:
+		c.replaced = true
+		c.wg.Go(func() { c.e.o.Replaced(c.key.Task, ev.Facts) })
+	case announce.OriginError:
+		c.originError(ev)
+	case announce.SessionDown:
+		c.downSince = time.Now()
+		if p := c.peer; ev.Final && p != nil {
+			c.peer, c.retryAt = nil, time.Now().Add(c.e.o.RegisterRetry)
+			c.wg.Go(func() { p.Close(c.ctx) })
+		}
+	case announce.SessionUp:
+		c.downSince = time.Time{}
+		c.registered(ev.Registration)
+	}
+	c.schedule()
+}
+
+func (c *Content) holder(h pieces.Holder) {
+	n := c.neighbours[h.Host.ID]
+	parent := n != nil && n.parent
+	if c.addNeighbour(h.Host, parent, true) == nil {
+		return
+	}
+	for _, e := range h.Held {
+		c.pick.NeighbourHeld(h.Host.ID, e)
+	}
+	for _, e := range h.Fetching {
+		c.pick.NeighbourFetching(h.Host.ID, e, true)
+	}
+}
+
+// originError is the origin's answer to a want of ours. c.mu is held.
+func (c *Content) originError(ev announce.OriginError) {
+	if pieces.KindOf(ev.Err) == pieces.Changed {
+		c.replaced = true
+		c.wg.Go(func() { c.e.o.Replaced(c.key.Task, pieces.Facts{}) })
+	}
+	es := ev.Extents
+	if len(es) == 0 {
+		es = []pieces.Extent{c.geo.All()}
+	}
+	for _, e := range es {
+		for k := range c.asked {
+			c.asked[k].RemoveExtent(e)
+		}
+		c.fail(e, ev.Err)
+	}
+}
+
+// ask tells the scheduler what no neighbour can give, or, without one, reads
+// the origin. c.mu is held.
+func (c *Content) ask() {
+	if c.peer == nil && c.swarms() {
+		c.register()
+	}
+	for class := pieces.Demand; class < pieces.Classes; class++ {
+		if c.pick.WantCount(class) == 0 {
+			continue
+		}
+		need := c.unmet(class)
+		if need.Count() == 0 {
+			continue
+		}
+		switch {
+		case c.replaced:
+			c.failReplaced(need)
+		case c.alone():
+			c.readAlone(class, need)
+		case c.peer != nil && c.downSince.IsZero():
+			c.askFor(class, need)
+		}
+	}
+}
+
+// unmet returns what is wanted at class, not under way, and can't be had from
+// a neighbour: nobody near has it, or its digest is not known.
+func (c *Content) unmet(class pieces.Class) *pieces.Set {
+	need := c.pick.Missing(class)
+	for i, ok := need.Next(0); ok; i, ok = need.Next(i + 1) {
+		if !c.sums[i].IsZero() && c.pick.Nearby(i) {
+			need.Remove(i)
+		}
+	}
+	return need
+}
+
+// failReplaced ends waits for pieces of an old Version that nobody near has.
+func (c *Content) failReplaced(need *pieces.Set) {
+	err := pieces.Errorf(pieces.Changed, "%v was replaced at its origin", c.key)
+	for e := range need.Extents() {
+		c.fail(e, err)
+	}
+}
+
+func (c *Content) askFor(class pieces.Class, need *pieces.Set) {
+	for k := pieces.Demand; k <= class; k++ {
+		need.SubtractSet(c.asked[k])
+	}
+	if need.Count() == 0 {
+		return
+	}
+	es := need.List()
+	if len(es) > maxWant {
+		es = es[:maxWant]
+	}
+	for _, e := range es {
+		c.asked[class].AddExtent(e)
+	}
+	c.askedAt = time.Now()
+	c.peer.Want(es, class, c.blockedHosts())
+	if class == pieces.Demand {
+		c.tell(exchange.Delta{Wants: es}, func(*neighbour) bool { return true })
+	}
+}
+
+// maxWant bounds the extents of one want; the rest follows.
+const maxWant = 4096
+
+// unask takes back wants that no reader has any more. c.mu is held.
+func (c *Content) unask() {
+	for class := range c.asked {
+		var gone []pieces.Extent
+		for e := range c.asked[class].Extents() {
+			for i := range e.All() {
+				if _, wanted := c.pick.Wanted(i); !wanted {
+					gone = append(gone, pieces.Extent{First: i, End: i + 1})
+				}
+			}
+		}
+		if len(gone) == 0 {
+			continue
+		}
+		s := pieces.SetOf(gone...)
+		c.asked[class].SubtractSet(s)
+		if c.peer != nil && c.downSince.IsZero() {
+			c.peer.Cancel(s.List())
+		}
+	}
+}
+
+// tellHeld announces piece i to the scheduler and the neighbours. c.mu is held.
+func (c *Content) tellHeld(i int, rep report) {
+	e := []pieces.Extent{{First: i, End: i + 1}}
+	c.tell(exchange.Delta{Held: e}, func(n *neighbour) bool { return n.wants.Remove(i) })
+	if c.peer == nil {
+		return
+	}
+	h := announce.HeldReport{Extents: e, Lease: rep.lease, Urgent: rep.urgent}
+	if rep.sum {
+		h.Sums = []pieces.SumRun{{First: i, Sums: []pieces.Sum{c.sums[i]}, Setter: c.e.o.Host.ID}}
+	}
+	if rep.cost != nil {
+		h.Costs = []announce.Cost{*rep.cost}
+	}
+	c.peer.Held(h)
+}
+
+// tick re-examines what somebody waits for, once a second.
+func (c *Content) tick(now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed || len(c.interests) == 0 {
+		return
+	}
+	if now.Sub(c.askedAt) > 2*c.e.o.Tick && c.pick.WantCount(pieces.Demand) > 0 {
+		// A demand that waited this long is asked again, in case the answer
+		// named someone who is gone.
+		c.asked[pieces.Demand] = &pieces.Set{}
+	}
+	c.schedule()
+}
+
+// leave ends the Peer at its scheduler.
+func (c *Content) leave(ctx context.Context) {
+	c.mu.Lock()
+	p := c.peer
+	c.peer = nil
+	c.closed = true
+	c.mu.Unlock()
+	if p != nil {
+		p.Close(ctx)
+	}
+}

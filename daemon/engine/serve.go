@@ -1,0 +1,130 @@
+package engine
+
+import (
+	"context"
+	"io"
+	"os"
+	"time"
+
+	"damselfly/daemon/upload"
+	"damselfly/pieces"
+)
+
+// Open answers a neighbour's request for bytes (upload.Backend). Pieces that
+// are not here yet are waited for up to r.Wait, if they are being fetched.
+func (e *Engine) Open(ctx context.Context, r upload.Request) (upload.Content, error) {
+	c, err := e.await(ctx, r.Key)
+	if err != nil {
+		return nil, err
+	}
+	if !c.public {
+		return nil, pieces.Errorf(pieces.NotFound, "%v is not here", r.Key)
+	}
+	ext := c.geo.Covering(r.Off, r.N)
+	if ext.Empty() || r.Off+r.N > c.geo.Size {
+		return nil, pieces.Errorf(pieces.Invalid, "bytes %d-%d are outside the content's %d", r.Off, r.Off+r.N-1, c.geo.Size)
+	}
+	if err := c.pin(); err != nil {
+		return nil, err
+	}
+	if err := c.awaitHeld(ctx, ext, r.Wait); err != nil {
+		c.unpin()
+		return nil, err
+	}
+	return &uploading{c: c, off: r.Off, end: r.Off + r.N}, nil
+}
+
+// awaitHeld returns when all of ext is held, within wait; pieces that nobody
+// fetches are NotFound at once.
+func (c *Content) awaitHeld(ctx context.Context, ext pieces.Extent, wait time.Duration) error {
+	deadline := time.NewTimer(wait)
+	defer deadline.Stop()
+	for {
+		c.mu.Lock()
+		var missing, coming bool
+		for m := range c.held.Missing(ext) {
+			missing = true
+			_, wanted := c.pick.Wanted(m.First)
+			coming = c.pick.Flying(m.First) || wanted
+		}
+		changed := c.changed
+		c.mu.Unlock()
+		if !missing {
+			return nil
+		}
+		if !coming || wait <= 0 {
+			return pieces.Errorf(pieces.NotFound, "pieces %v of %v are not held", ext, c.key)
+		}
+		select {
+		case <-changed:
+		case <-deadline.C:
+			return pieces.Errorf(pieces.NotFound, "pieces %v of %v did not arrive in %v", ext, c.key, wait)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// uploading is one answer: a chunk per piece in memory, longer ones from disk.
+type uploading struct {
+	c        *Content
+	off, end int64
+	buf      *buffer
+	scratch  []byte
+}
+
+func (u *uploading) Size() int64 { return u.c.geo.Size }
+
+func (u *uploading) Next(ctx context.Context) (upload.Chunk, error) {
+	u.free()
+	if u.off >= u.end {
+		return upload.Chunk{}, io.EOF
+	}
+	c := u.c
+	i := c.geo.Index(u.off)
+	n := min(u.end, c.geo.Offset(i)+c.geo.Len(i)) - u.off
+	defer func() { u.off += n }()
+	c.mu.Lock()
+	held, b := c.held.Has(i), c.mem[i]
+	if held && b != nil {
+		u.buf = b.retain()
+	}
+	c.mu.Unlock()
+	c.traffic.uploaded.Add(n)
+	c.e.traffic.uploaded.Add(n)
+	switch {
+	case !held || b == nil && c.v == nil:
+		return upload.Chunk{}, pieces.Errorf(pieces.NotFound, "piece %d of %v is gone", i, c.key)
+	case b != nil:
+		from := u.off - c.geo.Offset(i)
+		return upload.Chunk{Data: b.data[from : from+n]}, nil
+	}
+	if f, ok := u.file(i); ok {
+		return upload.Chunk{File: f, Off: u.off, Len: n}, nil
+	}
+	if int64(cap(u.scratch)) < n {
+		u.scratch = make([]byte, n)
+	}
+	u.scratch = u.scratch[:n]
+	if _, err := c.v.ReadAt(u.scratch, u.off); err != nil {
+		c.bad(pieces.Extent{First: i, End: i + 1}, err)
+		return upload.Chunk{}, err
+	}
+	return upload.Chunk{Data: u.scratch}, nil
+}
+
+// file returns the content file if piece i may be sent from it unread.
+func (u *uploading) file(i int) (*os.File, bool) { return u.c.v.File() }
+
+func (u *uploading) free() {
+	if u.buf != nil {
+		u.buf.release()
+		u.buf = nil
+	}
+}
+
+func (u *uploading) Close() error {
+	u.free()
+	u.c.unpin()
+	return nil
+}

@@ -1,0 +1,177 @@
+package engine
+
+import (
+	"context"
+	"time"
+
+	"damselfly/daemon/picker"
+	"damselfly/pieces"
+)
+
+// interest is one reader's want of an extent, until drop.
+type interest struct {
+	in     *picker.Interest
+	extent pieces.Extent
+	// err is set before done is closed: the extent can't be had.
+	err  error
+	done chan struct{}
+}
+
+// arrival is what readers of one missing piece wait for.
+type arrival struct {
+	done chan struct{}
+}
+
+// want states an interest. c.mu is held.
+func (c *Content) want(e pieces.Extent, class pieces.Class) *interest {
+	in := &interest{in: c.pick.Want(e, class), extent: e, done: make(chan struct{})}
+	c.interests[in] = struct{}{}
+	if c.broken != nil {
+		c.failInterest(in, c.broken)
+	} else if c.failed != nil && time.Now().Before(c.failTo) && class == pieces.Demand {
+		c.failInterest(in, c.failed)
+	}
+	c.schedule()
+	return in
+}
+
+// Want states an interest in e until the returned function is called.
+func (c *Content) Want(e pieces.Extent, class pieces.Class) (drop func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	in := c.want(e, class)
+	return func() { c.drop(in) }
+}
+
+// drop ends an interest.
+func (c *Content) drop(in *interest) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, ok := c.interests[in]; !ok {
+		return
+	}
+	delete(c.interests, in)
+	c.pick.Drop(in.in)
+	c.lastUse = time.Now()
+	c.unask()
+}
+
+// failInterest ends the waits of one interest; c.mu is held.
+func (c *Content) failInterest(in *interest, err error) {
+	if in.err == nil {
+		in.err = err
+		close(in.done)
+	}
+}
+
+// fail ends the waits of interests in e that lack pieces of it; c.mu is held.
+// Reads see the error for a second, since the kernel asks twice.
+func (c *Content) fail(e pieces.Extent, err error) {
+	c.failed, c.failTo = err, time.Now().Add(time.Second)
+	for in := range c.interests {
+		x := in.extent.Intersect(e)
+		for range c.held.Missing(x) {
+			c.failInterest(in, err)
+			break
+		}
+	}
+}
+
+func (c *Content) failAll(err error) {
+	for in := range c.interests {
+		c.failInterest(in, err)
+	}
+}
+
+// arrived wakes whoever waits for piece i; c.mu is held.
+func (c *Content) arrived(i int, _ error) {
+	if a := c.arrivals[i]; a != nil {
+		delete(c.arrivals, i)
+		close(a.done)
+	}
+	close(c.changed)
+	c.changed = make(chan struct{})
+}
+
+// await waits until piece i is held, the interest failed, ctx ended, or
+// nothing of the content arrived for the deadline.
+func (c *Content) await(ctx context.Context, in *interest, i int) error {
+	c.mu.Lock()
+	if c.held.Has(i) {
+		c.mu.Unlock()
+		return nil
+	}
+	a := c.arrivals[i]
+	if a == nil {
+		a = &arrival{done: make(chan struct{})}
+		c.arrivals[i] = a
+	}
+	c.mu.Unlock()
+	start := time.Now()
+	t := time.NewTimer(c.e.o.ReadDeadline)
+	defer t.Stop()
+	for {
+		select {
+		case <-a.done:
+			return nil
+		case <-in.done:
+			return in.err
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-t.C:
+			left := c.e.o.ReadDeadline - time.Since(c.lastProgress(start))
+			if left <= 0 {
+				return pieces.Errorf(pieces.Timeout, "no byte of %v arrived for %v", c.key, c.e.o.ReadDeadline)
+			}
+			t.Reset(left)
+		}
+	}
+}
+
+// lastProgress returns when the last verified byte came, at least since.
+func (c *Content) lastProgress(since time.Time) time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.progress.After(since) {
+		return c.progress
+	}
+	return since
+}
+
+// waitAll waits until all of e is held, calling progress with the pieces of e
+// held so far, at most every 200 ms and at the end.
+func (c *Content) waitAll(ctx context.Context, in *interest, progress func(held int)) error {
+	start := time.Now()
+	t := time.NewTimer(c.e.o.ReadDeadline)
+	defer t.Stop()
+	var told time.Time
+	for {
+		c.mu.Lock()
+		missing := 0
+		for m := range c.held.Missing(in.extent) {
+			missing += m.Len()
+		}
+		changed := c.changed
+		c.mu.Unlock()
+		if missing == 0 || time.Since(told) >= 200*time.Millisecond {
+			told = time.Now()
+			progress(in.extent.Len() - missing)
+		}
+		if missing == 0 {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-in.done:
+			return in.err
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-t.C:
+			left := c.e.o.ReadDeadline - time.Since(c.lastProgress(start))
+			if left <= 0 {
+				return pieces.Errorf(pieces.Timeout, "no byte of %v arrived for %v", c.key, c.e.o.ReadDeadline)
+			}
+			t.Reset(left)
+		}
+	}
+}

@@ -1,0 +1,107 @@
+package engine
+
+import (
+	"context"
+	"io"
+
+	"damselfly/pieces"
+)
+
+// wholeCheck is the verification of a pinned digest over the whole content.
+type wholeCheck struct {
+	running bool
+	done    bool
+	err     error
+	// over is closed when the check that is running has ended.
+	over chan struct{}
+}
+
+// checkWhole starts the verification of the pinned digest once all pieces are
+// here; without a pinned digest there is nothing to do.
+func (c *Content) checkWhole() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	w := &c.whole
+	if c.task.Digest == "" || w.running || w.done || c.closed {
+		return
+	}
+	w.running, w.over = true, make(chan struct{})
+	digest := c.task.Digest
+	c.wg.Go(func() {
+		err := error(pieces.Errorf(pieces.Unavailable, "the daemon is stopping"))
+		if c.pin() == nil {
+			err = c.verifyWhole(c.ctx, digest)
+			c.unpin()
+		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		w.running, w.done, w.err = false, err == nil, err
+		if pieces.KindOf(err) == pieces.Integrity {
+			c.log.WithError(err).Error("content does not match its pinned digest: dropping it")
+			c.broken = err
+			c.failAll(err)
+			all := c.geo.All()
+			c.forget(all)
+			c.wg.Go(func() { c.dropStored(all) })
+		}
+		close(w.over)
+	})
+}
+
+// verifyWhole hashes the content as held; c is pinned.
+func (c *Content) verifyWhole(ctx context.Context, d pieces.Digest) error {
+	if c.v != nil && c.v.Whole() {
+		return nil
+	}
+	h := d.Hash()
+	buf := make([]byte, 1<<20)
+	for off := int64(0); off < c.geo.Size; {
+		n, _, err := c.readHeld(ctx, buf, off)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return io.ErrUnexpectedEOF
+		}
+		h.Write(buf[:n])
+		off += int64(n)
+	}
+	if err := d.Verify(h); err != nil {
+		return err
+	}
+	if c.v != nil {
+		return c.v.MarkWhole()
+	}
+	return nil
+}
+
+// awaitWhole waits for the pinned digest to be verified; all pieces are here.
+func (c *Content) awaitWhole(ctx context.Context) error {
+	for {
+		c.checkWhole()
+		c.mu.Lock()
+		w, pinned, broken := c.whole, c.task.Digest != "", c.broken
+		c.mu.Unlock()
+		switch {
+		case broken != nil:
+			return broken
+		case !pinned || w.done:
+			return nil
+		case !w.running:
+			return w.err
+		}
+		select {
+		case <-w.over:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// complete reports whether all pieces are here and the pinned digest, if any,
+// is verified.
+func (c *Content) complete() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.held.Count() == c.geo.Count() && (c.task.Digest == "" || c.whole.done)
+}

@@ -1,0 +1,142 @@
+package engine
+
+import (
+	"context"
+	"sync"
+
+	"damselfly/pieces"
+)
+
+// writer writes verified pieces behind their readers: a few goroutines and a
+// queue bounded by the memory budget, since every entry holds a buffer.
+type writer struct {
+	e  *Engine
+	wg sync.WaitGroup
+
+	mu     sync.Mutex
+	cond   *sync.Cond
+	queue  []write
+	closed bool
+	// uncached are pieces that the store had no room for, oldest first; they
+	// are served from memory while there is some.
+	uncached      []write
+	uncachedBytes int64
+}
+
+type write struct {
+	c      *Content
+	i      int
+	b      *buffer
+	sum    pieces.Sum
+	setter pieces.HostID
+}
+
+// writers is how many pieces are written at once.
+const writers = 4
+
+func newWriter(e *Engine) *writer {
+	w := &writer{e: e}
+	w.cond = sync.NewCond(&w.mu)
+	for range writers {
+		w.wg.Go(w.run)
+	}
+	return w
+}
+
+// put queues a piece whose buffer is in c.mem. The content stays pinned until
+// it is written.
+func (w *writer) put(c *Content, i int, b *buffer, sum pieces.Sum, setter pieces.HostID) {
+	if err := c.pin(); err != nil {
+		return
+	}
+	b.retain()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.queue = append(w.queue, write{c, i, b, sum, setter})
+	w.cond.Signal()
+}
+
+// close writes what is queued and ends.
+func (w *writer) close() {
+	w.mu.Lock()
+	w.closed = true
+	w.cond.Broadcast()
+	w.mu.Unlock()
+	w.wg.Wait()
+}
+
+func (w *writer) run() {
+	for {
+		w.mu.Lock()
+		for len(w.queue) == 0 && !w.closed {
+			w.cond.Wait()
+		}
+		if len(w.queue) == 0 {
+			w.mu.Unlock()
+			return
+		}
+		job := w.queue[0]
+		w.queue = w.queue[1:]
+		w.mu.Unlock()
+		w.write(job)
+	}
+}
+
+func (w *writer) write(j write) {
+	defer j.c.unpin()
+	defer j.b.release()
+	err := error(pieces.Errorf(pieces.Full, "no cache"))
+	if j.c.v != nil {
+		err = j.c.v.Put(context.Background(), j.i, j.b.data, j.sum, j.setter)
+	}
+	if err == nil {
+		j.c.written(j.i, j.b)
+		return
+	}
+	if pieces.KindOf(err) != pieces.Full {
+		j.c.log.WithError(err).Warn("serving a piece from memory: it could not be cached")
+	}
+	w.keep(j)
+}
+
+// keep serves a piece from memory alone; over half of the budget the oldest
+// such pieces go.
+func (w *writer) keep(j write) {
+	w.mu.Lock()
+	w.uncached = append(w.uncached, write{c: j.c, i: j.i})
+	w.uncachedBytes += int64(len(j.b.data))
+	var gone []write
+	for w.uncachedBytes > w.e.o.Memory/2 && len(w.uncached) > 0 {
+		o := w.uncached[0]
+		w.uncached = w.uncached[1:]
+		w.uncachedBytes -= o.c.geo.Len(o.i)
+		gone = append(gone, o)
+	}
+	w.mu.Unlock()
+	for _, o := range gone {
+		o.c.dropUncached(o.i)
+	}
+}
+
+// written says that piece i is on disk: memory is no longer needed for it.
+func (c *Content) written(i int, b *buffer) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.mem[i] == b {
+		delete(c.mem, i)
+		b.release()
+	}
+	if len(c.mem) == 0 {
+		close(c.changed)
+		c.changed = make(chan struct{})
+	}
+}
+
+// dropUncached gives up a piece that is only in memory.
+func (c *Content) dropUncached(i int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.mem[i] != nil {
+		c.forget(pieces.Extent{First: i, End: i + 1})
+	}
+}

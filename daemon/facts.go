@@ -1,0 +1,224 @@
+package daemon
+
+import (
+	"container/list"
+	"context"
+	"sync"
+	"time"
+
+	"damselfly/daemon/engine"
+	"damselfly/pieces"
+)
+
+// current returns the facts of t's current Version. Known facts are answered at
+// once; when they are older than FactsFresh they are looked at again beside.
+func (t *task) current(ctx context.Context) (pieces.Facts, error) {
+	for {
+		t.mu.Lock()
+		if t.facts != nil {
+			f := *t.facts
+			if time.Since(t.checked) > t.fresh(f) && t.flight == nil {
+				t.learn()
+			}
+			t.mu.Unlock()
+			return f, nil
+		}
+		if t.err != nil && time.Now().Before(t.errTo) {
+			defer t.mu.Unlock()
+			return pieces.Facts{}, t.err
+		}
+		if t.flight == nil {
+			t.learn()
+		}
+		flight := t.flight
+		t.mu.Unlock()
+		select {
+		case <-flight:
+		case <-ctx.Done():
+			return pieces.Facts{}, ctx.Err()
+		}
+	}
+}
+
+func (t *task) fresh(f pieces.Facts) time.Duration {
+	if f.Validator.Kind == pieces.ContentSum {
+		return t.d.o.SumFresh
+	}
+	return t.d.o.FactsFresh
+}
+
+// learn starts a flight; t.mu is held. The result is for everybody who waits,
+// so it does not hang on anybody's context.
+func (t *task) learn() {
+	flight := make(chan struct{})
+	t.flight = flight
+	spec := t.entry.Task
+	t.d.wg.Go(func() {
+		facts, err := t.d.learn(t.d.ctx, t, &spec)
+		t.mu.Lock()
+		t.flight = nil
+		known := t.facts != nil
+		if err != nil {
+			t.err, t.errTo = err, time.Now().Add(t.d.o.FailureMemo)
+			if known {
+				// The origin can't be reached: what is held is served.
+				t.checked = time.Now()
+			}
+		}
+		t.mu.Unlock()
+		if err == nil {
+			t.set(facts)
+		} else if k := pieces.KindOf(err); known && (k == pieces.NotFound || k == pieces.Denied) {
+			t.d.o.Log.WithError(err).WithField("task", t.id.Short()).Warn("the origin no longer gives this content")
+		}
+		close(flight)
+	})
+}
+
+// set takes facts as the current ones and tells the contents of older Versions.
+func (t *task) set(f pieces.Facts) {
+	t.mu.Lock()
+	changed := t.facts == nil || *t.facts != f
+	t.facts, t.checked, t.err = &f, time.Now(), nil
+	checked, kept := t.checked, t.kept
+	t.mu.Unlock()
+	if kept {
+		if err := t.d.store.PutFacts(t.id, f, checked); err != nil {
+			t.d.o.Log.WithError(err).Warn("keeping facts")
+		}
+	}
+	if changed {
+		v := f.VersionID()
+		for _, c := range t.d.engine.OfTask(t.id) {
+			if c.Key().Version != v {
+				c.MarkReplaced()
+			}
+		}
+	}
+}
+
+// replaced is told by the engine that a Version is not current any more; with
+// zero facts the new ones have to be looked up.
+func (d *Daemon) replaced(id pieces.TaskID, f pieces.Facts) {
+	t, err := d.taskHere(id)
+	if err != nil {
+		return
+	}
+	if f.Validator.Kind != pieces.NoValidator {
+		t.set(f)
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.flight == nil && d.ctx.Err() == nil {
+		t.learn()
+	}
+}
+
+// learn asks the scheduler for a Task's facts, or the origin where there is
+// none.
+func (d *Daemon) learn(ctx context.Context, t *task, spec *pieces.Task) (pieces.Facts, error) {
+	if !spec.Public() || !d.announce.Enabled() {
+		f, _, err := d.stat(ctx, spec)
+		return f, err
+	}
+	ask, cancel := context.WithTimeout(ctx, d.o.SpoolTimeout)
+	defer cancel()
+	f, err := d.announce.StatTask(ask, spec, t.canFetch(), func(ctx context.Context) (pieces.Facts, []byte, error) {
+		return d.stat(ctx, spec)
+	}, t.set)
+	if k := pieces.KindOf(err); err != nil && (k == pieces.Unavailable || k == pieces.Timeout) && t.canFetch() {
+		d.o.Log.WithError(err).WithField("task", t.id.Short()).Info("no scheduler answers: asking the origin for the facts")
+		f, _, err = d.stat(ctx, spec)
+	}
+	return f, err
+}
+
+// stat asks the origin. What came with the facts is kept: the whole content if
+// it is small or had to be read to the end, else its first bytes. tiny is the
+// content if it may travel inside messages.
+func (d *Daemon) stat(ctx context.Context, spec *pieces.Task) (f pieces.Facts, tiny []byte, err error) {
+	st, err := d.origin.Stat(ctx, spec)
+	if err != nil {
+		return f, nil, err
+	}
+	if st.Spool {
+		f, err := d.spool(ctx, spec)
+		return f, nil, err
+	}
+	f = st.Facts
+	if _, err := f.Geometry(); err != nil {
+		return f, nil, err
+	}
+	if !st.Whole() {
+		d.prefixes.put(pieces.Key{Task: spec.ID, Version: f.VersionID()}, st.Prefix)
+		return f, nil, nil
+	}
+	c, err := d.engine.Content(spec, f, true)
+	if err != nil {
+		return f, nil, err
+	}
+	if err := c.TakeWhole(ctx, st.Prefix); err != nil {
+		return f, nil, err
+	}
+	if pieces.ScopeOf(f.Size, spec.Public()) == pieces.ScopeTiny {
+		tiny = st.Prefix
+	}
+	return f, tiny, nil
+}
+
+func (d *Daemon) spool(ctx context.Context, spec *pieces.Task) (pieces.Facts, error) {
+	ctx, cancel := context.WithTimeout(ctx, d.o.SpoolTimeout)
+	defer cancel()
+	s, err := engine.Spool(ctx, d.origin, spec, d.o.DataDir+"/spool")
+	if err != nil {
+		return pieces.Facts{}, err
+	}
+	defer s.Close()
+	c, err := d.engine.Content(spec, s.Facts, true)
+	if err != nil {
+		return pieces.Facts{}, err
+	}
+	return s.Facts, c.Take(ctx, s)
+}
+
+// prefixes keeps the first bytes of content whose facts were read just now, so
+// that they are not read again: the latest few.
+type prefixes struct {
+	mu    sync.Mutex
+	max   int
+	items map[pieces.Key]*list.Element
+	order *list.List // of *prefix, oldest first
+}
+
+type prefix struct {
+	key  pieces.Key
+	data []byte
+}
+
+func newPrefixes(n int) *prefixes {
+	return &prefixes{max: n, items: map[pieces.Key]*list.Element{}, order: list.New()}
+}
+
+func (p *prefixes) put(k pieces.Key, data []byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if e := p.items[k]; e != nil {
+		p.order.Remove(e)
+	}
+	p.items[k] = p.order.PushBack(&prefix{k, data})
+	if p.order.Len() > p.max {
+		o := p.order.Remove(p.order.Front()).(*prefix)
+		delete(p.items, o.key)
+	}
+}
+
+// get returns the prefix of k, or nil.
+func (p *prefixes) get(k pieces.Key) []byte {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if e := p.items[k]; e != nil {
+		return e.Value.(*prefix).data
+	}
+	return nil
+}

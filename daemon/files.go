@@ -1,0 +1,214 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"damselfly/daemon/engine"
+	"damselfly/pieces"
+)
+
+// FileInfo is a Task as a file of the mount.
+type FileInfo struct {
+	Key      pieces.Key
+	Size     int64
+	Modified time.Time
+	// Private files belong to UID and GID alone.
+	Private  bool
+	UID, GID uint32
+	// Known: Key.Version, Size and Modified are set.
+	Known bool
+}
+
+func (t *task) info() FileInfo {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	i := FileInfo{Key: pieces.Key{Task: t.id}, Private: !t.entry.Task.Public(), UID: t.entry.UID, GID: t.entry.GID}
+	if t.facts != nil {
+		i.Known, i.Key.Version, i.Size, i.Modified = true, t.facts.VersionID(), t.facts.Size, t.facts.Modified
+	}
+	return i
+}
+
+// Lookup answers stat(2) for a Task known here or to the manager.
+func (d *Daemon) Lookup(ctx context.Context, id pieces.TaskID) (FileInfo, error) {
+	ctx, cancel := context.WithTimeout(ctx, d.o.FactsTimeout)
+	defer cancel()
+	t, err := d.task(ctx, id)
+	if err != nil {
+		return FileInfo{}, err
+	}
+	if _, err := t.current(ctx); err != nil {
+		return FileInfo{}, err
+	}
+	return t.info(), nil
+}
+
+// LookupName resolves a name: local ones first, then the manager's.
+func (d *Daemon) LookupName(ctx context.Context, name string) (pieces.TaskID, error) {
+	id, err := d.store.Name(name)
+	if err == nil || pieces.KindOf(err) != pieces.NotFound || len(d.o.Managers) == 0 {
+		return id, err
+	}
+	spec, err := d.announce.ResolveName(ctx, name)
+	if err != nil {
+		return "", err
+	}
+	return spec.ID, nil
+}
+
+// Names lists the names known here and, if it answers, to the manager.
+func (d *Daemon) Names(ctx context.Context) ([]string, error) {
+	names, err := d.store.Names()
+	if err != nil {
+		return nil, err
+	}
+	if len(d.o.Managers) > 0 {
+		more, err := d.announce.Names(ctx)
+		if err != nil {
+			d.o.Log.WithError(err).Debug("the manager's names are not listed")
+		}
+		for name := range more {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names), nil
+}
+
+// Files lists the Tasks added or held here, without network.
+func (d *Daemon) Files() ([]FileInfo, error) {
+	entries, err := d.store.Entries()
+	if err != nil {
+		return nil, err
+	}
+	out := make([]FileInfo, 0, len(entries))
+	for _, e := range entries {
+		out = append(out, d.remember(e, true).info())
+	}
+	return out, nil
+}
+
+// OpenFile makes a Version readable. A Version that was replaced is Changed.
+func (d *Daemon) OpenFile(ctx context.Context, key pieces.Key) (*File, error) {
+	t, err := d.task(ctx, key.Task)
+	if err != nil {
+		return nil, err
+	}
+	f, err := t.current(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if f.VersionID() != key.Version {
+		return nil, pieces.Errorf(pieces.Changed, "%v was replaced at its origin", key)
+	}
+	return t.open(f)
+}
+
+// open opens the content that facts describe.
+func (t *task) open(f pieces.Facts) (*File, error) {
+	d := t.d
+	if err := t.keep(); err != nil {
+		d.o.Log.WithError(err).Warn("keeping a catalogue entry")
+	} else if err := d.store.PutFacts(t.id, f, time.Now()); err != nil {
+		d.o.Log.WithError(err).Warn("keeping facts")
+	}
+	c, err := d.engine.Content(t.spec(), f, t.canFetch())
+	if err != nil {
+		return nil, err
+	}
+	h, err := c.Open()
+	if err != nil {
+		return nil, err
+	}
+	d.mu.Lock()
+	d.handles++
+	d.mu.Unlock()
+	return &File{t: t, h: h, done: sync.OnceFunc(d.closed)}, nil
+}
+
+func (d *Daemon) closed() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.handles--
+	d.lastUse = time.Now()
+}
+
+// IdleSince returns since when nothing was open, fetched or uploaded; zero
+// while something is.
+func (d *Daemon) IdleSince() time.Time {
+	d.mu.Lock()
+	handles, last := d.handles, d.lastUse
+	d.mu.Unlock()
+	up := d.upload.IdleSince()
+	if handles > 0 || up.IsZero() || d.engine.Busy() {
+		return time.Time{}
+	}
+	if up.After(last) {
+		return up
+	}
+	return last
+}
+
+// File is an open Version, for the mount and for control. Safe for concurrent
+// use.
+type File struct {
+	t    *task
+	h    *engine.Handle
+	done func()
+}
+
+// Close lets the Version go.
+func (f *File) Close() error {
+	err := f.h.Close()
+	f.done()
+	return err
+}
+
+// ReadAt reads verified bytes, fetching what is missing; see engine.Handle.
+func (f *File) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
+	return f.h.ReadAt(ctx, p, off)
+}
+
+// Passthrough returns the complete, verified content file, which is durably
+// marked: it will never be changed. The caller closes it.
+func (f *File) Passthrough() (*os.File, bool) { return f.h.File() }
+
+// Progress returns when the last verified byte arrived, or zero.
+func (f *File) Progress() time.Time { return f.h.Content().Progress() }
+
+// Attr returns what user.df.<name> says.
+func (f *File) Attr(name string) (string, bool) {
+	c := f.h.Content()
+	switch name {
+	case "url":
+		return f.t.spec().PublicURL, true
+	case "version":
+		return string(c.Key().Version), true
+	case "size":
+		return strconv.FormatInt(c.Geometry().Size, 10), true
+	case "cached":
+		return strconv.FormatInt(heldBytes(c), 10), true
+	case "state":
+		return string(stateOf(c)), true
+	case "sources":
+		t := c.Traffic()
+		return fmt.Sprintf("origin=%d peers=%d seeds=%d cache=%d", t.Origin, t.Peers, t.Seeds, t.Cache), true
+	}
+	return "", false
+}
+
+// heldBytes returns how many bytes of c are here.
+func heldBytes(c *engine.Content) int64 {
+	g, held := c.Geometry(), c.Held()
+	n := int64(held.Count()) * g.PieceSize
+	if last := g.Count() - 1; last >= 0 && held.Has(last) {
+		n -= g.PieceSize - g.Len(last)
+	}
+	return n
+}

@@ -1,0 +1,166 @@
+package daemon
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"damselfly/daemon/control"
+	"damselfly/pieces"
+	"damselfly/pieces/store"
+)
+
+// task is a Task as this host knows it.
+type task struct {
+	d  *Daemon
+	id pieces.TaskID
+
+	mu    sync.Mutex
+	entry store.Entry // Task with the credentials that memory alone keeps
+	// kept: the entry is in the store.
+	kept bool
+	// local: somebody on this host gave the URL, with all its parameters.
+	local bool
+	// facts of the current Version as of checked; nil = unknown.
+	facts   *pieces.Facts
+	checked time.Time
+	// flight is the learning of facts under way; its result stands in facts,
+	// or in err until errTo.
+	flight chan struct{}
+	err    error
+	errTo  time.Time
+}
+
+// spec returns the Task; it is never changed after it was made.
+func (t *task) spec() *pieces.Task {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := t.entry.Task
+	return &s
+}
+
+// canFetch reports whether this host can read the origin: it has the
+// credentials of a private Task and the filtered parameters.
+func (t *task) canFetch() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := &t.entry.Task
+	if !s.Public() {
+		return len(s.Header) > 0
+	}
+	return len(s.FilterQuery) == 0 || s.URL != s.PublicURL || t.local
+}
+
+// taskHere returns a Task known on this host; NotFound otherwise.
+func (d *Daemon) taskHere(id pieces.TaskID) (*task, error) {
+	d.mu.Lock()
+	t := d.tasks[id]
+	d.mu.Unlock()
+	if t != nil {
+		return t, nil
+	}
+	e, err := d.store.Entry(id)
+	if err != nil {
+		return nil, err
+	}
+	return d.remember(e, true), nil
+}
+
+// remember returns the task of an entry, making it if it is new.
+func (d *Daemon) remember(e store.Entry, kept bool) *task {
+	id := e.Task.ID
+	facts, checked, err := d.store.Facts(id)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if t := d.tasks[id]; t != nil {
+		return t
+	}
+	t := &task{d: d, id: id, entry: e, kept: kept}
+	if err == nil {
+		t.facts, t.checked = &facts, checked
+	}
+	d.tasks[id] = t
+	delete(d.misses, id)
+	return t
+}
+
+// maxMisses bounds the memory of unknown ids.
+const maxMisses = 65536
+
+// task returns a Task known here or to the manager.
+func (d *Daemon) task(ctx context.Context, id pieces.TaskID) (*task, error) {
+	t, err := d.taskHere(id)
+	if err == nil || pieces.KindOf(err) != pieces.NotFound {
+		return t, err
+	}
+	d.mu.Lock()
+	missed, ok := d.misses[id]
+	d.mu.Unlock()
+	unknown := pieces.Errorf(pieces.NotFound, "no task %s here; add its URL with: dfmount add URL", id.Short())
+	if ok && time.Since(missed) < d.o.FailureMemo {
+		return nil, unknown
+	}
+	if len(d.o.Managers) == 0 {
+		return nil, unknown
+	}
+	spec, err := d.announce.ResolveTask(ctx, id)
+	if pieces.KindOf(err) == pieces.NotFound {
+		d.mu.Lock()
+		if len(d.misses) >= maxMisses {
+			clear(d.misses)
+		}
+		d.misses[id] = time.Now()
+		d.mu.Unlock()
+		return nil, unknown
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := spec.CheckID(); err != nil {
+		return nil, err
+	}
+	return d.remember(store.Entry{Task: *spec}, false), nil
+}
+
+// keep puts the entry in the store, once.
+func (t *task) keep() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.kept {
+		return nil
+	}
+	if err := t.d.store.PutEntry(t.entry); err != nil {
+		return err
+	}
+	t.kept = true
+	return nil
+}
+
+// add is Daemon.add for this task.
+func (t *task) add(spec *pieces.Task, name string, owner control.Owner) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e := t.entry
+	e.Task = *spec
+	if e.Added.IsZero() {
+		e.Added, e.UID, e.GID = time.Now(), owner.UID, owner.GID
+	}
+	if name != "" && !contains(e.Names, name) {
+		e.Names = append(append([]string(nil), e.Names...), name)
+	}
+	if err := t.d.store.PutEntry(e); err != nil {
+		return err
+	}
+	t.entry, t.kept, t.local = e, true, true
+	t.err = nil
+	return nil
+}
+
+func contains(list []string, s string) bool {
+	for _, x := range list {
+		if x == s {
+			return true
+		}
+	}
+	return false
+}
