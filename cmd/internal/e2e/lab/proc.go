@@ -75,6 +75,17 @@ func (p *Proc) PID() int { return p.cmd.Process.Pid }
 // Done is closed when the process has ended.
 func (p *Proc) Done() <-chan struct{} { return p.done }
 
+// ExitCode is the exit code once Done is closed; -1 if a signal ended the
+// process, or if it still runs.
+func (p *Proc) ExitCode() int {
+	select {
+	case <-p.done:
+		return p.cmd.ProcessState.ExitCode()
+	default:
+		return -1
+	}
+}
+
 // Alive returns nil while the process runs, else an error with the end of its
 // log. A stopped process is alive.
 func (p *Proc) Alive() error {

@@ -1,0 +1,50 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// bin is where the programs under test are.
+var bin = os.Getenv("DAMSELFLY_BIN")
+
+func TestMain(m *testing.M) { os.Exit(runTests(m)) }
+
+func runTests(m *testing.M) int {
+	if os.Getenv("DAMSELFLY_E2E") != "" && bin == "" {
+		dir, err := os.MkdirTemp("", "damselfly-bin-")
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer os.RemoveAll(dir)
+		bin = dir
+		if err := build(dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+	}
+	return m.Run()
+}
+
+// build compiles every program into dir.
+func build(dir string) error {
+	programs, err := filepath.Glob("../../df*")
+	if err != nil || len(programs) == 0 {
+		return fmt.Errorf("no programs in cmd (%v)", err)
+	}
+	args := []string{"build", "-o", dir + "/"}
+	if os.Getenv("DAMSELFLY_RACE") != "" {
+		args = append(args, "-race")
+	}
+	for _, p := range programs {
+		args = append(args, "damselfly/cmd/"+filepath.Base(p))
+	}
+	if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("build: %w\n%s", err, out)
+	}
+	return nil
+}

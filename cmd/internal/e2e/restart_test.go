@@ -1,0 +1,60 @@
+package e2e
+
+import (
+	"errors"
+	"io"
+	"os"
+	"testing"
+	"time"
+
+	"damselfly/cmd/internal/e2e/lab"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+// A daemon killed with -9 and started again keeps its cache, fetches nothing
+// twice and replaces the mount it left behind.
+func TestKilledDaemonComesBackWarm(t *testing.T) {
+	w := newWorld(t, 90*time.Second)
+	d := w.alone("h1")
+	whole, wholeURL := w.serve("whole.bin", 40*miB+9)
+	wholePath := w.add(d, wholeURL)
+	w.check(whole, wholePath)
+	half, halfURL := w.serve("half.bin", 40*miB)
+	halfPath := w.add(d, halfURL)
+	r, err := os.Open(halfPath)
+	w.ok(err)
+	defer r.Close()
+	w.ok(half.CheckReader(io.NewSectionReader(r, 0, half.Size/2), 0, half.Size/2))
+
+	// What is verified serves readers at once and is written behind.
+	w.ok(lab.Until(w.ctx, 20*time.Second, "the written bytes", func() error {
+		s, err := d.Status(w.ctx)
+		if err == nil && s.CacheUsed < whole.Size+half.Size/2 {
+			err = errors.New("not all written")
+		}
+		return err
+	}))
+	before, err := d.Stat(w.ctx, halfURL)
+	w.ok(err)
+	require.Less(t, before.CachedPieces, before.Pieces, "the second file is held in part")
+
+	w.ok(d.Kill())
+	_, err = r.ReadAt(make([]byte, 4096), half.Size-4096)
+	require.Error(t, err, "a read from a dead daemon fails at once")
+	_, err = os.Stat(wholePath)
+	require.ErrorIs(t, err, unix.ENOTCONN, "the mount is stale: the fault is real")
+	w.ok(r.Close())
+
+	w.ok(d.Start(w.ctx))
+	w.check(whole, wholePath)
+	s, err := d.Status(w.ctx)
+	w.ok(err)
+	require.Zero(t, s.Traffic.Origin, "origin bytes since the restart, having read what was held")
+	w.check(half, halfPath)
+	w.sentOnce(whole)
+	w.sentOnce(half)
+	mounts := w.run(d.Host, "grep", "-c", " "+d.Mount+" ", "/proc/self/mountinfo")
+	require.Equal(t, "1\n", mounts, "one mount, not one on top of another")
+}
