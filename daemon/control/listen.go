@@ -8,7 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
+
+	"golang.org/x/sys/unix"
 
 	"damselfly/pieces"
 )
@@ -89,8 +90,8 @@ func lockPath(path string) (*os.File, error) {
 	if err != nil {
 		return nil, pieces.Errorf(pieces.KindOf(err), "control socket: %w", err)
 	}
-	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-	if errors.Is(err, syscall.EWOULDBLOCK) {
+	err = unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, wholeFile())
+	if errors.Is(err, unix.EAGAIN) {
 		pid, _ := io.ReadAll(io.LimitReader(f, 32))
 		f.Close()
 		return nil, pieces.Errorf(pieces.Exists, "socket %s: a daemon (pid %s) serves it already; stop that one or choose another --socket",
@@ -109,15 +110,21 @@ func lockPath(path string) (*os.File, error) {
 	return f, nil
 }
 
-// Served reports whether a daemon has path, ready or still starting.
+// Served reports whether a daemon has path, ready or still starting. It never
+// gets in the way of one that starts.
 func Served(path string) bool {
 	f, err := os.Open(path + ".lock")
 	if err != nil {
 		return false
 	}
 	defer f.Close()
-	return errors.Is(syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB), syscall.EWOULDBLOCK)
+	lock := wholeFile()
+	return unix.FcntlFlock(f.Fd(), unix.F_OFD_GETLK, lock) == nil && lock.Type != unix.F_UNLCK
 }
+
+// wholeFile describes an exclusive lock. It is of the kind that belongs to the
+// open file, so that it also works within one process.
+func wholeFile() *unix.Flock_t { return &unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart} }
 
 // listenUnix binds under another name first, so that the socket appears with
 // its mode set, in the place of a stale one.
