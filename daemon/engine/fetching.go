@@ -115,7 +115,7 @@ func (c *Content) requestFailed(r picker.Request, fe *fetch.Error) {
 		c.block(n, 0)
 	}
 	if c.peer != nil {
-		c.peer.Failed(r.Host, r.Extent, fe.Reason)
+		c.peer.Failed(r.Host, []pieces.Extent{r.Extent}, fe.Reason)
 	}
 }
 
