@@ -1,0 +1,222 @@
+package announce
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/connectivity"
+
+	"damselfly/pieces"
+	"damselfly/proto/rpc"
+	"damselfly/proto/schedulerpb"
+	"damselfly/proto/wire"
+)
+
+// link is this host's connection to one scheduler.
+type link struct {
+	c    *Client
+	addr string
+	conn *grpc.ClientConn
+	rpc  schedulerpb.SchedulerClient
+	kick chan struct{} // cap 1: announce now, with inventory
+
+	mu sync.Mutex
+	// Guarded by mu.
+	health  health
+	retired bool     // off the list: ends with its last session
+	session *session // nil: none
+}
+
+// health is what a link last learnt about its scheduler.
+type health uint8
+
+const (
+	untried health = iota // asked like one that is up
+	up
+	down // skipped until an announcement gets through
+)
+
+func newLink(c *Client, addr string) (*link, error) {
+	conn, err := c.dial(addr)
+	if err != nil {
+		return nil, err
+	}
+	return &link{c: c, addr: addr, conn: conn, rpc: schedulerpb.NewSchedulerClient(conn), kick: make(chan struct{}, 1)}, nil
+}
+
+func (l *link) isUp() bool { return l.is(func() bool { return l.health == up }) }
+
+func (l *link) usable() bool { return l.is(func() bool { return l.health != down }) }
+
+func (l *link) is(f func() bool) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return f()
+}
+
+// announceNow asks for an announcement with inventory.
+func (l *link) announceNow() {
+	select {
+	case l.kick <- struct{}{}:
+	default:
+	}
+}
+
+// failed notes that a call got no answer. A scheduler whose heartbeats still
+// come is slow, not dead.
+func (l *link) failed(err error) {
+	l.mu.Lock()
+	alive := l.session != nil && l.session.alive()
+	was := l.health
+	if !alive {
+		l.health = down
+	}
+	l.mu.Unlock()
+	if !alive && was != down {
+		l.c.o.Log.WithError(err).WithField("scheduler", l.addr).Warn("scheduler is down")
+		l.announceNow()
+	}
+}
+
+// run announces this host until ctx ends or the link is retired and unused.
+func (l *link) run(ctx context.Context) {
+	defer l.conn.Close()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var watching sync.WaitGroup
+	watching.Go(func() { l.watch(ctx) })
+	defer watching.Wait()
+	defer cancel()
+	retry := l.c.backoff()
+	for withInventory := true; ; {
+		wait, err := l.announce(ctx, withInventory)
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			l.failed(err)
+			wait = retry.next()
+		} else {
+			retry.reset()
+			withInventory = false
+			l.recovered()
+		}
+		t := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			t.Stop()
+			return
+		case <-l.kick:
+			t.Stop()
+			withInventory = true
+		case <-t.C:
+		}
+		if l.c.stopped() || l.is(func() bool { return l.retired && l.session == nil }) {
+			return
+		}
+	}
+}
+
+// watch asks for a new announcement when the connection was lost: a scheduler
+// that restarted knows nothing of us.
+func (l *link) watch(ctx context.Context) {
+	for {
+		was := l.conn.GetState()
+		if !l.conn.WaitForStateChange(ctx, was) {
+			return
+		}
+		if was == connectivity.Ready {
+			l.announceNow()
+		}
+	}
+}
+
+func (l *link) recovered() {
+	l.mu.Lock()
+	was := l.health
+	l.health = up
+	l.mu.Unlock()
+	if was == down {
+		l.c.o.Log.WithField("scheduler", l.addr).Info("scheduler is back")
+	}
+}
+
+// announce tells the scheduler of this host, and returns when to do it again.
+func (l *link) announce(ctx context.Context, withInventory bool) (time.Duration, error) {
+	req := &schedulerpb.AnnounceHostRequest{Host: wire.HostTo(l.c.host())}
+	if withInventory {
+		req.Inventory = l.c.inventoryFor(l.addr)
+	}
+	ctx, cancel := context.WithTimeout(ctx, l.c.o.AttemptTimeout)
+	defer cancel()
+	r, err := l.rpc.AnnounceHost(ctx, req)
+	if err != nil {
+		if !rpc.IsTransport(err) && pieces.KindOf(err) != pieces.Unavailable {
+			l.c.o.Log.WithError(err).WithField("scheduler", l.addr).Warn("scheduler refuses this host")
+		}
+		return 0, err
+	}
+	if r.IntervalMs > 0 {
+		return interval(r.IntervalMs), nil
+	}
+	return l.c.o.AnnounceEvery, nil
+}
+
+// inventoryFor returns what this host holds of the Tasks that addr owns.
+func (c *Client) inventoryFor(addr string) []*schedulerpb.InventoryItem {
+	items := c.o.Inventory()
+	c.mu.Lock()
+	r := c.ring
+	c.mu.Unlock()
+	var ms []*schedulerpb.InventoryItem
+	for _, it := range items {
+		if it.Pieces > 0 && r.Owner(string(it.Key.Task)) == addr {
+			ms = append(ms, &schedulerpb.InventoryItem{Task: string(it.Key.Task), Version: string(it.Key.Version), Pieces: uint32(it.Pieces)})
+		}
+	}
+	return ms
+}
+
+// current returns the link's session, opening one if there is none.
+func (l *link) current() (*session, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.session != nil {
+		return l.session, nil
+	}
+	s := newSession(l)
+	if !l.c.spawn(s.run) {
+		return nil, errStopping
+	}
+	l.session = s
+	return s, nil
+}
+
+// ended takes a session off the link. lost: it broke, and not by our own will.
+// A scheduler that went mute is down; one whose stream broke may be there
+// already again, and is asked first so that the swarm stays together.
+func (l *link) ended(s *session, lost bool, err error) {
+	l.mu.Lock()
+	if l.session == s {
+		l.session = nil
+	}
+	if lost && s.alive() && l.health == up {
+		l.health, lost = untried, false
+	}
+	l.mu.Unlock()
+	if lost {
+		l.failed(err)
+	}
+	l.announceNow()
+}
+
+func (l *link) retire() {
+	l.mu.Lock()
+	l.retired = true
+	l.mu.Unlock()
+	l.announceNow()
+}
+
+var errStopping = pieces.Errorf(pieces.Unavailable, "this host is stopping")

@@ -1,0 +1,116 @@
+package announce
+
+import (
+	"context"
+	"io"
+	"net"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"damselfly/pieces"
+)
+
+// Options configure a Client. Zero durations and counts mean the defaults named
+// here.
+type Options struct {
+	// Managers are tried in turn; any of them can take any call.
+	Managers []string
+	// Schedulers is a static list. If not empty, the manager is not asked
+	// for one.
+	Schedulers []string
+	// Host is this host as others shall see it. A seed keeps itself listed
+	// with the manager.
+	Host pieces.Host
+	// Cluster is the manager's cluster for a seed; empty = default.
+	Cluster string
+	// StateFile keeps the last scheduler list and dynamic config, so that a
+	// daemon starts without its manager; empty = keep nothing.
+	StateFile string
+
+	// Load returns how many upload slots are in use; nil = 0.
+	Load func() int
+	// Inventory returns what this host holds of public Tasks, to be announced
+	// to the schedulers that own them; nil = nothing.
+	Inventory func() []InventoryItem
+
+	// Heartbeat and Misses are how long a silent scheduler counts as alive
+	// (1 s, 3). A scheduler may set the interval.
+	Heartbeat time.Duration
+	Misses    int
+	// AnnounceEvery is how often a live scheduler hears of this host (30 s);
+	// it may set the interval.
+	AnnounceEvery time.Duration
+	// RefreshEvery is how often the manager is asked for schedulers (30 s).
+	RefreshEvery time.Duration
+	// KeepAliveEvery is how often a seed calls the manager (5 s); it may set
+	// the interval.
+	KeepAliveEvery time.Duration
+	// RetryEvery is the first pause after a failure (300 ms); it doubles up to
+	// RetryMost (3 s).
+	RetryEvery, RetryMost time.Duration
+	// AttemptTimeout bounds one call to one scheduler or manager (1 s),
+	// CallTimeout one call over all of them (2 s).
+	AttemptTimeout, CallTimeout time.Duration
+	// FactsTimeout bounds reading a Task's facts under a lease, and StatTask
+	// when its context has no deadline (10 s).
+	FactsTimeout time.Duration
+	// Revalidations is how many facts are revalidated at once (16).
+	Revalidations int
+	// Resumes is how many Peers register again at once (16).
+	Resumes int
+	// BatchDelay and BatchPieces bound how long reports wait for company
+	// (50 ms, 64).
+	BatchDelay  time.Duration
+	BatchPieces int
+	// QueueLimit bounds what waits in one session's queue: extents, digests,
+	// costs and messages together (65,536). Whatever does not fit ends the
+	// session.
+	QueueLimit int
+	// EventLimit bounds the events waiting for one Peer's handler (1,024).
+	EventLimit int
+	// SessionIdle closes a session without Peers (60 s).
+	SessionIdle time.Duration
+
+	// Dialer makes connections; nil = TCP. Tests cut links with it.
+	Dialer func(ctx context.Context, addr string) (net.Conn, error)
+	Log    *logrus.Entry // nil = discard
+}
+
+// InventoryItem says that this host holds so many pieces of a Version.
+type InventoryItem struct {
+	Key    pieces.Key
+	Pieces int
+}
+
+func (o Options) withDefaults() Options {
+	for d, def := range map[*time.Duration]time.Duration{
+		&o.Heartbeat: time.Second, &o.AnnounceEvery: 30 * time.Second, &o.RefreshEvery: 30 * time.Second,
+		&o.KeepAliveEvery: 5 * time.Second, &o.RetryEvery: 300 * time.Millisecond, &o.RetryMost: 3 * time.Second,
+		&o.AttemptTimeout: time.Second, &o.CallTimeout: 2 * time.Second, &o.FactsTimeout: 10 * time.Second,
+		&o.BatchDelay: 50 * time.Millisecond, &o.SessionIdle: time.Minute,
+	} {
+		if *d <= 0 {
+			*d = def
+		}
+	}
+	for n, def := range map[*int]int{
+		&o.Misses: 3, &o.Revalidations: 16, &o.Resumes: 16, &o.BatchPieces: 64, &o.QueueLimit: 1 << 16, &o.EventLimit: 1 << 10,
+	} {
+		if *n <= 0 {
+			*n = def
+		}
+	}
+	if o.Load == nil {
+		o.Load = func() int { return 0 }
+	}
+	if o.Inventory == nil {
+		o.Inventory = func() []InventoryItem { return nil }
+	}
+	if o.Log == nil {
+		l := logrus.New()
+		l.SetOutput(io.Discard)
+		o.Log = logrus.NewEntry(l)
+	}
+	return o
+}

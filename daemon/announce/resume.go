@@ -1,0 +1,120 @@
+package announce
+
+import (
+	"context"
+	"time"
+
+	"damselfly/pieces"
+	"damselfly/proto/schedulerpb"
+	"damselfly/proto/wire"
+)
+
+// sessionLost: session s, which carried p, has ended.
+func (p *Peer) sessionLost(s *session, err error) { p.down(s, err, "", 0) }
+
+// down tells the handler that no scheduler hears p, and registers it again
+// after wait, asking the scheduler first named before the others. It does
+// nothing unless p is in session s.
+func (p *Peer) down(s *session, err error, first string, wait time.Duration) {
+	p.mu.Lock()
+	if p.session != s || p.state != peerUp {
+		p.mu.Unlock()
+		return
+	}
+	p.state, p.link, p.session = peerDown, nil, nil
+	ctx, cancel := context.WithCancel(context.Background())
+	p.cancel = cancel
+	p.events.queue(SessionDown{Err: err})
+	p.mu.Unlock()
+	s.drop(p)
+	spawned := p.c.spawn(func(run context.Context) {
+		defer cancel()
+		defer context.AfterFunc(run, cancel)()
+		if wait == 0 || pause(ctx, wait) {
+			p.resume(ctx, first)
+		}
+	})
+	if !spawned {
+		cancel()
+	}
+	p.events.drain()
+}
+
+// final tells the handler that p is out for ever.
+func (p *Peer) final(s *session, err error) {
+	p.mu.Lock()
+	if p.session != s || p.state == peerGone {
+		p.mu.Unlock()
+		return
+	}
+	p.state, p.link, p.session = peerGone, nil, nil
+	p.events.queue(SessionDown{Err: err, Final: true})
+	p.mu.Unlock()
+	if s != nil {
+		s.drop(p)
+	}
+	p.c.forget(p)
+	p.events.drain()
+}
+
+// resume registers p again until that succeeds, p is closed or a scheduler
+// refuses it for good.
+func (p *Peer) resume(ctx context.Context, first string) {
+	retry := p.c.backoff()
+	for {
+		reg, err := p.resumeOnce(ctx, first)
+		switch {
+		case err == nil:
+			p.c.o.Log.WithField("task", p.key).WithField("scheduler", reg.Scheduler).Info("registered again")
+			p.events.drain()
+			p.sendInventory(ctx)
+			return
+		case ctx.Err() != nil:
+			return
+		case pieces.IsPermanent(err):
+			p.final(nil, err)
+			return
+		}
+		p.c.o.Log.WithError(err).WithField("task", p.key).Debug("registering again failed")
+		first = ""
+		if !pause(ctx, max(retry.next(), pieces.RetryAfter(err))) {
+			return
+		}
+	}
+}
+
+func (p *Peer) resumeOnce(ctx context.Context, first string) (reg Registration, err error) {
+	if err := p.c.resumes.Acquire(ctx, 1); err != nil {
+		return reg, err
+	}
+	defer p.c.resumes.Release(1)
+	held, _, leases := p.inv()
+	m := &schedulerpb.RegisterPeerTaskRequest{
+		HostId: string(p.c.o.Host.ID), Task: wire.TaskTo(p.task), Version: string(p.key.Version),
+		CanFetch: p.canFetch, Resumed: true, Leases: encodeLeases(leases),
+		Facts: wire.FactsTo(p.facts), Held: wire.ExtentsTo(held),
+	}
+	err = p.c.each(ctx, p.task.ID, first, func(ctx context.Context, l *link, ownerTried bool) (err error) {
+		m.OwnerTried = ownerTried
+		reg, err = p.c.enter(ctx, l, m, true, p.resettle)
+		return err
+	})
+	return reg, err
+}
+
+// resettle takes in the answer to a later registration: SessionUp comes before
+// any event of the new session, and reports go there from then on.
+func (p *Peer) resettle(l *link, s *session, reg Registration) error {
+	p.mu.Lock()
+	if p.state != peerDown {
+		p.mu.Unlock()
+		p.leaveLate(l)
+		return context.Canceled
+	}
+	defer p.mu.Unlock()
+	if !s.adopt(p, SessionUp{reg}) {
+		return pieces.Errorf(pieces.Unavailable, "session with scheduler %s has just ended", l.addr)
+	}
+	p.state, p.link, p.session, p.cancel = peerUp, l, s, nil
+	return nil
+}

@@ -1,0 +1,200 @@
+package announce
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"damselfly/pieces"
+	"damselfly/pieces/ring"
+	"damselfly/proto/rpc"
+)
+
+// setSchedulers replaces the list. Links of schedulers that are off it live on
+// while Peers use them; the others hear an inventory, since Tasks may be theirs
+// now.
+func (c *Client) setSchedulers(addrs []string) {
+	if len(addrs) == 0 {
+		return
+	}
+	next := ring.New(addrs)
+	c.mu.Lock()
+	changed := strings.Join(c.ring.Members(), " ") != strings.Join(next.Members(), " ")
+	var kick, retire []*link
+	if changed {
+		c.ring = next
+		kick, retire = c.relinkLocked(next)
+	}
+	c.mu.Unlock()
+	for _, l := range retire {
+		l.retire()
+	}
+	for _, l := range kick {
+		l.announceNow()
+	}
+	c.nowListed()
+}
+
+// relinkLocked makes links what the ring says, with mu held.
+func (c *Client) relinkLocked(next *ring.Ring) (kept, gone []*link) {
+	listed := map[string]bool{}
+	for _, addr := range next.Members() {
+		listed[addr] = true
+		if l := c.links[addr]; l != nil {
+			kept = append(kept, l)
+			continue
+		}
+		l, err := newLink(c, addr)
+		if err != nil { // addresses were checked before
+			c.o.Log.WithError(err).Error("scheduler can't be dialled")
+			continue
+		}
+		if !c.spawnLocked(l.run) {
+			_ = l.conn.Close()
+			continue
+		}
+		c.links[addr] = l
+	}
+	for addr, l := range c.links {
+		if !listed[addr] {
+			gone = append(gone, l)
+			delete(c.links, addr)
+		}
+	}
+	return kept, gone
+}
+
+// movedError says that another scheduler has to be asked.
+type movedError struct{ address string }
+
+func (e *movedError) Error() string { return "moved to " + e.address }
+
+// maxMoves bounds how often one call follows Moved.
+const maxMoves = 3
+
+// each asks the schedulers of a Task, its owner first, until one answers, and
+// follows Moved among known schedulers. first, if not empty, is asked before
+// the others. call gets a context of AttemptTimeout and whether to say that the
+// owner was tried.
+func (c *Client) each(ctx context.Context, id pieces.TaskID, first string, call func(ctx context.Context, l *link, ownerTried bool) error) error {
+	if err := c.await(ctx); err != nil {
+		return err
+	}
+	all, cancel := context.WithTimeout(ctx, c.o.CallTimeout)
+	defer cancel()
+	w := c.newWalk(id, first)
+	var last error
+	for l := w.next(); l != nil && all.Err() == nil; l = w.next() {
+		err := c.attempt(all, l, w.ownerTried(l), call)
+		var m *movedError
+		switch {
+		case err == nil:
+			return nil
+		case errors.As(err, &m):
+			w.moved(l, m.address)
+		case ctx.Err() != nil:
+			return pieces.WithKind(pieces.KindOf(ctx.Err()), ctx.Err(), "asking scheduler "+l.addr)
+		case rpc.IsTransport(err):
+			l.failed(err)
+		case pieces.KindOf(err) != pieces.Unavailable:
+			return err
+		}
+		last = err
+	}
+	if c.stopped() {
+		return errStopping
+	}
+	return &pieces.Error{Kind: pieces.Unavailable, Msg: "no scheduler answers for task " + id.Short(), Err: last}
+}
+
+func (c *Client) attempt(ctx context.Context, l *link, ownerTried bool, call func(context.Context, *link, bool) error) error {
+	ctx, cancel := context.WithTimeout(ctx, c.o.AttemptTimeout)
+	defer cancel()
+	return call(ctx, l, ownerTried)
+}
+
+// await waits until Run has begun and there is a list of schedulers.
+func (c *Client) await(ctx context.Context) error {
+	if !c.Enabled() {
+		return pieces.Errorf(pieces.Unavailable, "neither manager nor scheduler is configured")
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.o.CallTimeout)
+	defer cancel()
+	for _, ch := range []<-chan struct{}{c.started, c.listed} {
+		select {
+		case <-ch:
+		case <-ctx.Done():
+			return pieces.Errorf(pieces.Unavailable, "no scheduler is known yet")
+		}
+	}
+	if c.stopped() {
+		return errStopping
+	}
+	return nil
+}
+
+// walk is the order in which one call asks the schedulers of a Task.
+type walk struct {
+	owner  string
+	order  []*link
+	by     map[string]*link
+	tried  map[string]bool
+	forced map[string]bool // asked again, told that the owner was tried
+	moves  int
+}
+
+func (c *Client) newWalk(id pieces.TaskID, first string) *walk {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	w := &walk{owner: c.ring.Owner(string(id)), by: map[string]*link{}, tried: map[string]bool{}, forced: map[string]bool{}}
+	for addr := range c.ring.Walk(string(id)) {
+		if l := c.links[addr]; l != nil {
+			w.by[addr] = l
+			w.order = append(w.order, l)
+		}
+	}
+	if l := w.by[first]; l != nil {
+		w.order = append([]*link{l}, w.order...)
+		w.forced[first] = true // whoever named it knows better than the ring
+	}
+	return w
+}
+
+// next returns the next link to ask; nil = none is left.
+func (w *walk) next() *link {
+	for len(w.order) > 0 {
+		l := w.order[0]
+		w.order = w.order[1:]
+		if !w.tried[l.addr] && l.usable() {
+			w.tried[l.addr] = true
+			return l
+		}
+	}
+	return nil
+}
+
+// ownerTried: the Task's owner was asked before, or can't be.
+func (w *walk) ownerTried(l *link) bool {
+	if w.forced[l.addr] {
+		return true
+	}
+	owner := w.by[w.owner]
+	return l.addr != w.owner && (owner == nil || w.tried[w.owner] || !owner.usable())
+}
+
+// moved puts the named scheduler next. If it is not known, can't be used or was
+// asked already, from is asked again and told so.
+func (w *walk) moved(from *link, address string) {
+	if w.moves++; w.moves > maxMoves {
+		return
+	}
+	if to := w.by[address]; to != nil && to.usable() && !w.tried[address] {
+		w.order = append([]*link{to}, w.order...)
+		return
+	}
+	if !w.forced[from.addr] {
+		w.forced[from.addr] = true
+		w.tried[from.addr] = false
+		w.order = append([]*link{from}, w.order...)
+	}
+}
