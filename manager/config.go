@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 
+	"damselfly/manager/store"
 	"damselfly/pieces"
 	"damselfly/proto/managerpb"
 )
@@ -58,8 +59,12 @@ func DefaultClusterConfig() ClusterConfig {
 	}
 }
 
+// configVersion is what readers see: 1 for the defaults alone, one more with
+// each change, so that 0 is free to mean "not read yet".
+func configVersion(c store.Config) uint64 { return c.Version + 1 }
+
 // GetConfig answers a cluster's whole config: the defaults, and over them what
-// was changed. Version 0 is that of the defaults alone.
+// was changed.
 func (s *Server) GetConfig(ctx context.Context, req *managerpb.GetConfigRequest) (*managerpb.GetConfigReply, error) {
 	cluster, err := clusterName(req.Cluster)
 	if err != nil {
@@ -77,5 +82,5 @@ func (s *Server) GetConfig(ctx context.Context, req *managerpb.GetConfigRequest)
 	if err != nil {
 		return nil, pieces.WithKind(pieces.Internal, err, "the config of cluster "+cluster)
 	}
-	return &managerpb.GetConfigReply{Version: changed.Version, Config: string(text)}, nil
+	return &managerpb.GetConfigReply{Version: configVersion(changed), Config: string(text)}, nil
 }

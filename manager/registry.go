@@ -36,7 +36,7 @@ func (s *Server) KeepAlive(ctx context.Context, req *managerpb.KeepAliveRequest)
 	}
 	return &managerpb.KeepAliveReply{
 		IntervalMs:    uint32(s.opts.KeepAlive.Milliseconds()),
-		ConfigVersion: config.Version,
+		ConfigVersion: configVersion(config),
 	}, nil
 }
 
@@ -92,7 +92,7 @@ func (s *Server) ListSchedulers(ctx context.Context, req *managerpb.ListSchedule
 	if err != nil {
 		return nil, err
 	}
-	reply.ConfigVersion = config.Version
+	reply.ConfigVersion = configVersion(config)
 	s.log.WithFields(logrus.Fields{"host": asker.ID.Short(), "cluster": reply.Cluster, "schedulers": len(reply.Schedulers), "active": len(all)}).
 		Debug("listed schedulers: the default cluster, or the first that has any")
 	return reply, nil

@@ -104,8 +104,8 @@ func (s *Server) Register(r grpc.ServiceRegistrar) { managerpb.RegisterManagerSe
 // Ready returns an error unless the database answers.
 func (s *Server) Ready(ctx context.Context) error { return s.store.Ping(ctx) }
 
-// stopFlush bounds the last write.
-const stopFlush = 2 * time.Second
+// flushTimeout bounds the writing of one batch.
+const flushTimeout = 5 * time.Second
 
 // Run writes what nodes said every FlushEvery, and forgets dead nodes, until
 // ctx ends; then it writes once more and returns nil. A database that fails is
@@ -117,16 +117,20 @@ func (s *Server) Run(ctx context.Context) error {
 	for {
 		select {
 		case <-flush.C:
-			s.nodes.flush(ctx)
+			s.flush(ctx)
 		case <-forget.C:
 			if err := s.store.Forget(ctx, s.opts.Now().Add(-s.opts.Forget)); err != nil && ctx.Err() == nil {
 				s.log.WithError(err).Warn("dead nodes are not forgotten yet")
 			}
 		case <-ctx.Done():
-			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopFlush)
-			defer cancel()
-			s.nodes.flush(last)
+			s.flush(context.WithoutCancel(ctx))
 			return nil
 		}
 	}
+}
+
+func (s *Server) flush(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, flushTimeout)
+	defer cancel()
+	s.nodes.flush(ctx)
 }
