@@ -59,7 +59,7 @@ func CleanStale(dir string) error {
 		if _, ok, err := Top(dir); err != nil || !ok {
 			return err
 		}
-		err := statWithin(dir, staleWait)
+		err := askWithin(dir, staleWait)
 		if errors.Is(err, context.DeadlineExceeded) {
 			return pieces.Errorf(pieces.Unavailable, "the mount on %s does not answer; end the process that serves it, or: umount -l %s", dir, dir)
 		}
@@ -76,13 +76,14 @@ func CleanStale(dir string) error {
 	return pieces.Errorf(pieces.Unavailable, "%s still holds a dead mount after %d were taken off", dir, maxStacked)
 }
 
-// statWithin is stat(2) that gives up. A thread that is stuck in the kernel
-// can't be called back: it ends when the mount does.
-func statWithin(dir string, d time.Duration) error {
+// askWithin asks the server of dir something the kernel can't answer for it
+// (attributes it may have cached), and gives up after d. A thread that is
+// stuck in the kernel can't be called back: it ends when the mount does.
+func askWithin(dir string, d time.Duration) error {
 	result := make(chan error, 1)
 	go func() {
-		var st unix.Stat_t
-		result <- unix.Stat(dir, &st)
+		var st unix.Statfs_t
+		result <- unix.Statfs(dir, &st)
 	}()
 	select {
 	case err := <-result:

@@ -1,0 +1,99 @@
+package fusefs
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// children are the commands of the test binary in child mode.
+var children = map[string]func(args []string) error{
+	"poll": childPoll,
+	"mmap": childMmap,
+	"read": childRead,
+	"hold": childHold,
+}
+
+// childPoll makes the kernel learn that the mount has no poll. Until then an
+// os.Open in the serving process could stop the Go runtime for good.
+func childPoll(args []string) error {
+	fd, err := unix.Open(args[0], unix.O_RDONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
+	return err
+}
+
+// childMmap prints the digest of a file as seen through a mapping, pages
+// touched backwards.
+func childMmap(args []string) error {
+	fd, err := unix.Open(args[0], unix.O_RDONLY, 0)
+	if err != nil {
+		return err
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return err
+	}
+	b, err := unix.Mmap(fd, 0, int(st.Size), unix.PROT_READ, unix.MAP_SHARED)
+	if err != nil {
+		return err
+	}
+	var sum byte
+	for i := len(b) - 1; i >= 0; i -= 4096 {
+		sum += b[i]
+	}
+	fmt.Printf("%x %d\n", sha256.Sum256(b), sum)
+	return nil
+}
+
+// childRead PATH SIZE FLAGS says its thread, then does one pread(2) at 0 and
+// says how it went.
+func childRead(args []string) error {
+	size, _ := strconv.Atoi(args[1])
+	flags, _ := strconv.Atoi(args[2])
+	runtime.LockOSThread()
+	fd, err := unix.Open(args[0], unix.O_RDONLY|flags, 0)
+	if err != nil {
+		return err
+	}
+	buf := aligned(size)
+	fmt.Println(unix.Gettid())
+	n, _, errno := unix.Syscall6(unix.SYS_PREAD64, uintptr(fd), uintptr(unsafe.Pointer(&buf[0])), uintptr(size), 0, 0, 0)
+	if errno != 0 {
+		fmt.Println(unix.ErrnoName(errno))
+		return nil
+	}
+	fmt.Printf("%d %x\n", n, sha256.Sum256(buf[:n]))
+	return nil
+}
+
+// childHold PATH keeps the file open until its input closes.
+func childHold(args []string) error {
+	fd, err := unix.Open(args[0], unix.O_RDONLY, 0)
+	if err != nil {
+		return err
+	}
+	fmt.Println("open")
+	_, _ = os.Stdin.Read(make([]byte, 1))
+	return unix.Close(fd)
+}
+
+// aligned returns a buffer fit for O_DIRECT.
+func aligned(size int) []byte {
+	b, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+// signalThread sends sig to one thread of a process.
+func signalThread(pid, tid int, sig syscall.Signal) error { return unix.Tgkill(pid, tid, sig) }

@@ -1,0 +1,216 @@
+package fusefs
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"damselfly/fusefs/attach"
+	"damselfly/pieces"
+)
+
+func short(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func TestMountLooksRight(t *testing.T) {
+	m := mount(t, newFake(), func(o *Options) { o.Source = "my label" })
+	top, ok, err := attach.Top(m.Dir())
+	require.NoError(t, err)
+	require.True(t, ok)
+	require.Equal(t, "fuse.dfmount", top.FSType)
+	require.Equal(t, "my label", top.Source)
+	mounts, err := os.ReadFile("/proc/mounts")
+	require.NoError(t, err)
+	for line := range strings.Lines(string(mounts)) {
+		if strings.Contains(line, m.Dir()) {
+			for _, option := range []string{"ro,", "nosuid", "nodev", "default_permissions", "allow_other", "max_read=1048576"} {
+				require.Contains(t, line, option)
+			}
+		}
+	}
+}
+
+func TestUnmount(t *testing.T) {
+	b := newFake()
+	a := b.add("a", size)
+	m := mount(t, b)
+	f, err := os.Open(m.path(a))
+	require.NoError(t, err)
+	require.Equal(t, 1, m.OpenHandles())
+	err = m.Unmount(short(t), false)
+	require.Equal(t, pieces.Unavailable, pieces.KindOf(err), "in use: %v", err)
+
+	// Lazy: the name goes, the handle can still be read.
+	require.NoError(t, m.Unmount(short(t), true))
+	names, err := readNames(m.Dir())
+	require.NoError(t, err)
+	require.Empty(t, names)
+	got := make([]byte, size)
+	_, err = f.ReadAt(got, 0)
+	require.NoError(t, err)
+	require.Equal(t, a.content, got)
+	require.NoError(t, f.Close())
+	require.NoError(t, m.Wait())
+	require.NoError(t, m.Unmount(short(t), false), "again")
+}
+
+func TestUnmountIdle(t *testing.T) {
+	b := newFake()
+	a := b.add("a", size).finish(t)
+	m := mount(t, b)
+	readAll(t, m.path(a))
+	require.NoError(t, m.Unmount(short(t), false))
+	require.NoError(t, m.Wait())
+	require.Zero(t, m.OpenHandles())
+	require.Zero(t, b.opened.Load())
+}
+
+func TestUnmountedByOthers(t *testing.T) {
+	m := mount(t, newFake())
+	require.NoError(t, unix.Unmount(m.Dir(), 0))
+	require.Equal(t, pieces.Unavailable, pieces.KindOf(m.Wait()))
+}
+
+// Close ends readers that wait.
+func TestCloseCutsReaders(t *testing.T) {
+	b := newFake()
+	a, began, _ := blocked(b, "a")
+	m := mount(t, b)
+	err := make(chan error)
+	go func() { err <- preadErr(m.path(a), 4096, unix.O_DIRECT) }()
+	<-began
+	start := time.Now()
+	require.NoError(t, m.Close(short(t)))
+	require.Error(t, <-err)
+	require.Less(t, time.Since(start), time.Second)
+}
+
+// When New's context ends, who waits is told at once.
+func TestContextEnds(t *testing.T) {
+	needFUSE(t)
+	b := newFake()
+	a, began, _ := blocked(b, "a")
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	m, err := New(ctx, Options{Dir: t.TempDir(), Backend: b})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, m.Close(short(t))) })
+	got := make(chan error)
+	go func() { got <- preadErr(m.path(a), 4096, unix.O_DIRECT) }()
+	<-began
+	cancel()
+	require.ErrorIs(t, <-got, unix.EIO)
+}
+
+// A mount whose daemon died answers ENOTCONN; the next one replaces it.
+func TestStaleMountIsReplaced(t *testing.T) {
+	b := newFake()
+	a := b.add("a", 100)
+	m := mount(t, b)
+	dir := m.Dir()
+	require.NoError(t, m.point.Abort())
+	<-m.Done()
+	var st unix.Statfs_t
+	require.ErrorIs(t, unix.Statfs(dir, &st), unix.ENOTCONN)
+
+	again := mountAt(t, dir, b)
+	require.Equal(t, a.content, readAll(t, again.path(a)))
+
+	require.NoError(t, CleanStale(dir), "a living mount is left alone")
+	require.Equal(t, a.content, readAll(t, again.path(a)))
+}
+
+func TestNewRefuses(t *testing.T) {
+	b := newFake()
+	m := mount(t, b)
+	file := filepath.Join(t.TempDir(), "file")
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	for name, c := range map[string]struct {
+		o    Options
+		kind pieces.Kind
+		says string
+	}{
+		"mounted already": {Options{Dir: m.Dir(), Backend: b}, pieces.Exists, "umount"},
+		"no directory":    {Options{Dir: "/nonexistent/dir", Backend: b}, pieces.NotFound, "/nonexistent"},
+		"missing":         {Options{Dir: t.TempDir() + "/none", Backend: b}, pieces.NotFound, "mkdir -p"},
+		"a file":          {Options{Dir: file, Backend: b}, pieces.Invalid, "not a directory"},
+		"no dir":          {Options{Backend: b}, pieces.Invalid, "empty"},
+		"no backend":      {Options{Dir: t.TempDir()}, pieces.Invalid, "backend"},
+		"negative":        {Options{Dir: t.TempDir(), Backend: b, ReadDeadline: -1}, pieces.Invalid, "negative"},
+	} {
+		_, err := New(short(t), c.o)
+		require.Equal(t, c.kind, pieces.KindOf(err), "%s: %v", name, err)
+		require.ErrorContains(t, err, c.says, name)
+	}
+}
+
+// fusermount3 mounts and unmounts as well.
+func TestHelper(t *testing.T) {
+	b := newFake()
+	a := b.add("a", size)
+	m := mount(t, b, func(o *Options) { o.Helper = true; o.Source = "with, comma" })
+	require.Equal(t, a.content, readAll(t, m.path(a)))
+	top, _, err := attach.Top(m.Dir())
+	require.NoError(t, err)
+	require.Equal(t, "fuse.dfmount", top.FSType)
+	require.Equal(t, "with, comma", top.Source)
+	settled(t, func() bool { return m.OpenHandles() == 0 })
+	require.NoError(t, m.Unmount(short(t), false))
+	require.NoError(t, m.Wait())
+}
+
+// No child inherits the connection: it would keep readers hanging.
+func TestDeviceIsCloseOnExec(t *testing.T) {
+	for _, helper := range []bool{false, true} {
+		m := mount(t, newFake(), func(o *Options) { o.Helper = helper })
+		fds, err := os.ReadDir("/proc/self/fd")
+		require.NoError(t, err)
+		devices := 0
+		for _, fd := range fds {
+			target, _ := os.Readlink("/proc/self/fd/" + fd.Name())
+			if target != "/dev/fuse" {
+				continue
+			}
+			devices++
+			info, err := os.ReadFile("/proc/self/fdinfo/" + fd.Name())
+			require.NoError(t, err)
+			require.Regexp(t, `flags:\s+0?2[0-7]{6}\n`, string(info), "O_CLOEXEC")
+		}
+		require.Equal(t, 1, devices)
+		require.NoError(t, m.Close(short(t)))
+	}
+}
+
+func TestMetrics(t *testing.T) {
+	b := newFake()
+	a := b.add("a", 4096)
+	bad := b.add("bad", 4096)
+	bad.read = fails(pieces.Errorf(pieces.Denied, "no"))
+	reg := prometheus.NewRegistry()
+	m := mount(t, b, func(o *Options) { o.Registry = reg })
+	readAll(t, m.path(a))
+	require.Error(t, preadErr(m.path(bad), 1, 0))
+	require.InDelta(t, 4096, testutil.ToFloat64(m.metrics.readBytes), 0)
+	require.InDelta(t, 2, testutil.ToFloat64(m.metrics.opens.WithLabelValues("cached")), 0)
+	require.GreaterOrEqual(t, testutil.ToFloat64(m.metrics.errors.WithLabelValues("read", "EACCES")), 1.0)
+	families, err := reg.Gather()
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, len(families), 5)
+	settled(t, func() bool { return m.OpenHandles() == 0 })
+	require.NoError(t, m.Unmount(short(t), false))
+	require.NoError(t, m.Wait())
+	families, err = reg.Gather()
+	require.NoError(t, err)
+	require.Empty(t, families, "unregistered")
+}
