@@ -21,7 +21,9 @@ import (
 // maxConfig is the longest config file we read, in bytes.
 const maxConfig = 1 << 20
 
-func readConfig(path string, must bool, o any) error {
+// ReadConfig is DecodeConfig of a file. One that is not there is an error only
+// if must is set.
+func ReadConfig(path string, must bool, o any) error {
 	f, err := os.Open(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && !must:

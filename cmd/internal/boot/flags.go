@@ -17,7 +17,7 @@ func ConfigFlag(fs *pflag.FlagSet, binary string) {
 func LoadConfig(cmd *cobra.Command, o any) error {
 	flag := cmd.Flag("config")
 	again := givenFlags(cmd.Flags())
-	if err := readConfig(flag.Value.String(), flag.Changed, o); err != nil {
+	if err := ReadConfig(flag.Value.String(), flag.Changed, o); err != nil {
 		return err
 	}
 	return again()
