@@ -39,6 +39,10 @@ import (
 	"damselfly/proto/rpc"
 )
 
+// spoolDir, in the data dir, takes content that is read whole to name its
+// Version. It is emptied at start.
+const spoolDir = "spool"
+
 // Daemon is one host's part in the system. Safe for concurrent use.
 type Daemon struct {
 	o        Options
@@ -79,7 +83,7 @@ func New(ctx context.Context, o Options) (*Daemon, error) {
 	}
 	d.ctx, d.cancel = context.WithCancel(context.Background())
 	d.host = d.describeHost()
-	spool := filepath.Join(o.DataDir, "spool")
+	spool := filepath.Join(o.DataDir, spoolDir)
 	if err := errors.Join(os.RemoveAll(spool), os.MkdirAll(spool, 0o700)); err != nil {
 		return nil, pieces.WithKind(pieces.KindOf(err), err, "making the spool directory")
 	}

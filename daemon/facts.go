@@ -3,6 +3,7 @@ package daemon
 import (
 	"container/list"
 	"context"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -119,31 +120,44 @@ func (d *Daemon) replaced(id pieces.TaskID, f pieces.Facts) {
 // none.
 func (d *Daemon) learn(ctx context.Context, t *task, spec *pieces.Task) (pieces.Facts, error) {
 	if !spec.Public() || !d.announce.Enabled() {
-		f, _, err := d.stat(ctx, spec)
+		f, _, err := d.stat(ctx, t, spec)
 		return f, err
 	}
-	ask, cancel := context.WithTimeout(ctx, d.o.SpoolTimeout)
-	defer cancel()
-	f, err := d.announce.StatTask(ask, spec, t.canFetch(), func(ctx context.Context) (pieces.Facts, []byte, error) {
-		return d.stat(ctx, spec)
-	}, t.set)
-	if k := pieces.KindOf(err); err != nil && (k == pieces.Unavailable || k == pieces.Timeout) && t.canFetch() {
-		d.o.Log.WithError(err).WithField("task", t.id.Short()).Info("no scheduler answers: asking the origin for the facts")
-		f, _, err = d.stat(ctx, spec)
+	for {
+		f, err := d.ask(ctx, t, spec)
+		switch {
+		case err == nil:
+			return f, nil
+		case pieces.KindOf(err) == pieces.Unavailable && t.canFetch():
+			d.o.Log.WithError(err).WithField("task", t.id.Short()).Info("no scheduler answers: asking the origin for the facts")
+			f, _, err = d.stat(ctx, t, spec)
+			return f, err
+		case pieces.KindOf(err) == pieces.Timeout && t.isSpooling():
+			continue
+		}
+		return f, err
 	}
-	return f, err
+}
+
+// ask asks the scheduler once.
+func (d *Daemon) ask(ctx context.Context, t *task, spec *pieces.Task) (pieces.Facts, error) {
+	ctx, cancel := context.WithTimeout(ctx, d.o.FactsTimeout)
+	defer cancel()
+	return d.announce.StatTask(ctx, spec, t.canFetch(), func(ctx context.Context) (pieces.Facts, []byte, error) {
+		return d.stat(ctx, t, spec)
+	}, t.set)
 }
 
 // stat asks the origin. What came with the facts is kept: the whole content if
 // it is small or had to be read to the end, else its first bytes. tiny is the
 // content if it may travel inside messages.
-func (d *Daemon) stat(ctx context.Context, spec *pieces.Task) (f pieces.Facts, tiny []byte, err error) {
+func (d *Daemon) stat(ctx context.Context, t *task, spec *pieces.Task) (f pieces.Facts, tiny []byte, err error) {
 	st, err := d.origin.Stat(ctx, spec)
 	if err != nil {
 		return f, nil, err
 	}
 	if st.Spool {
-		f, err := d.spool(ctx, spec)
+		f, err := d.spool(ctx, t, spec)
 		return f, nil, err
 	}
 	f = st.Facts
@@ -167,10 +181,48 @@ func (d *Daemon) stat(ctx context.Context, spec *pieces.Task) (f pieces.Facts, t
 	return f, tiny, nil
 }
 
-func (d *Daemon) spool(ctx context.Context, spec *pieces.Task) (pieces.Facts, error) {
+// spooling is the reading of a whole content under way.
+type spooling struct {
+	done  chan struct{}
+	facts pieces.Facts
+	err   error
+}
+
+// spool reads content whole to name its Version. The reading goes on when ctx
+// ends; whoever asks next joins it.
+func (d *Daemon) spool(ctx context.Context, t *task, spec *pieces.Task) (pieces.Facts, error) {
+	t.mu.Lock()
+	s := t.spooling
+	if s == nil {
+		s = &spooling{done: make(chan struct{})}
+		t.spooling = s
+		d.wg.Go(func() {
+			s.facts, s.err = d.spoolNow(d.ctx, spec)
+			t.mu.Lock()
+			t.spooling = nil
+			t.mu.Unlock()
+			close(s.done)
+		})
+	}
+	t.mu.Unlock()
+	select {
+	case <-s.done:
+		return s.facts, s.err
+	case <-ctx.Done():
+		return pieces.Facts{}, pieces.WithKind(pieces.KindOf(ctx.Err()), ctx.Err(), "reading the content whole")
+	}
+}
+
+func (t *task) isSpooling() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.spooling != nil
+}
+
+func (d *Daemon) spoolNow(ctx context.Context, spec *pieces.Task) (pieces.Facts, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.o.SpoolTimeout)
 	defer cancel()
-	s, err := engine.Spool(ctx, d.origin, spec, d.o.DataDir+"/spool")
+	s, err := engine.Spool(ctx, d.origin, spec, filepath.Join(d.o.DataDir, spoolDir))
 	if err != nil {
 		return pieces.Facts{}, err
 	}

@@ -29,6 +29,9 @@ type task struct {
 	flight chan struct{}
 	err    error
 	errTo  time.Time
+	// spooling is the reading of the whole content under way, if its Version
+	// is its digest.
+	spooling *spooling
 }
 
 // spec returns the Task; it is never changed after it was made.

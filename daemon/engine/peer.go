@@ -38,6 +38,7 @@ func (c *Content) register() {
 		return
 	}
 	c.registering = true
+	told := c.held.Clone()
 	req := announce.RegisterRequest{
 		Task: c.task, Version: c.key.Version, Facts: &c.facts, CanFetch: c.canFetch, Held: c.held.List(),
 	}
@@ -58,10 +59,12 @@ func (c *Content) register() {
 		}
 		c.peer, c.downSince = peer, time.Time{}
 		c.registered(reg)
-		if es := c.held.List(); len(es) > 0 {
-			// With the digests, and with what came meanwhile.
+		since := c.held.Clone()
+		since.SubtractSet(told)
+		if es := since.List(); len(es) > 0 {
 			c.peer.Held(announce.HeldReport{Extents: es, Sums: c.sumRuns(es), Urgent: true})
 		}
+		c.wg.Go(peer.Start)
 	})
 }
 
