@@ -24,11 +24,11 @@ func TestCrowdReadsTheOriginOnce(t *testing.T) {
 	c := w.cluster(2, 4, 500*lab.Mbit)
 	f, url := w.serve("crowd.bin", 256*miB)
 	want := f.SHA256()
-	path := w.add(c.hosts[0], url)
+	path := w.add(c.Hosts[0], url)
 
 	begin := time.Now()
 	var g errgroup.Group
-	for _, d := range c.hosts {
+	for _, d := range c.Hosts {
 		g.Go(func() error {
 			got, err := sha256File(d.Path(path))
 			if err == nil && got != want {
@@ -42,12 +42,12 @@ func TestCrowdReadsTheOriginOnce(t *testing.T) {
 
 	w.sentOnce(f)
 	var fromOrigin int64
-	for _, d := range append([]*lab.Daemon{c.seed}, c.hosts...) {
+	for _, d := range c.Daemons() {
 		info, err := d.Stat(w.ctx, url)
 		w.ok(err)
 		t.Logf("%s: %+v", d.Host.Name, info.Traffic)
 		fromOrigin += info.Traffic.Origin
-		if d == c.seed {
+		if d == c.Seed {
 			continue
 		}
 		require.Positive(t, info.Traffic.Peers, "%s got bytes from peers", d.Host.Name)
@@ -57,7 +57,7 @@ func TestCrowdReadsTheOriginOnce(t *testing.T) {
 		require.Positive(t, s.FuseReads, "%s read through the mount", d.Host.Name)
 	}
 	require.InEpsilon(t, w.sent(f), fromOrigin, 0.01, "what the hosts say they read is what the origin says it sent")
-	up, _, err := c.seed.Host.LinkBytes(w.ctx)
+	up, _, err := c.Seed.Host.LinkBytes(w.ctx)
 	w.ok(err)
 	require.Less(t, float64(up), 3.5*float64(f.Size), "the seed did not serve everyone alone")
 	t.Logf("4 × 256 MiB in %s; the seed sent %.2f × the file", took.Round(10*time.Millisecond), float64(up)/float64(f.Size))
@@ -69,14 +69,14 @@ func TestBothSchedulersAreUsed(t *testing.T) {
 	c := w.cluster(2, 2, 0)
 	for i := range 20 {
 		f, url := w.serve(fmt.Sprintf("spread-%d.bin", i), 600*kiB)
-		path := w.add(c.hosts[i%2], url)
-		for _, d := range c.hosts {
+		path := w.add(c.Hosts[i%2], url)
+		for _, d := range c.Hosts {
 			w.check(f, d.Path(path))
 		}
 		w.sentOnce(f)
 	}
 	sum := 0.0
-	for _, s := range c.schedulers {
+	for _, s := range c.Schedulers {
 		n := w.registrations(s)
 		t.Logf("%s answered %.0f registrations", s.Host.Name, n)
 		require.Positive(t, n, "%s is used", s.Host.Name)

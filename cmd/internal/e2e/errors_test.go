@@ -15,11 +15,11 @@ func TestErrorsOfTheMount(t *testing.T) {
 	w := newWorld(t, time.Minute)
 	c := w.cluster(1, 1, 0)
 	_, url := w.serve("e.bin", miB)
-	inCluster := w.add(c.hosts[0], url)
+	inCluster := w.add(c.Hosts[0], url)
 	d := w.alone("solo")
 	path := w.add(d, url)
 
-	for name, mount := range map[string]string{"alone": d.Mount, "in a cluster": c.hosts[0].Mount} {
+	for name, mount := range map[string]string{"alone": d.Mount, "in a cluster": c.Hosts[0].Mount} {
 		t.Run("unknown "+name, func(t *testing.T) {
 			for _, name := range []string{strings.Repeat("0", 64), strings.Repeat("A", 64), "x", "by-name/x", ".df/tasks/x.json"} {
 				_, err := os.Stat(filepath.Join(mount, name))
@@ -28,11 +28,11 @@ func TestErrorsOfTheMount(t *testing.T) {
 		})
 	}
 	t.Run("read-only", func(t *testing.T) { requireReadOnly(t, d.Mount, path) })
-	t.Run("read-only in a cluster", func(t *testing.T) { requireReadOnly(t, c.hosts[0].Mount, inCluster) })
+	t.Run("read-only in a cluster", func(t *testing.T) { requireReadOnly(t, c.Hosts[0].Mount, inCluster) })
 	t.Run("origin says no", func(t *testing.T) {
 		for kind, errno := range map[string]unix.Errno{"files": unix.ENOENT, "denied": unix.EACCES, "login": unix.EACCES} {
 			missing := w.origin.URL(kind, "missing.bin")
-			for _, h := range append(c.hosts, d) {
+			for _, h := range append(c.Hosts, d) {
 				_, err := os.Stat(w.add(h, missing))
 				require.ErrorIs(t, err, errno, "%s on %s", missing, h.Host.Name)
 			}

@@ -20,7 +20,7 @@ import (
 func TestRandomReadsFetchWhatTheyTouch(t *testing.T) {
 	w := newWorld(t, 90*time.Second)
 	c := w.cluster(1, 1, 0)
-	h := c.hosts[0]
+	h := c.Hosts[0]
 	f, url := w.serve("large.bin", giB)
 	path := w.add(h, url)
 
@@ -61,7 +61,7 @@ func TestStatFetchesOnlyFacts(t *testing.T) {
 	urls := make([]string, files)
 	for i := range files {
 		_, urls[i] = w.serve("stat-"+strconv.Itoa(i)+".bin", size)
-		paths[i] = w.add(c.hosts[0], urls[i])
+		paths[i] = w.add(c.Hosts[0], urls[i])
 	}
 	// The seed may read on, for it was woken, but only once somebody opens.
 	list := func(d *lab.Daemon) {
@@ -71,22 +71,22 @@ func TestStatFetchesOnlyFacts(t *testing.T) {
 			require.Contains(t, line, " "+strconv.Itoa(size)+" ", "ls -l shows the size")
 		}
 	}
-	list(c.hosts[0])
+	list(c.Hosts[0])
 	requests, sent := w.traffic()
 	require.GreaterOrEqual(t, sent, int64(1), "somebody asked the origin")
 	require.LessOrEqual(t, sent, int64(files*64*kiB), "bytes for the facts of %d files", files)
 	require.GreaterOrEqual(t, requests, files)
 
-	list(c.hosts[0])
+	list(c.Hosts[0])
 	for _, path := range paths {
-		require.Equal(t, strconv.Itoa(size), strings.TrimSpace(w.run(c.hosts[0].Host, "stat", "-c", "%s", path)))
+		require.Equal(t, strconv.Itoa(size), strings.TrimSpace(w.run(c.Hosts[0].Host, "stat", "-c", "%s", path)))
 		// Another host learns them from the swarm.
-		require.Equal(t, strconv.Itoa(size), strings.TrimSpace(w.run(c.hosts[1].Host, "stat", "-c", "%s", c.hosts[1].Path(path))))
+		require.Equal(t, strconv.Itoa(size), strings.TrimSpace(w.run(c.Hosts[1].Host, "stat", "-c", "%s", c.Hosts[1].Path(path))))
 	}
 	again, sentAgain := w.traffic()
 	require.Equal(t, requests, again, "known facts cause no request")
 	require.Equal(t, sent, sentAgain)
-	for i, d := range c.hosts {
+	for i, d := range c.Hosts {
 		info, err := d.Stat(w.ctx, urls[0])
 		w.ok(err)
 		require.LessOrEqual(t, info.CachedBytes, int64(64*kiB), "host %d downloaded nothing", i+1)

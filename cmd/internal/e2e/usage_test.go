@@ -55,7 +55,6 @@ func TestUsageErrors(t *testing.T) {
 		{[]string{"dfget", url, "-O", out, "--digest", "sha256:abc"}, []string{"sha256", "64"}},
 		{[]string{"dfget", url, "-O", out, "--range", "5-2"}, []string{"5-2"}},
 		{[]string{"dfget", url, "-O", out, "--range", "0-9", "--digest", "sha256:" + strings.Repeat("0", 64)}, []string{"--digest", "--range"}},
-		{[]string{"dfget", url, "-O", filepath.Join(h.Dir, "none", "out")}, []string{"none"}},
 	}
 	for _, program := range []string{"dfdaemon", "dfmanager", "dfscheduler", "dfmount", "dfget"} {
 		tail := map[string][]string{"dfmount": {"status"}, "dfget": {url, "-O", out}}[program]

@@ -180,41 +180,10 @@ func (w *world) run(h *lab.Host, argv ...string) string {
 	return r.Stdout
 }
 
-// cluster is a whole installation.
-type cluster struct {
-	manager    *lab.Manager
-	schedulers []*lab.Scheduler
-	seed       *lab.Daemon
-	hosts      []*lab.Daemon
-}
-
-// cluster starts a manager, schedulers, one seed and n hosts with mounts, all
-// on hosts of their own, and waits until every daemon has its schedulers.
-func (w *world) cluster(schedulers, n int, rate lab.Rate) *cluster {
+// cluster starts a whole installation.
+func (w *world) cluster(schedulers, hosts int, rate lab.Rate) *lab.Cluster {
 	w.Helper()
-	c := &cluster{}
-	var err error
-	c.manager, err = w.host("manager").StartManager(w.ctx)
+	c, err := w.lab.StartCluster(w.ctx, lab.ClusterOptions{Schedulers: schedulers, Hosts: hosts, Rate: rate})
 	w.ok(err)
-	managers := []string{c.manager.Addr}
-	for i := range schedulers {
-		s, err := w.host(fmt.Sprintf("sched%d", i+1)).StartScheduler(w.ctx, "--manager", c.manager.Addr)
-		w.ok(err)
-		c.schedulers = append(c.schedulers, s)
-	}
-	c.seed = w.daemon("seed", lab.DaemonOptions{Seed: true, Managers: managers})
-	for i := range n {
-		c.hosts = append(c.hosts, w.daemon(fmt.Sprintf("h%d", i+1), lab.DaemonOptions{Mount: true, Managers: managers}))
-	}
-	for _, d := range append([]*lab.Daemon{c.seed}, c.hosts...) {
-		w.ok(d.Host.Shape(w.ctx, rate, rate))
-		w.ok(lab.Until(w.ctx, 20*time.Second, d.Host.Name+" to know the schedulers", func() error {
-			s, err := d.Status(w.ctx)
-			if err == nil && (!s.ManagerOK || len(s.Schedulers) != schedulers) {
-				err = fmt.Errorf("manager ok: %v, schedulers: %v", s.ManagerOK, s.Schedulers)
-			}
-			return err
-		}))
-	}
 	return c
 }

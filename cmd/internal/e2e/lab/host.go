@@ -201,6 +201,11 @@ func (h *Host) Dial(ctx context.Context, network, addr string) (net.Conn, error)
 	return conn, derr
 }
 
+// Enter is the command that runs another one inside the host.
+func (h *Host) Enter() string {
+	return "nsenter --net=" + filepath.Join(netnsDir, h.lab.netns(h.Name))
+}
+
 // Client returns an HTTP client whose connections start at the host. It keeps
 // no connection open.
 func (h *Host) Client() *http.Client {
