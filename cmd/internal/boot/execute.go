@@ -41,6 +41,9 @@ func Execute(ctx context.Context, cmd *cobra.Command, args []string, stdout, std
 	if !ran && pieces.KindOf(err) == pieces.Internal {
 		err = pieces.Errorf(pieces.Invalid, "%s (see '%s --help')", oneLine(err.Error()), at.CommandPath())
 	}
+	if ctx.Err() != nil && pieces.KindOf(err) == pieces.Canceled {
+		err = pieces.Errorf(pieces.Canceled, "interrupted")
+	}
 	fmt.Fprintf(stderr, "%s: %s\n", cmd.Name(), oneLine(err.Error()))
 	return ExitCode(err)
 }
