@@ -43,10 +43,10 @@ generate: ## write the Go code of the .proto files
 verify: lint ## lint, and: generated code and go.mod are what our tools write
 	scripts/verify
 
-demo: ## three hosts read one file through mounts (KEEP=1 leaves them running, URL=… reads yours)
+demo: ## three hosts read one file through mounts (URL=… reads yours; KEEP=1 leaves them running, STOP=1 ends those)
 	@scripts/deps.sh demo
 	@$(MAKE) --no-print-directory build
-	@KEEP='$(KEEP)' URL='$(URL)' go run ./cmd/internal/demo -bin bin
+	@KEEP='$(KEEP)' URL='$(URL)' STOP='$(STOP)' go run ./cmd/internal/demo -bin bin
 
 clean: ## remove what make made, and what dead labs left
 	rm -rf bin dist
