@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/pressly/goose/v3"
 	driver "modernc.org/sqlite"
@@ -33,11 +34,14 @@ func openSQLite(path string) (*sql.DB, error) {
 		return nil, pieces.WithKind(pieces.Invalid, err, "database sqlite:"+path)
 	}
 	if err := makeFile(path); err != nil {
-		kind := pieces.Unavailable
-		if errors.Is(err, fs.ErrPermission) {
+		kind := pieces.Invalid
+		switch {
+		case errors.Is(err, fs.ErrPermission):
 			kind = pieces.Denied
+		case errors.Is(err, syscall.ENOSPC):
+			kind = pieces.Full
 		}
-		return nil, pieces.WithKind(kind, err, "database sqlite:"+path+": choose a path that can be written with --database")
+		return nil, pieces.WithKind(kind, err, "the database needs a path that can be written")
 	}
 	dsn := url.URL{Scheme: "file", Path: path, OmitHost: true, RawQuery: sqliteParams}
 	db, err := sql.Open("sqlite", dsn.String())

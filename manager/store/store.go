@@ -64,7 +64,7 @@ func Open(ctx context.Context, name string) (*Store, error) {
 		db.Close()
 		doing := "opening the database " + name
 		if err = s.failed(ctx, doing, err); pieces.KindOf(err) == pieces.Integrity {
-			return nil, pieces.WithKind(pieces.Integrity, err, "not a database, or a damaged one: give another path, or restore a copy")
+			return nil, pieces.WithKind(pieces.Integrity, err, "not a database or a damaged one, give another path or restore a copy")
 		}
 		return nil, err
 	}

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"path/filepath"
+	"time"
+
+	"github.com/sirupsen/logrus"
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"damselfly/cmd/internal/boot"
+	"damselfly/manager"
+	"damselfly/manager/store"
+	"damselfly/pieces"
+	"damselfly/proto/rpc"
+)
+
+// options of dfmanager; the yaml tags are the keys of its config file.
+type options struct {
+	GRPC     string          `yaml:"grpc"`
+	HTTP     string          `yaml:"http"`
+	Database string          `yaml:"database"`
+	Log      boot.LogOptions `yaml:"log"`
+}
+
+func newCommand() *cobra.Command {
+	o := options{
+		GRPC:     ":65003",
+		HTTP:     "127.0.0.1:8080",
+		Database: "sqlite:" + filepath.Join(boot.ProcessEnv().DataDir(), "manager.db"),
+	}
+	cmd := &cobra.Command{
+		Use:   "dfmanager",
+		Short: "Manager of a Damselfly cluster: registry, config, catalogue of URLs",
+		Example: `  # serve hosts on port 65003, metrics and health on 127.0.0.1:8080
+  dfmanager
+
+  # another database, any free ports
+  dfmanager --database sqlite:/srv/damselfly/manager.db --grpc :0 --http 127.0.0.1:0`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := boot.LoadConfig(cmd, &o); err != nil {
+				return err
+			}
+			return run(cmd.Context(), o, cmd.ErrOrStderr())
+		},
+	}
+	boot.ConfigFlag(cmd.Flags(), "dfmanager")
+	o.Log.Flags(cmd.Flags())
+	cmd.Flags().StringVar(&o.GRPC, "grpc", o.GRPC, "serve schedulers and daemons on HOST:PORT; port 0 is any")
+	cmd.Flags().StringVar(&o.HTTP, "http", o.HTTP, "serve /metrics and /healthz on HOST:PORT; port 0 is any")
+	cmd.Flags().StringVar(&o.Database, "database", o.Database, "keep everything in sqlite:PATH")
+	return cmd
+}
+
+// readyTimeout bounds the question that /healthz asks the database.
+const readyTimeout = 2 * time.Second
+
+// run serves until ctx ends. The log goes to stderr.
+func run(ctx context.Context, o options, stderr io.Writer) (err error) {
+	log, err := o.Log.Logger(stderr, "dfmanager")
+	if err != nil {
+		return err
+	}
+	if err := store.Check(o.Database); err != nil {
+		return pieces.WithKind(pieces.Invalid, err, "--database")
+	}
+	grpcLis, err := boot.Listen(ctx, "grpc", o.GRPC)
+	if err != nil {
+		return err
+	}
+	defer grpcLis.Close()
+	httpLis, err := boot.Listen(ctx, "http", o.HTTP)
+	if err != nil {
+		return err
+	}
+	defer httpLis.Close()
+	db, err := openStore(ctx, o.Database)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+
+	reg := boot.NewRegistry()
+	m, err := manager.New(manager.Options{Store: db, Log: log, Registry: reg})
+	if err != nil {
+		return err
+	}
+	srv := rpc.NewServer(rpc.ServerOptions{Log: log, Registry: reg})
+	m.Register(srv)
+
+	all, ctx := errgroup.WithContext(ctx)
+	// Run goes on until the last call was answered, so that it is written too.
+	runCtx, served := context.WithCancel(context.WithoutCancel(ctx))
+	all.Go(func() error { return m.Run(runCtx) })
+	all.Go(func() error {
+		defer served()
+		return srv.Serve(ctx, grpcLis)
+	})
+	all.Go(func() error {
+		return boot.ServeHTTP(ctx, httpLis, boot.DebugHandler(reg, func() error {
+			ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+			defer cancel()
+			return m.Ready(ctx)
+		}))
+	})
+	log.WithFields(logrus.Fields{
+		"grpc": grpcLis.Addr().String(), "http": httpLis.Addr().String(), "version": boot.Version(),
+	}).Info("manager is ready")
+	err = all.Wait()
+	log.Info("manager stopped")
+	return err
+}
+
+// openStore opens the database; one that can't be what was meant is a usage
+// error.
+func openStore(ctx context.Context, name string) (*store.Store, error) {
+	db, err := store.Open(ctx, name)
+	switch pieces.KindOf(err) {
+	case pieces.Denied, pieces.Integrity, pieces.Invalid:
+		return nil, pieces.WithKind(pieces.Invalid, err, "--database")
+	}
+	return db, err
+}
