@@ -1,6 +1,7 @@
 package fusefs
 
 import (
+	"context"
 	"crypto/sha256"
 	"fmt"
 	"os"
@@ -14,10 +15,10 @@ import (
 
 // children are the commands of the test binary in child mode.
 var children = map[string]func(args []string) error{
-	"poll": childPoll,
-	"mmap": childMmap,
-	"read": childRead,
-	"hold": childHold,
+	"poll":  childPoll,
+	"mmap":  childMmap,
+	"read":  childRead,
+	"serve": childServe,
 }
 
 // childPoll makes the kernel learn that the mount has no poll. Until then an
@@ -75,15 +76,41 @@ func childRead(args []string) error {
 	return nil
 }
 
-// childHold PATH keeps the file open until its input closes.
-func childHold(args []string) error {
-	fd, err := unix.Open(args[0], unix.O_RDONLY, 0)
+// servedTasks is what childServe mounts.
+func servedTasks() *fake {
+	b := newFake()
+	b.add("complete", 1<<20)
+	b.add("silent", 4096).read = func(ctx context.Context, _ []byte, _ int64) (int, error) {
+		fmt.Println("reading")
+		<-ctx.Done()
+		return 0, ctx.Err()
+	}
+	return b
+}
+
+// childServe DIR is a daemon, until it is killed.
+func childServe(args []string) error {
+	b := servedTasks()
+	f, err := os.CreateTemp("", "content")
 	if err != nil {
 		return err
 	}
-	fmt.Println("open")
-	_, _ = os.Stdin.Read(make([]byte, 1))
-	return unix.Close(fd)
+	defer f.Close()
+	a := b.tasks[taskID("complete")]
+	if _, err := f.Write(a.content); err != nil {
+		return err
+	}
+	// By descriptor, so that nothing stays behind.
+	a.complete = fmt.Sprintf("/proc/self/fd/%d", f.Fd())
+	if err := os.Remove(f.Name()); err != nil {
+		return err
+	}
+	m, err := New(context.Background(), Options{Dir: args[0], Backend: b})
+	if err != nil {
+		return err
+	}
+	fmt.Println("serving")
+	return m.Wait()
 }
 
 // aligned returns a buffer fit for O_DIRECT.

@@ -35,17 +35,17 @@ func TestErrnos(t *testing.T) {
 			errno = unix.EIO
 		}
 		err := pieces.Errorf(k, "a test of %v", k)
-		b.lookup = func(context.Context, pieces.TaskID) error { return err }
+		b.change(func() { b.lookup = func(context.Context, pieces.TaskID) error { return err } })
 		_, got := os.Stat(filepath.Join(m.Dir(), string(taskID("none"))))
 		require.ErrorIs(t, got, errno, "lookup: %v", k)
-		b.lookup = nil
+		b.change(func() { b.lookup = nil })
 
 		a := b.add("open "+k.String(), 4096)
-		a.openErr = err
+		b.change(func() { a.openErr = err })
 		require.ErrorIs(t, preadErr(m.path(a), 1, 0), errno, "open: %v", k)
 
 		a = b.add("read "+k.String(), 4096)
-		a.read = fails(err)
+		b.change(func() { a.read = fails(err) })
 		require.ErrorIs(t, preadErr(m.path(a), 1, 0), errno, "read: %v", k)
 	}
 	settled(t, func() bool { return m.OpenHandles() == 0 && b.opened.Load() == 0 })
@@ -66,9 +66,7 @@ func TestFailureIsRemembered(t *testing.T) {
 	require.EqualValues(t, 1, asked.Load())
 	require.Greater(t, m.Reads(), int64(1), "the kernel asked twice")
 	time.Sleep(250 * time.Millisecond)
-	b.mu.Lock()
-	a.read = nil
-	b.mu.Unlock()
+	b.change(func() { a.read = nil })
 	require.Equal(t, a.content, readAll(t, m.path(a)))
 }
 
@@ -169,11 +167,11 @@ func TestReplacedVersion(t *testing.T) {
 	require.NoError(t, unix.Stat(m.path(a), &before))
 
 	next := b.add("b", 5000)
-	delete(b.tasks, next.Key.Task)
-	next.Key = pieces.Key{Task: a.Key.Task, Version: versionID("a v2")}
-	b.mu.Lock()
-	b.tasks[a.Key.Task] = next
-	b.mu.Unlock()
+	b.change(func() {
+		delete(b.tasks, next.Key.Task)
+		next.Key = pieces.Key{Task: a.Key.Task, Version: versionID("a v2")}
+		b.tasks[a.Key.Task] = next
+	})
 
 	require.Equal(t, next.content, readAll(t, m.path(a)), "within the entry timeout")
 	require.NoError(t, unix.Stat(m.path(a), &after))
@@ -199,10 +197,10 @@ func TestPanic(t *testing.T) {
 	a.read = func(context.Context, []byte, int64) (int, error) { panic("on purpose") }
 	m := mount(t, b)
 	require.ErrorIs(t, preadErr(m.path(a), 1, 0), unix.EIO)
-	b.lookup = func(context.Context, pieces.TaskID) error { panic("on purpose") }
+	b.change(func() { b.lookup = func(context.Context, pieces.TaskID) error { panic("on purpose") } })
 	_, err := os.Stat(filepath.Join(m.Dir(), string(taskID("none"))))
 	require.ErrorIs(t, err, unix.EIO)
-	b.lookup = nil
+	b.change(func() { b.lookup = nil })
 	require.Equal(t, good.content, readAll(t, m.path(good)))
 	settled(t, func() bool { return m.OpenHandles() == 0 })
 }

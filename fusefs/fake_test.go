@@ -81,6 +81,13 @@ func (t *fakeTask) finish(tb testing.TB) *fakeTask {
 	return t
 }
 
+// change runs f with the lock that guards all of b, Tasks included.
+func (b *fake) change(f func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	f()
+}
+
 func (b *fake) task(id pieces.TaskID) (*fakeTask, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

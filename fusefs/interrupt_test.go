@@ -85,7 +85,7 @@ func TestKilledReader(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			// Let the kernel forget what a killed reader left under way.
-			a.Key.Version = versionID(name)
+			b.change(func() { a.Key.Version = versionID(name) })
 			c := start()
 			killed := time.Now()
 			require.NoError(t, c.Process.Kill())
@@ -102,11 +102,13 @@ func TestKilledInLookup(t *testing.T) {
 	a := b.add("a", 4096)
 	var in atomic.Bool
 	m := mount(t, b)
-	b.lookup = func(ctx context.Context, _ pieces.TaskID) error {
-		in.Store(true)
-		<-ctx.Done()
-		return ctx.Err()
-	}
+	b.change(func() {
+		b.lookup = func(ctx context.Context, _ pieces.TaskID) error {
+			in.Store(true)
+			<-ctx.Done()
+			return ctx.Err()
+		}
+	})
 	c := startChild(t, "read", m.path(a), "4096", "0")
 	settled(t, in.Load)
 	killed := time.Now()

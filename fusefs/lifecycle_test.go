@@ -113,18 +113,37 @@ func TestContextEnds(t *testing.T) {
 	require.ErrorIs(t, <-got, unix.EIO)
 }
 
-// A mount whose daemon died answers ENOTCONN; the next one replaces it.
-func TestStaleMountIsReplaced(t *testing.T) {
-	b := newFake()
-	a := b.add("a", 100)
-	m := mount(t, b)
-	dir := m.Dir()
-	require.NoError(t, m.point.Abort())
-	<-m.Done()
+// The daemon is killed. Who waits for it gets an error at once, who reads in
+// passthrough notices nothing, and the next daemon replaces the dead mount.
+func TestKilledDaemon(t *testing.T) {
+	needFUSE(t)
+	dir := t.TempDir()
+	daemon := startChild(t, "serve", dir)
+	t.Cleanup(func() { require.NoError(t, CleanStale(dir)) })
+	require.Equal(t, "serving", daemon.line(t))
+	b := servedTasks()
+	complete, err := os.Open(filepath.Join(dir, string(taskID("complete"))))
+	require.NoError(t, err)
+	defer complete.Close()
+	waiting := make(chan error)
+	go func() { waiting <- preadErr(filepath.Join(dir, string(taskID("silent"))), 4096, 0) }()
+	require.Equal(t, "reading", daemon.line(t))
+
+	killed := time.Now()
+	require.NoError(t, daemon.Process.Kill())
+	require.Error(t, daemon.Wait())
+	require.Error(t, <-waiting)
+	require.Less(t, time.Since(killed), time.Second)
 	var st unix.Statfs_t
 	require.ErrorIs(t, unix.Statfs(dir, &st), unix.ENOTCONN)
+	content := b.tasks[taskID("complete")].content
+	got := make([]byte, len(content))
+	_, err = complete.ReadAt(got, 0)
+	require.NoError(t, err)
+	require.Equal(t, content, got)
 
 	again := mountAt(t, dir, b)
+	a := b.tasks[taskID("complete")]
 	require.Equal(t, a.content, readAll(t, again.path(a)))
 
 	require.NoError(t, CleanStale(dir), "a living mount is left alone")

@@ -3,6 +3,7 @@ package fusefs
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -19,17 +20,17 @@ const (
 )
 
 // ends says when and how an op ended that waited from the start.
-func ends(o *op) (time.Duration, error, syscall.Errno) {
+func ends(o *op) (time.Duration, syscall.Errno, error) {
 	began := time.Now()
 	<-o.Done()
-	return time.Since(began), o.Err(), o.errno(pieces.WithKind(pieces.Origin, o.Err(), "read"))
+	return time.Since(began), o.errno(pieces.WithKind(pieces.Origin, o.Err(), "read")), o.Err()
 }
 
 func TestOpExpires(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := begin(t.Context(), nil, testLimit, testGrace, nil)
 		defer o.finish()
-		took, err, errno := ends(o)
+		took, errno, err := ends(o)
 		require.Equal(t, testLimit, took)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		require.Equal(t, syscall.ETIMEDOUT, errno)
@@ -49,14 +50,16 @@ func TestOpExpiresFromItsBeginning(t *testing.T) {
 
 func TestOpProgress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var last time.Time // none yet
-		o := begin(t.Context(), nil, testLimit, testGrace, func() time.Time { return last })
+		var last atomic.Pointer[time.Time]
+		last.Store(new(time.Time)) // none yet
+		o := begin(t.Context(), nil, testLimit, testGrace, func() time.Time { return *last.Load() })
 		defer o.finish()
 		go func() {
 			time.Sleep(25 * time.Second)
-			last = time.Now()
+			now := time.Now()
+			last.Store(&now)
 		}()
-		took, _, errno := ends(o)
+		took, errno, _ := ends(o)
 		require.Equal(t, 25*time.Second+testLimit, took)
 		require.Equal(t, syscall.ETIMEDOUT, errno)
 	})
@@ -68,7 +71,7 @@ func TestOpInterrupted(t *testing.T) {
 		o := begin(t.Context(), signal, testLimit, testGrace, nil)
 		defer o.finish()
 		go func() { time.Sleep(5 * time.Second); close(signal) }()
-		took, err, errno := ends(o)
+		took, errno, err := ends(o)
 		require.Equal(t, 6*time.Second, took)
 		require.ErrorIs(t, err, context.Canceled)
 		require.Equal(t, syscall.EINTR, errno)
@@ -97,7 +100,7 @@ func TestOpStops(t *testing.T) {
 		o := begin(parent, nil, testLimit, testGrace, nil)
 		defer o.finish()
 		cancel()
-		_, err, errno := ends(o)
+		_, errno, err := ends(o)
 		require.ErrorIs(t, err, context.Canceled)
 		require.Equal(t, syscall.EIO, errno)
 	})

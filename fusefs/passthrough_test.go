@@ -47,7 +47,7 @@ func TestReopenedInPassthrough(t *testing.T) {
 	}
 	require.NotZero(t, m.Reads())
 	require.Equal(t, "cached", openMode(t, m.path(a)))
-	a.finish(t)
+	b.change(func() { a.finish(t) })
 	before := m.Reads()
 	for range 20 {
 		require.Equal(t, a.content, readAll(t, m.path(a)))
@@ -65,7 +65,7 @@ func TestHeldInCachedMode(t *testing.T) {
 	held, err := os.Open(m.path(a))
 	require.NoError(t, err)
 	defer held.Close()
-	a.finish(t)
+	b.change(func() { a.finish(t) })
 	for range 10 {
 		require.Equal(t, a.content, readAll(t, m.path(a)))
 		require.Equal(t, "cached", openMode(t, m.path(a)))
@@ -102,7 +102,7 @@ func TestHeldInPassthrough(t *testing.T) {
 	held, err := os.Open(m.path(a))
 	require.NoError(t, err)
 	defer held.Close()
-	a.complete = ""
+	b.change(func() { a.complete = "" })
 	require.Equal(t, "passthrough", openMode(t, m.path(a)))
 	require.NoError(t, preadErr(m.path(a), 4096, 0))
 	fd, err := unix.Open(m.path(a), unix.O_RDONLY|unix.O_DIRECT, 0)

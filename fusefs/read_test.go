@@ -131,11 +131,7 @@ func TestManyOpens(t *testing.T) {
 		g.Go(func() error {
 			for i := range 20 {
 				if r == 0 && i == 5 {
-					c := *a
-					c.finish(t)
-					b.mu.Lock()
-					b.tasks[a.Key.Task].complete = c.complete
-					b.mu.Unlock()
+					b.change(func() { a.finish(t) })
 				}
 				got, err := os.ReadFile(m.path(a))
 				if err != nil {

@@ -135,7 +135,9 @@ func TestLookupIsCachedAndBounded(t *testing.T) {
 	}
 	require.EqualValues(t, 1, b.lookups.Load(), "stat of a known file asks nobody")
 
-	b.lookup = func(ctx context.Context, _ pieces.TaskID) error { <-ctx.Done(); return ctx.Err() }
+	b.change(func() {
+		b.lookup = func(ctx context.Context, _ pieces.TaskID) error { <-ctx.Done(); return ctx.Err() }
+	})
 	began := time.Now()
 	_, err := os.Stat(filepath.Join(m.Dir(), string(taskID("slow"))))
 	require.ErrorIs(t, err, unix.ETIMEDOUT)

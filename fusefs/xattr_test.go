@@ -40,7 +40,7 @@ func TestXattrs(t *testing.T) {
 	_, err = unix.Getxattr(path, "user.df.url", buf[:3])
 	require.ErrorIs(t, err, unix.ERANGE)
 
-	a.openErr = pieces.Errorf(pieces.Denied, "no")
+	b.change(func() { a.openErr = pieces.Errorf(pieces.Denied, "no") })
 	_, err = unix.Getxattr(path, "user.df.url", buf)
 	require.ErrorIs(t, err, unix.EACCES)
 	require.Zero(t, b.opened.Load())

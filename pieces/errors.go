@@ -77,22 +77,32 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // Errorf makes an Error of the given kind. %w wraps a cause. The kinds that
 // repeat for the same request (Invalid, NotFound, Denied, Changed, Exists) are
-// permanent.
+// permanent; a cause of the same kind hands on Permanent and RetryAfter.
 func Errorf(kind Kind, format string, args ...any) *Error {
 	err := fmt.Errorf(format, args...)
-	e := &Error{Kind: kind, Msg: err.Error(), Permanent: permanentKind(kind)}
-	if u := errors.Unwrap(err); u != nil {
-		e.Msg, e.Err = "", err
+	switch err.(type) {
+	case interface{ Unwrap() error }, interface{ Unwrap() []error }:
+		return wrap(kind, err, "")
 	}
-	return e
+	return &Error{Kind: kind, Msg: err.Error(), Permanent: permanentKind(kind)}
 }
 
-// WithKind wraps err in kind, saying what was being done. Nil stays nil.
+// WithKind wraps err in kind, saying what was being done. Nil stays nil. If err
+// is of that kind already, Permanent and RetryAfter are handed on.
 func WithKind(kind Kind, err error, doing string) error {
 	if err == nil {
 		return nil
 	}
-	return &Error{Kind: kind, Msg: doing, Err: err, Permanent: permanentKind(kind)}
+	return wrap(kind, err, doing)
+}
+
+func wrap(kind Kind, err error, doing string) *Error {
+	e := &Error{Kind: kind, Msg: doing, Err: err, Permanent: permanentKind(kind)}
+	if KindOf(err) == kind {
+		e.Permanent = e.Permanent || IsPermanent(err)
+		e.RetryAfter = RetryAfter(err)
+	}
+	return e
 }
 
 func permanentKind(k Kind) bool {

@@ -2,7 +2,7 @@ package pieces
 
 import (
 	"encoding/hex"
-	"fmt"
+	"strconv"
 	"time"
 )
 
@@ -40,8 +40,8 @@ type Facts struct {
 // SHA-256 over size, validator kind and value, each length-prefixed.
 func (f Facts) VersionID() VersionID {
 	h := newFieldHash("damselfly version 1")
-	h.field(fmt.Sprint(f.Size))
-	h.field(fmt.Sprint(f.Validator.Kind))
+	h.field(strconv.FormatInt(f.Size, 10))
+	h.field(strconv.Itoa(int(f.Validator.Kind)))
 	h.field(f.Validator.Value)
 	return VersionID(hex.EncodeToString(h.sum()[:16]))
 }

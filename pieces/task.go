@@ -6,8 +6,10 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"hash"
+	"maps"
 	"net/http"
-	"sort"
+	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -63,24 +65,25 @@ func NewTask(rawURL string, o Options, secret []byte) (*Task, error) {
 	if err != nil {
 		return nil, err
 	}
-	header := o.Header.Clone()
+	header := normalHeader(o.Header)
 	if u.userinfo != "" {
 		if header == nil {
 			header = http.Header{}
 		}
 		header.Set("Authorization", "Basic "+u.userinfo)
 	}
+	filter := normalFilter(o.FilterQuery)
 	digest, err := ParseDigest(string(o.Digest))
 	if err != nil {
 		return nil, err
 	}
 	t := &Task{
 		URL:         u.String(nil),
-		PublicURL:   u.String(o.FilterQuery),
+		PublicURL:   u.String(filter),
 		Tag:         o.Tag,
 		Application: o.Application,
 		Digest:      digest,
-		FilterQuery: normalFilter(o.FilterQuery),
+		FilterQuery: filter,
 		Header:      header,
 	}
 	if len(header) > 0 {
@@ -90,15 +93,27 @@ func NewTask(rawURL string, o Options, secret []byte) (*Task, error) {
 	return t, nil
 }
 
-// CheckID returns an Invalid error unless hashing t's fields gives t.ID: how
-// catalogue entries certify themselves.
+// String names t for logs, without what may be secret.
+func (t Task) String() string { return t.ID.Short() + " " + redact(t.PublicURL) }
+
+// CheckID returns an Invalid error unless t's fields are such as NewTask makes
+// and hashing them gives t.ID: how catalogue entries certify themselves. URL,
+// which is not hashed, must be PublicURL but for filtered parameters.
 func (t *Task) CheckID() error {
-	u, err := parseURL(t.PublicURL)
-	if err != nil {
-		return err
+	for _, raw := range []string{t.PublicURL, t.URL} {
+		u, err := parseURL(raw)
+		if err != nil {
+			return err
+		}
+		if u.String(t.FilterQuery) != t.PublicURL || u.String(nil) != raw || u.userinfo != "" {
+			return Errorf(Invalid, "catalogue entry %s: URL is not canonical", t.ID.Short())
+		}
 	}
-	if u.String(t.FilterQuery) != t.PublicURL || u.userinfo != "" {
-		return Errorf(Invalid, "catalogue entry %s: URL is not canonical", t.ID.Short())
+	if d, err := ParseDigest(string(t.Digest)); err != nil || d != t.Digest {
+		return Errorf(Invalid, "catalogue entry %s: digest %.150q is not canonical", t.ID.Short(), t.Digest)
+	}
+	if t.Audience != "" && !isLowerHex(t.Audience, 64) {
+		return Errorf(Invalid, "catalogue entry %s: audience is not 64 lower-case hex digits", t.ID.Short())
 	}
 	if got := t.computeID(); got != t.ID {
 		return Errorf(Invalid, "catalogue entry %s hashes to %s", t.ID.Short(), got.Short())
@@ -117,36 +132,45 @@ func (t *Task) computeID() TaskID {
 }
 
 // audience is HMAC(secret, origin | credential), the credential being all user
-// headers in canonical form and order.
+// headers in normal form and order, each with the number of its values.
 func audience(secret []byte, origin string, header http.Header) string {
 	mac := fieldHash{hmac.New(sha256.New, secret)}
 	mac.field(origin)
-	names := make([]string, 0, len(header))
-	for name := range header {
-		names = append(names, name)
-	}
-	sort.Strings(names)
-	for _, name := range names {
-		mac.field(http.CanonicalHeaderKey(name))
+	for _, name := range slices.Sorted(maps.Keys(header)) {
+		mac.field(name)
+		mac.field(strconv.Itoa(len(header[name])))
 		for _, v := range header[name] {
 			mac.field(v)
 		}
-		mac.field("")
 	}
 	return hex.EncodeToString(mac.sum())
 }
 
+// normalHeader returns a copy with canonical names that leaves out names
+// without values; nil if nothing is left.
+func normalHeader(h http.Header) http.Header {
+	var out http.Header
+	for _, name := range slices.Sorted(maps.Keys(h)) {
+		for _, v := range h[name] {
+			if out == nil {
+				out = http.Header{}
+			}
+			out.Add(name, v)
+		}
+	}
+	return out
+}
+
+// normalFilter returns the names trimmed, sorted and each once.
 func normalFilter(names []string) []string {
 	var out []string
-	seen := map[string]bool{}
 	for _, n := range names {
-		if n = strings.TrimSpace(n); n != "" && !seen[n] {
-			seen[n] = true
+		if n = strings.TrimSpace(n); n != "" {
 			out = append(out, n)
 		}
 	}
-	sort.Strings(out)
-	return out
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // fieldHash hashes length-prefixed fields, so that no two field lists share

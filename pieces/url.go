@@ -5,7 +5,11 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode/utf8"
+
+	"golang.org/x/net/idna"
 )
 
 // MaxURL is the longest URL we accept, in bytes.
@@ -48,14 +52,25 @@ func parseURL(raw string) (canonURL, error) {
 	if c.host, err = canonHost(u.Hostname()); err != nil {
 		return bad(err.Error())
 	}
-	if p := u.Port(); p != "" && p != port {
-		c.host += ":" + p
+	if u.Port() != "" {
+		n, err := strconv.ParseUint(u.Port(), 10, 16)
+		if err != nil || n == 0 {
+			return bad("port must be 1 … 65535")
+		}
+		if p := strconv.FormatUint(n, 10); p != port {
+			c.host += ":" + p
+		}
 	}
-	if u.User != nil {
-		pass, _ := u.User.Password()
-		c.userinfo = base64.StdEncoding.EncodeToString([]byte(u.User.Username() + ":" + pass))
+	if user, pass := userinfo(u); user != "" || pass != "" {
+		c.userinfo = base64.StdEncoding.EncodeToString([]byte(user + ":" + pass))
 	}
-	if c.path = normalPercent(u.EscapedPath()); c.path == "" {
+	// RawPath is what was written, if escaping the decoded path would not give
+	// it back: only there is an escaped slash still escaped.
+	path := u.RawPath
+	if path == "" {
+		path = u.EscapedPath()
+	}
+	if c.path = normalPercent(path); c.path == "" {
 		c.path = "/"
 	}
 	c.hasQuery = u.RawQuery != ""
@@ -67,19 +82,37 @@ func parseURL(raw string) (canonURL, error) {
 	return c, nil
 }
 
+func userinfo(u *url.URL) (user, password string) {
+	password, _ = u.User.Password()
+	return u.User.Username(), password
+}
+
+// canonHost lowers names, writes international ones in their ASCII form, drops
+// the dot of the root, and writes IPv6 addresses the shortest way. Zones are
+// refused: they mean something on one host only.
 func canonHost(h string) (string, error) {
-	h = strings.ToLower(h)
 	if strings.Contains(h, ":") {
 		a, err := netip.ParseAddr(h)
-		if err != nil {
-			return "", Errorf(Invalid, "host is not an IPv6 address")
+		if err != nil || a.Zone() != "" {
+			return "", Errorf(Invalid, "host is not an IPv6 address without zone")
 		}
 		return "[" + a.String() + "]", nil
 	}
-	if strings.ContainsAny(h, " \"<>\\^`{|}/?#%") {
+	if strings.ContainsFunc(h, func(r rune) bool { return r >= 0x80 }) {
+		ascii, err := idna.Lookup.ToASCII(h)
+		if err != nil || !utf8.ValidString(h) {
+			return "", Errorf(Invalid, "host is not a name that can be written in ASCII")
+		}
+		h = ascii
+	}
+	h = strings.TrimSuffix(strings.ToLower(h), ".")
+	if strings.ContainsAny(h, " \"<>\\^`{|}/?#%[]@") {
 		return "", Errorf(Invalid, "host holds a character that no host name has")
 	}
-	return strings.TrimSuffix(h, "."), nil
+	if h == "" || strings.HasPrefix(h, ".") || strings.HasSuffix(h, ".") || strings.Contains(h, "..") {
+		return "", Errorf(Invalid, "host has an empty label")
+	}
+	return h, nil
 }
 
 // String renders the URL, leaving out query parameters whose decoded name is
@@ -96,8 +129,8 @@ func (c canonURL) String(drop []string) string {
 			kept = append(kept, p)
 		}
 	}
-	if len(kept) > 0 {
-		s += "?" + strings.Join(kept, "&")
+	if q := strings.Join(kept, "&"); q != "" {
+		s += "?" + q
 	}
 	return s
 }
@@ -154,20 +187,45 @@ func isUnreserved(c byte) bool {
 		c == '-' || c == '.' || c == '_' || c == '~'
 }
 
-// redact cuts what may be secret (userinfo, query) from a URL for messages.
+// redact cuts what may be secret (userinfo, query, fragment) from a URL for
+// messages. What can't be told apart for sure is cut too: the URL may be one
+// that doesn't parse because of a '/' in its password.
 func redact(raw string) string {
-	raw, _, _ = strings.Cut(raw, "?")
-	if i := strings.Index(raw, "://"); i >= 0 {
-		rest := raw[i+3:]
-		host, path, _ := strings.Cut(rest, "/")
-		if at := strings.LastIndexByte(host, '@'); at >= 0 {
-			raw = raw[:i+3] + "***@" + host[at+1:] + "/" + path
-		}
-	} else if at := strings.LastIndexByte(raw, '@'); at >= 0 {
-		raw = "***@" + raw[at+1:]
+	shown, cut := raw, ""
+	if i := strings.IndexAny(raw, "?#"); i >= 0 {
+		shown, cut = raw[:i], raw[i:]
 	}
-	if len(raw) > 200 {
-		raw = raw[:200] + "…"
+	scheme, rest, ok := strings.Cut(shown, "://")
+	authority, _, _ := strings.Cut(rest, "/")
+	if ok && !strings.ContainsFunc(scheme, func(r rune) bool { return r >= 0x80 || !isUnreserved(byte(r)) }) {
+		scheme += "://"
+	} else {
+		scheme, authority, rest = "", "", shown
 	}
-	return raw
+	hidden := strings.LastIndexByte(authority, '@') + 1
+	switch {
+	case isHostPort(authority[hidden:]):
+	case strings.Contains(cut, "@"):
+		hidden = len(rest)
+	default:
+		hidden = strings.LastIndexByte(rest, '@') + 1
+	}
+	if hidden > 0 {
+		rest = "***@" + rest[hidden:]
+	}
+	shown = scheme + rest
+	if len(shown) > 200 {
+		shown = shown[:200] + "…"
+	}
+	return shown
+}
+
+// isHostPort reports whether s can't be the beginning of "user:password".
+func isHostPort(s string) bool {
+	_, port, ok := strings.Cut(s, ":")
+	if !ok {
+		return s != ""
+	}
+	_, err := strconv.ParseUint(port, 10, 16)
+	return err == nil
 }

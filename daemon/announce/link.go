@@ -3,6 +3,7 @@ package announce
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -21,6 +22,10 @@ type link struct {
 	conn *grpc.ClientConn
 	rpc  schedulerpb.SchedulerClient
 	kick chan struct{} // cap 1: announce now, with inventory
+	// answered is when a call was last answered, UnixNano.
+	answered atomic.Int64
+
+	announcing sync.Mutex // one announcement at a time
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -96,6 +101,9 @@ func (l *link) run(ctx context.Context) {
 			return
 		}
 		if err != nil {
+			if !rpc.IsTransport(err) {
+				l.c.o.Log.WithError(err).WithField("scheduler", l.addr).Warn("scheduler refuses this host")
+			}
 			l.failed(err)
 			wait = retry.next()
 		} else {
@@ -144,24 +152,83 @@ func (l *link) recovered() {
 }
 
 // announce tells the scheduler of this host, and returns when to do it again.
-func (l *link) announce(ctx context.Context, withInventory bool) (time.Duration, error) {
+func (l *link) announce(ctx context.Context, withInventory bool) (again time.Duration, err error) {
+	l.announcing.Lock()
+	defer l.announcing.Unlock()
 	req := &schedulerpb.AnnounceHostRequest{Host: wire.HostTo(l.c.host())}
 	if withInventory {
 		req.Inventory = l.c.inventoryFor(l.addr)
 	}
-	ctx, cancel := context.WithTimeout(ctx, l.c.o.AttemptTimeout)
-	defer cancel()
-	r, err := l.rpc.AnnounceHost(ctx, req)
+	var r *schedulerpb.AnnounceHostReply
+	err = l.quick(ctx, func(ctx context.Context) (err error) {
+		r, err = l.rpc.AnnounceHost(ctx, req)
+		return err
+	})
 	if err != nil {
-		if !rpc.IsTransport(err) && pieces.KindOf(err) != pieces.Unavailable {
-			l.c.o.Log.WithError(err).WithField("scheduler", l.addr).Warn("scheduler refuses this host")
-		}
 		return 0, err
 	}
 	if r.IntervalMs > 0 {
 		return interval(r.IntervalMs), nil
 	}
 	return l.c.o.AnnounceEvery, nil
+}
+
+// introduce makes sure that the scheduler has heard of this host; again: even
+// if it seems so.
+func (l *link) introduce(ctx context.Context, again bool) error {
+	if l.isUp() && !again {
+		return nil
+	}
+	_, err := l.announce(ctx, true)
+	if err == nil {
+		l.recovered()
+	}
+	return err
+}
+
+// quick makes a call that a live scheduler answers at once, within
+// AttemptTimeout.
+func (l *link) quick(ctx context.Context, call func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, l.c.o.AttemptTimeout)
+	defer cancel()
+	err := call(ctx)
+	if err == nil || !rpc.IsTransport(err) && pieces.KindOf(err) != pieces.Unavailable {
+		l.answered.Store(time.Now().UnixNano())
+	}
+	return err
+}
+
+// patient makes a call that the scheduler may answer late, as long as it shows
+// that it is alive: by heartbeats, or by answering announcements.
+func (l *link) patient(ctx context.Context, call func(context.Context) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		for pause(ctx, l.c.o.AttemptTimeout/10) {
+			if l.alive() {
+				continue
+			}
+			if _, err := l.announce(ctx, false); err != nil && ctx.Err() == nil {
+				cancel(err)
+			}
+		}
+	})
+	err := call(ctx)
+	if cause := context.Cause(ctx); err != nil && cause != nil && rpc.IsTransport(cause) {
+		err = cause
+	}
+	cancel(nil)
+	watching.Wait()
+	return err
+}
+
+// alive reports whether the scheduler was heard of late.
+func (l *link) alive() bool {
+	if time.Now().UnixNano()-l.answered.Load() < int64(l.c.o.AttemptTimeout) {
+		return true
+	}
+	return l.is(func() bool { return l.session != nil && l.session.alive() })
 }
 
 // inventoryFor returns what this host holds of the Tasks that addr owns.

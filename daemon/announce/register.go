@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"damselfly/pieces"
+	"damselfly/proto/rpc"
 	"damselfly/proto/schedulerpb"
 	"damselfly/proto/wire"
 )
@@ -85,19 +86,34 @@ func (c *Client) enter(ctx context.Context, l *link, m *schedulerpb.RegisterPeer
 			s = nil
 			return pieces.Errorf(pieces.Unavailable, "session with scheduler %s has just ended", l.addr)
 		}
-		return s.ready(ctx)
+		return l.quick(ctx, s.ready)
 	}
 	defer func() {
 		if s != nil {
 			s.leave(pieces.TaskID(m.Task.Id))
 		}
 	}()
+	if err := l.introduce(ctx, false); err != nil {
+		return Registration{}, err
+	}
 	if now {
 		if err := open(); err != nil {
 			return Registration{}, err
 		}
 	}
-	r, err := l.rpc.RegisterPeerTask(ctx, m)
+	var r *schedulerpb.RegisterPeerTaskReply
+	call := func(ctx context.Context) (err error) {
+		r, err = l.rpc.RegisterPeerTask(ctx, m)
+		return err
+	}
+	err := l.quick(ctx, call)
+	if pieces.KindOf(err) == pieces.Unavailable && !rpc.IsTransport(err) {
+		// Perhaps it restarted and has not heard of this host yet.
+		if err := l.introduce(ctx, true); err != nil {
+			return Registration{}, err
+		}
+		err = l.quick(ctx, call)
+	}
 	if err != nil {
 		return Registration{}, err
 	}

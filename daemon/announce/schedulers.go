@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"time"
 
 	"damselfly/pieces"
 	"damselfly/pieces/ring"
@@ -73,19 +74,19 @@ func (e *movedError) Error() string { return "moved to " + e.address }
 const maxMoves = 3
 
 // each asks the schedulers of a Task, its owner first, until one answers, and
-// follows Moved among known schedulers. first, if not empty, is asked before
-// the others. call gets a context of AttemptTimeout and whether to say that the
-// owner was tried.
+// follows Moved among known schedulers; it begins no attempt after CallTimeout.
+// first, if not empty, is asked before the others. call bounds itself by
+// link.quick or link.patient, and is told whether to say that the owner was
+// tried.
 func (c *Client) each(ctx context.Context, id pieces.TaskID, first string, call func(ctx context.Context, l *link, ownerTried bool) error) error {
 	if err := c.await(ctx); err != nil {
 		return err
 	}
-	all, cancel := context.WithTimeout(ctx, c.o.CallTimeout)
-	defer cancel()
+	until := time.Now().Add(c.o.CallTimeout)
 	w := c.newWalk(id, first)
 	var last error
-	for l := w.next(); l != nil && all.Err() == nil; l = w.next() {
-		err := c.attempt(all, l, w.ownerTried(l), call)
+	for l := w.next(); l != nil && time.Now().Before(until); l = w.next() {
+		err := call(ctx, l, w.ownerTried(l))
 		var m *movedError
 		switch {
 		case err == nil:
@@ -105,12 +106,6 @@ func (c *Client) each(ctx context.Context, id pieces.TaskID, first string, call 
 		return errStopping
 	}
 	return &pieces.Error{Kind: pieces.Unavailable, Msg: "no scheduler answers for task " + id.Short(), Err: last}
-}
-
-func (c *Client) attempt(ctx context.Context, l *link, ownerTried bool, call func(context.Context, *link, bool) error) error {
-	ctx, cancel := context.WithTimeout(ctx, c.o.AttemptTimeout)
-	defer cancel()
-	return call(ctx, l, ownerTried)
 }
 
 // await waits until Run has begun and there is a list of schedulers.

@@ -3,6 +3,7 @@ package announce
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"damselfly/pieces"
@@ -42,7 +43,7 @@ func (c *Client) StatTask(ctx context.Context, t *pieces.Task, canFetch bool, fe
 			return pieces.Facts{}, err
 		case a.lease != 0 && !canFetch:
 			c.spawn(func(ctx context.Context) {
-				c.answerFacts(ctx, a, t, pieces.Facts{}, nil, pieces.Errorf(pieces.Unavailable, "this host has no credential for the origin"))
+				c.answerFacts(ctx, a, t, pieces.Facts{}, nil, pieces.Errorf(pieces.Canceled, "this host has no credential for the origin"))
 			})
 			if a.facts == nil {
 				return pieces.Facts{}, pieces.Errorf(pieces.Unavailable, "no host that can read task %s is known", t.ID.Short())
@@ -80,7 +81,11 @@ func (c *Client) askFacts(ctx context.Context, t *pieces.Task, canFetch bool) (a
 }
 
 func (c *Client) statOnce(ctx context.Context, l *link, m *schedulerpb.StatTaskRequest) (factsAnswer, error) {
-	r, err := l.rpc.StatTask(ctx, m)
+	var r *schedulerpb.StatTaskReply
+	err := l.patient(ctx, func(ctx context.Context) (err error) {
+		r, err = l.rpc.StatTask(ctx, m)
+		return err
+	})
 	if err != nil {
 		return factsAnswer{}, err
 	}
@@ -95,7 +100,7 @@ func (c *Client) statOnce(ctx context.Context, l *link, m *schedulerpb.StatTaskR
 		}
 		a.facts = &f
 	}
-	a.wait = min(interval(max(r.WaitMs, 20)), 2*time.Second)
+	a.wait = min(interval(max(r.WaitMs, 50)), 2*time.Second)
 	return a, nil
 }
 
@@ -124,7 +129,7 @@ func (c *Client) fetchFacts(ctx context.Context, a factsAnswer, t *pieces.Task, 
 // back.
 func (c *Client) revalidate(ctx context.Context, a factsAnswer, t *pieces.Task, fetch FetchFacts, revalidated func(pieces.Facts)) {
 	if !c.revalidations.TryAcquire(1) {
-		c.answerFacts(ctx, a, t, pieces.Facts{}, nil, pieces.Errorf(pieces.Unavailable, "this host is revalidating too many tasks"))
+		c.answerFacts(ctx, a, t, pieces.Facts{}, nil, pieces.Errorf(pieces.Full, "this host is revalidating too many tasks"))
 		return
 	}
 	defer c.revalidations.Release(1)
@@ -142,7 +147,9 @@ func (c *Client) revalidate(ctx context.Context, a factsAnswer, t *pieces.Task, 
 func (c *Client) underLease(run context.Context, a factsAnswer, t *pieces.Task, fetch FetchFacts) (pieces.Facts, error) {
 	ctx, cancel := context.WithTimeout(run, c.o.FactsTimeout)
 	defer cancel()
+	stopBeats := c.beatFacts(ctx, a, t.ID)
 	f, tiny, err := fetch(ctx)
+	stopBeats()
 	if run.Err() != nil {
 		return f, errStopping // the lease ends by itself
 	}
@@ -156,6 +163,24 @@ func (c *Client) underLease(run context.Context, a factsAnswer, t *pieces.Task, 
 	return agreed, nil
 }
 
+// beatFacts keeps a facts lease alive on the session of its scheduler, which is
+// opened only if the origin takes long. The returned function ends it.
+func (c *Client) beatFacts(ctx context.Context, a factsAnswer, id pieces.TaskID) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var beating sync.WaitGroup
+	beating.Go(func() {
+		for pause(ctx, c.o.Heartbeat) {
+			if s, err := a.l.current(); err == nil {
+				s.queue.add(pieces.Key{Task: id}, &progressReport{lease: a.lease})
+			}
+		}
+	})
+	return func() {
+		cancel()
+		beating.Wait()
+	}
+}
+
 // answerFacts is the second call of a facts lease. It returns the facts that
 // hold for the swarm: those answered, or ours.
 func (c *Client) answerFacts(ctx context.Context, a factsAnswer, t *pieces.Task, f pieces.Facts, tiny []byte, err error) pieces.Facts {
@@ -164,8 +189,6 @@ func (c *Client) answerFacts(ctx context.Context, a factsAnswer, t *pieces.Task,
 	if err == nil {
 		m.Facts, m.Tiny = wire.FactsTo(f), tiny
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.o.AttemptTimeout)
-	defer cancel()
 	r, rerr := c.statOnce(ctx, a.l, m)
 	var m2 *movedError
 	if rerr != nil && err == nil && !errors.As(rerr, &m2) {

@@ -68,6 +68,9 @@ type Options struct {
 	// UnknownWait is how long a neighbour's call waits for a Task not known
 	// here yet (default 1 s).
 	UnknownWait time.Duration
+	// LinkIdle: streams between hosts that both hold everything end after this
+	// long without use (default 30 s).
+	LinkIdle time.Duration
 	// OriginExtent bounds one read of the origin, bytes (default 16 MiB).
 	OriginExtent int64
 	// SpoolDir takes content that must be read whole before it has a Version.
@@ -94,6 +97,7 @@ func (o Options) withDefaults() Options {
 	def(&o.Tick, time.Second)
 	def(&o.NeighbourWait, 2*time.Second)
 	def(&o.UnknownWait, time.Second)
+	def(&o.LinkIdle, 30*time.Second)
 	if o.Memory == 0 {
 		o.Memory = 128 << 20
 	}

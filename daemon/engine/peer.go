@@ -370,7 +370,13 @@ func (c *Content) tellHeld(i int, rep report) {
 func (c *Content) tick(now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closed || len(c.interests) == 0 {
+	if c.closed {
+		return
+	}
+	if len(c.interests) == 0 {
+		if now.Sub(c.lastUse) > c.e.o.LinkIdle && c.held.Count() == c.geo.Count() {
+			c.partFromComplete()
+		}
 		return
 	}
 	if now.Sub(c.askedAt) > 2*c.e.o.Tick && c.pick.WantCount(pieces.Demand) > 0 {
@@ -379,6 +385,16 @@ func (c *Content) tick(now time.Time) {
 		c.asked[pieces.Demand] = &pieces.Set{}
 	}
 	c.schedule()
+}
+
+// partFromComplete ends the streams with neighbours that hold everything, like
+// this host: neither has anything to say. c.mu is held.
+func (c *Content) partFromComplete() {
+	for id, n := range c.neighbours {
+		if c.pick.Complete(id) {
+			c.removeNeighbour(n)
+		}
+	}
 }
 
 // leave ends the Peer at its scheduler.

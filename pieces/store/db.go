@@ -17,10 +17,13 @@ import (
 // Badger's settings. Memory is about three memtables, since nothing is
 // compressed and so no block cache is needed; blocks are read from the map.
 const (
-	memTableSize = 4 << 20
+	memTableSize = 3 << 20
 	// inlineThreshold keeps every value in the LSM tree: the largest is an
 	// inline piece with its record. The value log stays empty.
 	inlineThreshold = pieces.MinPieceSize + 4<<10
+	// blockSize holds an inline piece: a table builder asks three times the
+	// memory for values that outgrow their block.
+	blockSize = inlineThreshold + 4<<10
 	// valueLogSize is only the size of a map of a sparse file.
 	valueLogSize = 1 << 20
 )
@@ -33,7 +36,8 @@ func dbOptions(dir string, log *logrus.Entry) badger.Options {
 		WithCompression(options.None).
 		WithBlockCacheSize(0).
 		WithMemTableSize(memTableSize).
-		WithNumMemtables(2).
+		WithNumMemtables(1).
+		WithBlockSize(blockSize).
 		WithNumCompactors(2).
 		WithNumLevelZeroTables(3).
 		WithNumLevelZeroTablesStall(8).
