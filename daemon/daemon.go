@@ -153,12 +153,27 @@ func (d *Daemon) describeHost() pieces.Host {
 		PeerPort: portOf(d.o.PeerListen), UploadPort: portOf(d.o.UploadListen),
 	}
 	if h.IP == "" {
-		h.IP, _, _ = net.SplitHostPort(d.o.PeerListen.Addr().String())
+		h.IP = ownIP(d.o.PeerListen.Addr())
 	}
 	if d.o.Seed {
 		h.Type = pieces.SeedHost
 	}
 	return h
+}
+
+// ownIP is where other hosts probably reach a listener: its own address, or,
+// if it listens on all, the first address that is no loopback.
+func ownIP(lis net.Addr) string {
+	if a, ok := lis.(*net.TCPAddr); ok && !a.IP.IsUnspecified() {
+		return a.IP.String()
+	}
+	addrs, _ := net.InterfaceAddrs()
+	for _, a := range addrs {
+		if n, ok := a.(*net.IPNet); ok && n.IP.IsGlobalUnicast() {
+			return n.IP.String()
+		}
+	}
+	return "127.0.0.1"
 }
 
 func portOf(l net.Listener) int {
