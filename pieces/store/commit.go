@@ -156,6 +156,9 @@ func (c *committer) commit(ops []*op) {
 		}
 	}
 	cerr := tx.Commit()
+	if isNoSpace(cerr) {
+		cerr = pieces.WithKind(pieces.Full, cerr, "record")
+	}
 	for i, o := range ops {
 		if errs[i] == nil {
 			errs[i] = cerr

@@ -155,15 +155,31 @@ func (d dataDir) writeRun(m runMark) error {
 	return d.replace("run", append(b, '\n'))
 }
 
-// trusted reports whether bytes written in the last run are those that are
-// there now: it was closed cleanly, or the page cache still has them.
-func (d dataDir) trusted(boot string) bool {
+// lastRun says what became of the bytes that the last run wrote.
+type lastRun int
+
+const (
+	// runLost: the machine died, or nothing is known: bytes may be missing.
+	runLost lastRun = iota
+	// runKilled: the process died in this boot: all is there, though maybe
+	// only in the page cache.
+	runKilled
+	// runClean: all is on stable storage.
+	runClean
+)
+
+func (d dataDir) lastRun(boot string) lastRun {
 	var m runMark
 	b, err := os.ReadFile(d.path("run"))
-	if err != nil || json.Unmarshal(b, &m) != nil {
-		return false
+	switch {
+	case err != nil || json.Unmarshal(b, &m) != nil:
+		return runLost
+	case m.Clean:
+		return runClean
+	case boot != "" && m.Boot == boot:
+		return runKilled
 	}
-	return m.Clean || boot != "" && m.Boot == boot
+	return runLost
 }
 
 // bootID returns the kernel's name for this boot, or "" if it has none.

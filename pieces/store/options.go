@@ -50,7 +50,7 @@ type Options struct {
 	// BeforeEvict is told of held pieces before they go: because of eviction,
 	// or because they failed verification. whole means that all of the Version
 	// leaves. It is called with no lock held, from the janitor or from whoever
-	// called Evict, ReadAt, Verify or Passthrough; it must not call Close. May
+	// called Evict, ReadAt, Verify or Passthrough; it must not call Close or Put. May
 	// be nil.
 	BeforeEvict func(key pieces.Key, lost []pieces.Extent, whole bool)
 }

@@ -125,8 +125,8 @@ func (s *Store) start() error {
 		return err
 	}
 	s.commits = newCommitter(s.db, s.free)
-	if err = s.deleteKeys(nil, garbage, nil); err == nil && !s.dir.trusted(s.boot) {
-		err = s.suspectAll()
+	if err = s.deleteKeys(nil, garbage, nil); err == nil {
+		err = s.judge(s.dir.lastRun(s.boot))
 	}
 	if err == nil {
 		err = s.dir.writeRun(runMark{Boot: s.boot})
@@ -136,6 +136,19 @@ func (s *Store) start() error {
 		return err
 	}
 	s.janitor = newJanitor(s)
+	return nil
+}
+
+// judge decides what the bytes of the last run are worth.
+func (s *Store) judge(last lastRun) error {
+	switch last {
+	case runLost:
+		return s.suspectAll()
+	case runKilled: // they have still to be synced before a clean stop
+		for _, v := range s.snapshot() {
+			v.dirty.Store(!v.inline)
+		}
+	}
 	return nil
 }
 
