@@ -1,0 +1,238 @@
+package swarm
+
+import (
+	"slices"
+	"time"
+
+	"damselfly/pieces"
+)
+
+// factsState is what is known of the Task itself.
+type factsState struct {
+	// facts describe the current Version; nil = unknown.
+	facts   *pieces.Facts
+	version pieces.VersionID
+	// checked is when the origin last confirmed them; zero = ask again soon.
+	checked time.Time
+	// tiny is the whole content with its digest, if it is small and public.
+	tiny []byte
+	sum  pieces.SumRun
+
+	// The lease to read the facts: one at a time for the whole swarm.
+	lease      pieces.LeaseID
+	leaseHost  pieces.HostID
+	leaseUntil time.Time
+
+	waiters []waiter
+}
+
+// waiter is a Stat call that waits for somebody else's lease.
+type waiter struct {
+	call     uint64
+	host     pieces.HostID
+	canFetch bool
+	until    time.Time
+}
+
+// distrust makes the next question revalidate.
+func (f *factsState) distrust() { f.checked = time.Time{} }
+
+func (f *factsState) stale(now time.Time, o *Options) bool {
+	fresh := o.FactsFresh
+	if f.facts.Validator.Kind == pieces.ContentSum {
+		fresh = o.FactsFreshSum
+	}
+	return f.checked.IsZero() || now.Sub(f.checked) >= fresh
+}
+
+func (t *Task) stat(e Stat) {
+	f := &t.facts
+	mine := e.Lease != 0 && e.Lease == f.lease && e.Host == f.leaseHost
+	if mine {
+		f.lease = 0
+	}
+	switch {
+	case e.Facts != nil && (mine || f.facts == nil):
+		// A late answer is as good, while nothing is known.
+		if err := t.learn(*e.Facts, t.now, e.Tiny, e.Host); err != nil {
+			t.do(StatReply{Call: e.Call, Err: err})
+			t.passLease()
+			return
+		}
+		t.origin.ok()
+		t.do(StatReply{Call: e.Call, Facts: f.facts})
+		t.answerWaiters()
+		return
+	case e.Err != nil && mine:
+		t.factsFailed(e)
+		return
+	case mine: // given up
+		t.do(StatReply{Call: e.Call, Facts: f.facts})
+		t.passLease()
+		return
+	}
+	t.ask(waiter{e.Call, e.Host, e.CanFetch, t.now.Add(t.opts().FactsWait)})
+}
+
+// ask answers a question with what is known, or a lease, or lets it wait.
+func (t *Task) ask(w waiter) {
+	f := &t.facts
+	rest := t.origin.resting(t.now)
+	switch {
+	case f.facts != nil:
+		r := StatReply{Call: w.call, Facts: f.facts}
+		if w.canFetch && f.lease == 0 && !rest && f.stale(t.now, t.opts()) {
+			r.Lease = t.leaseFacts(w.host)
+		}
+		t.do(r)
+	case rest:
+		t.do(StatReply{Call: w.call, Err: t.origin.answer(t.now)})
+	case f.lease == 0 && w.canFetch:
+		t.do(StatReply{Call: w.call, Lease: t.leaseFacts(w.host)})
+	case len(f.waiters) >= t.opts().MaxWaiters:
+		t.do(StatReply{Call: w.call, Wait: t.opts().FactsWait})
+	case f.lease == 0 && !slices.ContainsFunc(f.waiters, func(o waiter) bool { return !o.canFetch }) && !t.wakeForFacts():
+		t.do(StatReply{Call: w.call, Err: pieces.Errorf(pieces.Unavailable,
+			"task %s: its facts are unknown and no seed can read them: open it on a host that has the credential", t.id.Short())})
+	default:
+		f.waiters = append(f.waiters, w)
+	}
+}
+
+func (t *Task) leaseFacts(host pieces.HostID) pieces.LeaseID {
+	f := &t.facts
+	f.lease, f.leaseHost = t.leaseID(), host
+	f.leaseUntil = t.now.Add(t.opts().FactsLease)
+	t.count(FactsLeases, 1)
+	return f.lease
+}
+
+func (t *Task) leaseID() pieces.LeaseID {
+	t.nextLease++
+	return t.nextLease - 1
+}
+
+// wakeForFacts asks the Task's seed to call Stat itself.
+func (t *Task) wakeForFacts() (woken bool) {
+	if t.seedsCanFetch {
+		t.view.Hosts.eachSeed(t.id, func(s Seed) bool {
+			t.do(Wake{Seed: s.Key})
+			woken = true
+			return false
+		})
+	}
+	return woken
+}
+
+// factsFailed shares an origin error. Facts that were known stay, since the
+// bytes may still be held, unless the origin says the content is gone.
+func (t *Task) factsFailed(e Stat) {
+	f := &t.facts
+	switch e.Err.Kind {
+	case pieces.Canceled, pieces.Full:
+		t.do(StatReply{Call: e.Call, Err: e.Err})
+		t.passLease()
+		return
+	case pieces.NotFound:
+		f.facts, f.version, f.tiny = nil, "", nil
+	}
+	t.origin.failed(t.now, e.Err, t.opts())
+	if f.facts != nil {
+		t.do(StatReply{Call: e.Call, Facts: f.facts})
+	} else {
+		t.do(StatReply{Call: e.Call, Err: e.Err})
+	}
+	t.answerWaiters()
+}
+
+// answerWaiters gives all waiting questions what is known now.
+func (t *Task) answerWaiters() {
+	ws := t.facts.waiters
+	t.facts.waiters = nil
+	for _, w := range ws {
+		t.ask(w)
+	}
+}
+
+// passLease hands a free facts lease to the first who waits and can fetch.
+func (t *Task) passLease() {
+	f := &t.facts
+	if f.facts != nil || t.origin.resting(t.now) {
+		t.answerWaiters()
+		return
+	}
+	if i := slices.IndexFunc(f.waiters, func(w waiter) bool { return w.canFetch }); i >= 0 {
+		w := f.waiters[i]
+		f.waiters = slices.Delete(f.waiters, i, i+1)
+		t.ask(w)
+		return
+	}
+	t.answerWaiters()
+}
+
+func (t *Task) statGone(call uint64) {
+	f := &t.facts
+	f.waiters = slices.DeleteFunc(f.waiters, func(w waiter) bool { return w.call == call })
+}
+
+// dropFactsLease frees the lease of a host that is gone.
+func (t *Task) dropFactsLease(host pieces.HostID) {
+	if t.facts.lease != 0 && t.facts.leaseHost == host {
+		t.facts.lease = 0
+		t.passLease()
+	}
+}
+
+func (t *Task) tickFacts() {
+	f := &t.facts
+	if f.lease != 0 && !t.now.Before(f.leaseUntil) {
+		f.lease = 0
+		t.passLease()
+	}
+	for len(f.waiters) > 0 && !t.now.Before(f.waiters[0].until) {
+		t.do(StatReply{Call: f.waiters[0].call, Wait: time.Millisecond})
+		f.waiters = f.waiters[1:]
+	}
+}
+
+// learn makes facts the current ones, confirmed at checked. A Version that is
+// replaced gets no more leases; its peers are told.
+func (t *Task) learn(facts pieces.Facts, checked time.Time, tiny []byte, by pieces.HostID) *pieces.Error {
+	if _, err := facts.Geometry(); err != nil {
+		return pieces.Errorf(pieces.Invalid, "facts of task %s: %w", t.id.Short(), err)
+	}
+	f := &t.facts
+	id := facts.VersionID()
+	old := f.version
+	f.facts, f.version, f.checked = &facts, id, checked
+	if id != old {
+		f.tiny, f.sum = nil, pieces.SumRun{}
+	}
+	if len(tiny) > 0 && int64(len(tiny)) == facts.Size && pieces.ScopeOf(facts.Size, t.public) == pieces.ScopeTiny {
+		f.tiny = slices.Clone(tiny)
+		f.sum = pieces.SumRun{Sums: []pieces.Sum{pieces.SumOf(tiny)}, Setter: by}
+	}
+	for _, v := range t.versions {
+		if v.id == id {
+			v.replaced, v.changed, v.due = false, nil, true
+		} else if !v.replaced {
+			v.replace()
+		}
+	}
+	if id != old {
+		t.order = accessOrder{}
+	}
+	return nil
+}
+
+// progress keeps a lease alive, of facts or of an extent.
+func (t *Task) progress(e Progress) {
+	f := &t.facts
+	if e.Version == "" {
+		if e.Lease == f.lease && e.Host == f.leaseHost && e.Lease != 0 {
+			f.leaseUntil = t.now.Add(t.opts().FactsLease)
+		}
+		return
+	}
+	t.speak(e.From, func(v *version, p *peer) { v.onProgress(p, e) })
+}

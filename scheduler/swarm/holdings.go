@@ -1,0 +1,159 @@
+package swarm
+
+import "damselfly/pieces"
+
+// knownHolders is how many holders of a piece are kept at hand; more are found
+// by looking through the peers.
+const knownHolders = 4
+
+// holderSlot says who holds one piece. n counts all live holders; who[:known]
+// are some of them.
+type holderSlot struct {
+	n     int32
+	known int8
+	who   [knownHolders]*peer
+}
+
+func (s *holderSlot) add(p *peer, rand func(int) int) {
+	s.n++
+	if int(s.known) < knownHolders {
+		s.who[s.known] = p
+		s.known++
+		return
+	}
+	// Keep a fair sample, so that the same few are not named to everybody.
+	if i := rand(int(s.n)); i < knownHolders {
+		s.who[i] = p
+	}
+}
+
+func (s *holderSlot) remove(p *peer) {
+	s.n--
+	for i := range s.who[:s.known] {
+		if s.who[i] == p {
+			s.known--
+			s.who[i] = s.who[s.known]
+			s.who[s.known] = nil
+			return
+		}
+	}
+}
+
+// available reports whether somebody can be sent to fetch piece i: a live peer
+// holds it and its digest is known.
+func (v *version) available(i int) bool {
+	return v.holders != nil && v.holders[i].n > 0 && v.digests.has(i)
+}
+
+// hold notes that p has the pieces of e, which is inside the content.
+func (v *version) hold(p *peer, e pieces.Extent) {
+	if v.holders == nil {
+		v.holders = make([]holderSlot, v.n)
+	}
+	for i := range e.All() {
+		if !p.held.Add(i) {
+			continue
+		}
+		v.unwant(p, i)
+		s := &v.holders[i]
+		s.add(p, v.t.rand.IntN)
+		if s.n == 1 && v.digests.has(i) {
+			v.appeared(i)
+		}
+	}
+	if !p.complete && p.held.Count() == v.n {
+		v.completed(p)
+	}
+}
+
+// appeared notes that piece i became available.
+func (v *version) appeared(i int) {
+	v.fresh = append(v.fresh, i)
+	for c := range v.need {
+		v.need[c].Remove(i)
+	}
+}
+
+// completed makes p a root: it follows nobody any more.
+func (v *version) completed(p *peer) {
+	p.complete = true
+	v.completes.add(p)
+	if !p.seed {
+		v.firstDone = true
+	}
+	v.dropParents(p)
+	v.refresh(p)
+}
+
+// unhold takes all that p holds out of the index. p must be silent already.
+func (v *version) unhold(p *peer) {
+	v.vanish(p, p.held.List(), true)
+}
+
+// vanish removes p as a holder of es and looks after those who counted on it.
+func (v *version) vanish(p *peer, es []pieces.Extent, leaving bool) {
+	for _, e := range es {
+		for i := range e.All() {
+			if p.held.Remove(i) {
+				v.holders[i].remove(p)
+			}
+		}
+	}
+	if p.complete && len(es) > 0 {
+		p.complete = false
+		v.completes.remove(p)
+	}
+	v.eachWanter(func(w *peer) {
+		if _, named := w.named[p]; !named || w == p {
+			return
+		}
+		if leaving {
+			delete(w.named, p)
+		}
+		var lost []pieces.Extent
+		for _, e := range es {
+			for i := range e.All() {
+				if w.wantsPiece(i) {
+					lost = appendPiece(lost, i)
+				}
+			}
+		}
+		v.answer(w, lost, false)
+	})
+}
+
+func (v *version) onLost(p *peer, e Lost) {
+	var es []pieces.Extent
+	for x := range v.clip(e.Extents) {
+		for run := range overlap(&p.held, x) {
+			es = append(es, run)
+		}
+	}
+	v.vanish(p, es, false)
+	v.refresh(p)
+}
+
+// onHeld notes what p has verified. Digests count first: a peer that contradicts
+// the record is put out before anybody is sent to it.
+func (v *version) onHeld(p *peer, e Held) {
+	if e.Rate > 0 {
+		p.rate = e.Rate
+	}
+	for _, run := range e.Sums {
+		for x := range v.clip([]pieces.Extent{run.Extent()}) {
+			if !v.record(p, run, x) {
+				return
+			}
+		}
+	}
+	for x := range v.clip(e.Extents) {
+		v.hold(p, x)
+		v.deliver(p, x)
+	}
+	if l := v.leaseByID(e.Lease); l != nil && l.peer == p {
+		l.heard = v.t.now
+	}
+	v.onCosts(e.Costs)
+	v.refresh(p)
+	v.improve(p)
+}

@@ -1,0 +1,141 @@
+package swarm
+
+import (
+	"time"
+
+	"damselfly/pieces"
+)
+
+// Options are the rules' numbers. They are immutable once given to Step;
+// dynamic config swaps the whole value.
+type Options struct {
+	Policy pieces.Policy
+
+	// FilterParentLimit is how many eligible parents are scored at most,
+	// CandidateParentLimit how many of those a child gets.
+	FilterParentLimit    int
+	CandidateParentLimit int
+	Weights              Weights
+
+	// The worst parent is looked at every max(ReplaceMin, ReplaceShare ×
+	// expected time) and replaced if another scores ReplaceGain times as much.
+	ReplaceMin   time.Duration
+	ReplaceShare float64
+	ReplaceGain  float64
+	// DefaultRate is the download rate of a peer that has told none, bytes/s.
+	DefaultRate float64
+
+	// A peer that failed for a child is blocked for it: BlockMin the first
+	// time, twice as long each time after, up to BlockMax. A block that lasted
+	// through is forgotten after as long again.
+	BlockMin, BlockMax time.Duration
+	// BadFor is how long a bad node stays out of the eligible set.
+	BadFor time.Duration
+
+	// LeaseUnit is the most bytes of one lease, LeaseUnitMin the least into
+	// which leases are cut to spread them over peers.
+	LeaseUnit, LeaseUnitMin int64
+	// Running leases per normal peer, per seed, and per peer of class demand.
+	PeerLeases, SeedLeases, DemandLeases int
+	// LeaseSilence without heartbeat ends a lease.
+	LeaseSilence time.Duration
+	// LeaseRest is how long an executor that let a lease fall gets no other.
+	LeaseRest time.Duration
+	// RepeatAfter: a demand asked again after so long may be read again from
+	// the origin, though somebody holds it.
+	RepeatAfter time.Duration
+	// Grace without new leases after the first resumed registration.
+	Grace time.Duration
+
+	// SeedWake is how long a woken seed has to register; then it is passed
+	// over for SeedRest.
+	SeedWake, SeedRest time.Duration
+	// NoSource: wants that nobody may read end in an error after this.
+	NoSource time.Duration
+
+	// FactsLease is how long facts may take without a heartbeat, FactsWait how
+	// long a question waits for them before it is told to ask again.
+	FactsLease, FactsWait time.Duration
+	// FactsFresh is how long facts are believed; FactsFreshSum for content
+	// without validator.
+	FactsFresh, FactsFreshSum time.Duration
+
+	// ErrorTTL is how long a permanent origin error answers for the origin.
+	ErrorTTL time.Duration
+	// Back-off after transient origin errors; a longer Retry-After wins.
+	BackoffMin, BackoffMax time.Duration
+	// After OriginTries transient errors in a row, or when the back-off is
+	// longer than Patience, wants end in the error.
+	OriginTries int
+	Patience    time.Duration
+
+	// HoldersPerWant is how many holders of a piece are named at most.
+	HoldersPerWant int
+	// PeerTTL: a silent peer is collected after it. TaskTTL: a Task without
+	// peers is forgotten after it.
+	PeerTTL, TaskTTL time.Duration
+
+	// Limits.
+	MaxPeers    int // per Task
+	MaxVersions int // per Task
+	MaxWaiters  int // StatTask calls waiting for facts
+	MaxOrder    int // extents of the access order
+	MaxSums     int // digests per message
+	MaxExtents  int // extents per message
+}
+
+// Weights of the six scores; they need not add up to 1.
+type Weights struct {
+	FinishedPiece    float64
+	UploadSuccess    float64
+	FreeUpload       float64
+	HostType         float64
+	IDCAffinity      float64
+	LocationAffinity float64
+}
+
+// Defaults returns the numbers of the design.
+func Defaults() Options {
+	return Options{
+		FilterParentLimit:    15,
+		CandidateParentLimit: 4,
+		Weights:              Weights{0.2, 0.2, 0.15, 0.15, 0.15, 0.15},
+		ReplaceMin:           100 * time.Millisecond,
+		ReplaceShare:         0.03,
+		ReplaceGain:          1.1,
+		DefaultRate:          100e6 / 8,
+		BlockMin:             10 * time.Second,
+		BlockMax:             5 * time.Minute,
+		BadFor:               30 * time.Second,
+		LeaseUnit:            16 << 20,
+		LeaseUnitMin:         1 << 20,
+		PeerLeases:           2,
+		SeedLeases:           4,
+		DemandLeases:         64,
+		LeaseSilence:         3 * time.Second,
+		LeaseRest:            2 * time.Second,
+		RepeatAfter:          2 * time.Second,
+		Grace:                time.Second,
+		SeedWake:             time.Second,
+		SeedRest:             10 * time.Second,
+		NoSource:             5 * time.Second,
+		FactsLease:           5 * time.Second,
+		FactsWait:            2 * time.Second,
+		FactsFresh:           60 * time.Second,
+		FactsFreshSum:        10 * time.Minute,
+		ErrorTTL:             10 * time.Second,
+		BackoffMin:           500 * time.Millisecond,
+		BackoffMax:           30 * time.Second,
+		OriginTries:          5,
+		Patience:             20 * time.Second,
+		HoldersPerWant:       4,
+		PeerTTL:              time.Minute,
+		TaskTTL:              10 * time.Minute,
+		MaxPeers:             20000,
+		MaxVersions:          8,
+		MaxWaiters:           20000,
+		MaxOrder:             1000,
+		MaxSums:              1024,
+		MaxExtents:           4096,
+	}
+}

@@ -1,0 +1,115 @@
+package swarm
+
+import (
+	"time"
+
+	"damselfly/pieces"
+)
+
+// originState is what the origin last said to anybody of this Task, shared by
+// facts and extents like bytes.
+type originState struct {
+	// err answers for the origin until until. Transient errors with time left
+	// mean: nobody asks before that.
+	err   *pieces.Error
+	until time.Time
+	// fails counts transient errors since the origin last delivered.
+	fails int
+}
+
+// ok: the origin delivered.
+func (s *originState) ok() { *s = originState{} }
+
+// resting reports whether the origin must not be asked now.
+func (s *originState) resting(now time.Time) bool { return s.err != nil && now.Before(s.until) }
+
+// failed notes an error and returns how long the origin is left alone.
+func (s *originState) failed(now time.Time, err *pieces.Error, o *Options) time.Duration {
+	wait := o.ErrorTTL
+	if !err.Permanent {
+		wait = o.BackoffMin << min(s.fails, 16)
+		wait = min(wait, o.BackoffMax)
+		s.fails++
+	}
+	wait = max(wait, err.RetryAfter)
+	if until := now.Add(wait); s.err == nil || until.After(s.until) || err.Permanent {
+		s.err, s.until = err, until
+	}
+	return wait
+}
+
+// answer returns the error to hand out now, with the time left to wait.
+func (s *originState) answer(now time.Time) *pieces.Error {
+	e := *s.err
+	if !e.Permanent {
+		e.RetryAfter = s.until.Sub(now)
+	}
+	return &e
+}
+
+// final reports whether wants end in the error now, instead of waiting for the
+// origin to recover.
+func (s *originState) final(now time.Time, o *Options) bool {
+	return s.resting(now) &&
+		(s.err.Permanent || s.fails >= o.OriginTries || s.until.Sub(now) > o.Patience)
+}
+
+// onOriginFailed ends a lease whose executor got an error from the origin.
+// Canceled and Full give the lease back without blame on the origin.
+func (v *version) onOriginFailed(p *peer, e OriginFailed) {
+	t := v.t
+	l := v.leaseByID(e.Lease)
+	if l == nil || l.peer != p || e.Err == nil {
+		return
+	}
+	v.endLease(l, "")
+	switch e.Err.Kind {
+	case pieces.Canceled, pieces.Full:
+		p.rest = t.now.Add(t.opts().LeaseRest)
+	case pieces.Changed:
+		t.facts.distrust()
+		v.changed = e.Err
+		v.failWants(e.Err)
+	default:
+		wait := t.origin.failed(t.now, e.Err, t.opts())
+		if !e.Err.Permanent {
+			// Somebody else tries first when the time has come.
+			p.rest = t.now.Add(wait + t.opts().LeaseRest)
+		}
+		if t.origin.final(t.now, t.opts()) {
+			v.failWants(t.origin.answer(t.now))
+		}
+	}
+	v.due = true
+}
+
+// failWants ends in err every want that nobody can serve and no lease covers.
+func (v *version) failWants(err *pieces.Error) {
+	v.eachWanter(func(p *peer) {
+		var es []pieces.Extent
+		for c := range p.want {
+			if p.want[c] == nil {
+				continue
+			}
+			for e := range p.want[c].Extents() {
+				for i := range e.All() {
+					if !v.available(i) && !v.leased.Has(i) {
+						es = appendPiece(es, i)
+					}
+				}
+			}
+		}
+		v.failPeer(p, es, err)
+	})
+}
+
+// failPeer ends p's wants for these extents in err.
+func (v *version) failPeer(p *peer, es []pieces.Extent, err *pieces.Error) {
+	if len(es) == 0 {
+		return
+	}
+	v.cancel(p, es)
+	for part := range chunks(es, v.t.opts().MaxExtents) {
+		v.send(p, OriginError{err, part})
+	}
+}

@@ -1,0 +1,154 @@
+package swarm
+
+import (
+	"cmp"
+	"slices"
+
+	"damselfly/pieces"
+)
+
+// How much work one Step may spend on choosing.
+const (
+	maxDraws   = 256 // eligible peers looked at for one child
+	maxFeeding = 512 // orphans looked at in one Step
+)
+
+type candidate struct {
+	peer  *peer
+	score float64
+}
+
+// candidates draws eligible parents for child until FilterParentLimit pass the
+// rules that depend on the child, and returns them best first.
+func (v *version) candidates(child *peer) []candidate {
+	if v.eligible.len() == 0 {
+		return nil
+	}
+	v.markBelow(child)
+	o := v.t.opts()
+	out := make([]candidate, 0, o.FilterParentLimit)
+	for drawn := 0; drawn < min(v.eligible.len(), maxDraws) && len(out) < o.FilterParentLimit; drawn++ {
+		p := v.eligible.draw(drawn, v.t.rand.IntN)
+		if p.mark == v.epoch || child.blocks(p.id, v.t.now) || slices.Contains(child.parents, p) {
+			continue
+		}
+		if child.seed && !p.seed && !p.complete {
+			continue // a seed reads from the origin first: it waits for nobody but its like
+		}
+		out = append(out, candidate{p, v.score(p, child)})
+	}
+	best(out)
+	return out
+}
+
+// best sorts by falling score; equals stay as drawn.
+func best(cs []candidate) {
+	slices.SortStableFunc(cs, func(a, b candidate) int { return cmp.Compare(b.score, a.score) })
+}
+
+// fillParents gives child parents up to limit, best first.
+func (v *version) fillParents(child *peer, limit int) {
+	child.lacking = false
+	if child.state != live || child.complete || len(child.parents) >= limit {
+		return
+	}
+	for _, c := range v.candidates(child) {
+		if len(child.parents) >= limit {
+			break
+		}
+		v.link(c.peer, child)
+	}
+}
+
+// improve replaces child's worst parent if another is clearly better, or adds
+// one where there is room. It is called when the child reports, at most once
+// per max(ReplaceMin, ReplaceShare × expected time).
+func (v *version) improve(child *peer) {
+	o := v.t.opts()
+	if v.t.now.Before(child.replace) || child.complete || child.seed {
+		return
+	}
+	pause := max(o.ReplaceMin, scale(child.expected(v.facts.Size, o), o.ReplaceShare))
+	child.replace = v.t.now.Add(pause)
+	if len(child.parents) < v.parentLimit() {
+		v.fillParents(child, v.parentLimit())
+		return
+	}
+	worst := v.worstParent(child)
+	cs := v.candidates(child)
+	if worst.peer == nil || len(cs) == 0 || cs[0].score < worst.score*o.ReplaceGain || cs[0].score <= worst.score {
+		return
+	}
+	v.cut(worst.peer, child)
+	v.link(cs[0].peer, child)
+	v.t.count(ParentsReplaced, 1)
+}
+
+func (v *version) worstParent(child *peer) candidate {
+	var worst candidate
+	for _, p := range child.parents {
+		s := v.score(p, child)
+		if v.t.now.Before(p.badUntil) {
+			s = 0
+		}
+		if worst.peer == nil || s < worst.score {
+			worst = candidate{p, s}
+		}
+	}
+	return worst
+}
+
+func (v *version) parentLimit() int {
+	if pieces.ScopeOf(v.facts.Size, v.t.public) != pieces.ScopeNormal {
+		return 1
+	}
+	return v.t.opts().CandidateParentLimit
+}
+
+// feed gives parents to peers that lost one in this Step, and, when someone
+// became eligible, to those that have none.
+func (v *version) feed() {
+	for i := 0; i < len(v.touched); i++ {
+		if p := v.touched[i]; p.lacking {
+			v.fillParents(p, v.parentLimit())
+		}
+	}
+	for work := 0; v.fed && v.eligible.len() > 0; {
+		v.fed = false
+		for _, p := range slices.Clone(v.orphans.list) {
+			if work++; work > maxFeeding {
+				v.unfed = true
+				return
+			}
+			v.fillParents(p, v.parentLimit())
+		}
+	}
+	v.unfed = false
+}
+
+// tellParents sends every changed list once.
+func (v *version) tellParents() {
+	for _, p := range v.touched {
+		if p.changed && p.state == live && !p.complete {
+			v.send(p, Parents{v.parentsOf(p)})
+		}
+		p.changed = false
+	}
+	v.touched = nil
+}
+
+// parentsOf returns p's parents as others may know them, best first.
+func (v *version) parentsOf(p *peer) []pieces.Parent {
+	cs := make([]candidate, len(p.parents))
+	for i, q := range p.parents {
+		cs[i] = candidate{q, v.score(q, p)}
+	}
+	best(cs)
+	out := make([]pieces.Parent, 0, len(cs))
+	for _, c := range cs {
+		if h := v.t.view.Hosts.Get(c.peer.id); h != nil {
+			out = append(out, pieces.Parent{Host: h.Host, Complete: c.peer.complete, BackToSource: c.peer.leases > 0})
+		}
+	}
+	return out
+}

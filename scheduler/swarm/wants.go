@@ -1,0 +1,172 @@
+package swarm
+
+import (
+	"slices"
+	"time"
+
+	"damselfly/pieces"
+)
+
+// A want stands until its pieces are held, cancelled, or answered by an origin
+// error. While it stands the peer gets the digests of its pieces as they are
+// recorded, and the first holders or lease holders as they appear.
+
+// maxAsked bounds the demanded pieces whose age is kept per peer.
+const maxAsked = 1024
+
+func (v *version) onWant(p *peer, e Want) {
+	t := v.t
+	for _, h := range e.Failed[:min(len(e.Failed), knownHolders*4)] {
+		p.blockHost(h, t.now, t.opts())
+	}
+	var es []pieces.Extent
+	again := false
+	for x := range v.clip(e.Extents) {
+		for run := range p.held.Missing(x) {
+			es = append(es, run)
+			for i := range run.All() {
+				v.setWant(p, i, e.Class)
+				if e.Class == pieces.Demand {
+					again = v.askedBefore(p, i) || again
+				}
+			}
+		}
+	}
+	if len(es) == 0 {
+		return
+	}
+	v.wanters.add(p)
+	v.answer(p, es, true)
+	if again {
+		v.repeatLate(p, es)
+	}
+}
+
+// noLeases returns the error that answers wants which need the origin, or nil
+// if the origin may be asked, now or soon.
+func (v *version) noLeases() *pieces.Error {
+	t := v.t
+	switch {
+	case v.replaced:
+		return pieces.Errorf(pieces.Changed, "version %s of task %s was replaced", v.id, t.id.Short())
+	case v.changed != nil:
+		return v.changed
+	case t.origin.final(t.now, t.opts()):
+		return t.origin.answer(t.now)
+	}
+	return nil
+}
+
+// setWant makes p want piece i at class c, or keeps a more urgent class.
+func (v *version) setWant(p *peer, i int, c pieces.Class) {
+	if old, ok := p.wantClass(i); ok {
+		if old <= c {
+			return
+		}
+		p.want[old].Remove(i)
+		p.wants--
+	}
+	if p.want[c] == nil {
+		p.want[c] = &pieces.Set{}
+	}
+	p.want[c].Add(i)
+	p.wants++
+}
+
+// unwant ends p's want of piece i, if any.
+func (v *version) unwant(p *peer, i int) {
+	if p.wants == 0 {
+		return
+	}
+	for _, s := range p.want {
+		if s != nil && s.Remove(i) {
+			p.wants--
+			break
+		}
+	}
+	delete(p.asked, i)
+	if p.wants == 0 {
+		v.dropWants(p)
+	}
+}
+
+// cancel ends p's wants in es.
+func (v *version) cancel(p *peer, es []pieces.Extent) {
+	for e := range v.clip(es) {
+		for i := range e.All() {
+			v.unwant(p, i)
+		}
+	}
+}
+
+func (v *version) dropWants(p *peer) {
+	p.want, p.wants = [pieces.Classes]*pieces.Set{}, 0
+	p.asked, p.named = nil, nil
+	v.wanters.remove(p)
+}
+
+// askedBefore notes a demand for piece i and reports whether it has stood for
+// RepeatAfter.
+func (v *version) askedBefore(p *peer, i int) bool {
+	now := v.t.now
+	if first, ok := p.asked[i]; ok {
+		return now.Sub(first) >= v.t.opts().RepeatAfter
+	}
+	if len(p.asked) < maxAsked {
+		if p.asked == nil {
+			p.asked = map[int]time.Time{}
+		}
+		p.asked[i] = now
+	}
+	return false
+}
+
+// repeatLate leases again, to p itself, pieces whose demand has stood for
+// RepeatAfter though somebody holds them: the repeat rule.
+func (v *version) repeatLate(p *peer, es []pieces.Extent) {
+	var late []int
+	for _, e := range es {
+		for i := range e.All() {
+			if first, ok := p.asked[i]; ok && v.t.now.Sub(first) >= v.t.opts().RepeatAfter && v.available(i) {
+				late = append(late, i)
+			}
+		}
+	}
+	v.repeat(p, late)
+}
+
+func (v *version) onFailed(p *peer, e Failed) {
+	t := v.t
+	bad := v.peers[e.Parent]
+	es := slices.Collect(v.clip(e.Extents))
+	if e.Reason == pieces.FailNotFound && (bad == nil || !holdsSome(bad, es)) {
+		// It lost them meanwhile: no fault.
+		v.answer(p, es, true)
+		return
+	}
+	t.do(Uploads{Host: e.Parent, Failed: 1})
+	p.blockHost(e.Parent, t.now, t.opts())
+	if bad != nil && slices.Contains(p.parents, bad) {
+		v.cut(bad, p)
+		p.lacking = true
+	}
+	v.answer(p, es, true)
+}
+
+func holdsSome(p *peer, es []pieces.Extent) bool {
+	for _, e := range es {
+		for range overlap(&p.held, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// eachWanter calls f for every peer that wants something; f may end wants.
+func (v *version) eachWanter(f func(*peer)) {
+	for _, p := range slices.Clone(v.wanters.list) {
+		if v.wanters.has(p) {
+			f(p)
+		}
+	}
+}
