@@ -106,20 +106,8 @@ func BenchmarkCommit(b *testing.B) {
 func BenchmarkOpen(b *testing.B) {
 	dir := b.TempDir()
 	s := openStore(b, Options{Dir: dir})
-	for task := range 20 {
-		facts := pieces.Facts{Size: 10_000 * pieces.MinPieceSize, Validator: pieces.Validator{Value: "x"}}
-		key := pieces.Key{Task: taskOf([]byte{byte(task), 31: 0}), Version: facts.VersionID()}
-		v, err := s.OpenVersion(key, facts)
-		require.NoError(b, err)
-		_, err = v.v.makeFile()
-		require.NoError(b, err)
-		for i := range 10_000 { // records without bytes
-			v.v.s.retain(v.v)
-			o := v.v.putOp(i, make([]byte, 0), pieces.Sum{1}, host1)
-			o.result = make(chan error, 1)
-			s.commits.queue <- o
-		}
-		require.NoError(b, v.Close())
+	for range 20 {
+		require.NoError(b, putRecords(b, s, 10_000).Close())
 	}
 	require.NoError(b, s.Close())
 	for b.Loop() {

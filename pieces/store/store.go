@@ -8,7 +8,6 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"damselfly/pieces"
 
@@ -169,68 +168,6 @@ func (s *Store) suspectAll() error {
 	return s.db.Sync()
 }
 
-// Close waits for what is being written, puts it on stable storage as far as
-// CloseSync allows, and releases the directory. Handles still open fail from
-// then on.
-func (s *Store) Close() error {
-	var err error
-	s.closing.Do(func() { err = s.close() })
-	return err
-}
-
-func (s *Store) close() error {
-	s.janitor.close()
-	if err := s.saveAccessTimes(); err != nil {
-		s.log.WithError(err).Info("store: access times are not saved")
-	}
-	s.commits.close()
-
-	s.mu.Lock()
-	s.ended = true
-	s.mu.Unlock()
-	versions := s.snapshot()
-	s.life.Lock()
-	s.closed = true
-	s.life.Unlock()
-
-	err := s.db.Close()
-	clean := err == nil && s.syncContent(versions)
-	for _, v := range versions {
-		v.closeFile()
-	}
-	if clean {
-		err = s.dir.writeRun(runMark{Boot: s.boot, Clean: true})
-	}
-	return errors.Join(err, s.lockFD.Close())
-}
-
-func (s *Store) hasEnded() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.ended
-}
-
-// syncContent reports whether every byte written is on stable storage.
-func (s *Store) syncContent(versions []*version) bool {
-	ctx, cancel := context.WithTimeout(context.Background(), s.opt.CloseSync)
-	defer cancel()
-	for _, v := range versions {
-		if !v.dirty.Load() {
-			continue
-		}
-		f, err := s.disk.Open(s.dir.contentFile(v.ord), os.O_RDWR)
-		if err == nil {
-			err = s.disk.Sync(ctx, f)
-			f.Close()
-		}
-		if err != nil {
-			s.log.WithError(err).Info("store: not everything reached the disk; it will be verified if the machine restarts")
-			return false
-		}
-	}
-	return true
-}
-
 // view runs fn in a read transaction, unless the store is closed.
 func (s *Store) view(fn func(tx *badger.Txn) error) error {
 	s.life.RLock()
@@ -248,57 +185,4 @@ func (s *Store) snapshot() []*version {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Collect(maps.Values(s.known.byKey))
-}
-
-// VersionInfo is what is held of a Version.
-type VersionInfo struct {
-	Key   pieces.Key
-	Facts pieces.Facts
-	// Bytes and Pieces held.
-	Bytes    int64
-	Pieces   int
-	Complete bool
-	// Whole: the pinned digest of the whole content matched.
-	Whole bool
-	// Suspect: not all of it was verified since an unclean stop.
-	Suspect bool
-	// Passthrough: its file may be open outside this process.
-	Passthrough bool
-	Accessed    time.Time
-	// Open is the number of handles and of writes under way.
-	Open int
-}
-
-// Versions lists everything held, last accessed first.
-func (s *Store) Versions() []VersionInfo {
-	s.mu.Lock()
-	infos := make([]VersionInfo, 0, len(s.known.byKey))
-	for _, v := range s.known.byKey {
-		if info := v.info(); info.Pieces > 0 {
-			infos = append(infos, info)
-		}
-	}
-	s.mu.Unlock()
-	slices.SortFunc(infos, func(a, b VersionInfo) int { return b.Accessed.Compare(a.Accessed) })
-	return infos
-}
-
-// Usage is how full the store is, in bytes.
-type Usage struct {
-	// Used of Size by held pieces.
-	Used, Size int64
-	// DiskFree of the file system, of which Reserve is never used.
-	DiskFree, Reserve int64
-	// Caching: pieces are being kept. False after one was refused for want of
-	// room, until there is room again.
-	Caching bool
-}
-
-// Usage returns how full the store is; DiskFree is −1 if it can't be told.
-func (s *Store) Usage() Usage {
-	free, _, err := s.free()
-	if err != nil {
-		free = -1
-	}
-	return Usage{Used: s.used.Load(), Size: s.opt.CacheSize, DiskFree: free, Reserve: s.reserve, Caching: !s.full.Load()}
 }

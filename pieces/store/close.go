@@ -1,0 +1,69 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"os"
+)
+
+// Close waits for what is being written, puts it on stable storage as far as
+// CloseSync allows, and releases the directory. Handles still open fail from
+// then on.
+func (s *Store) Close() error {
+	var err error
+	s.closing.Do(func() { err = s.close() })
+	return err
+}
+
+func (s *Store) close() error {
+	s.janitor.close()
+	if err := s.saveAccessTimes(); err != nil {
+		s.log.WithError(err).Info("store: access times are not saved")
+	}
+	s.commits.close()
+
+	s.mu.Lock()
+	s.ended = true
+	s.mu.Unlock()
+	versions := s.snapshot()
+	s.life.Lock()
+	s.closed = true
+	s.life.Unlock()
+
+	err := s.db.Close()
+	clean := err == nil && s.syncContent(versions)
+	for _, v := range versions {
+		v.closeFile()
+	}
+	if clean {
+		err = s.dir.writeRun(runMark{Boot: s.boot, Clean: true})
+	}
+	return errors.Join(err, s.lockFD.Close())
+}
+
+func (s *Store) hasEnded() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ended
+}
+
+// syncContent reports whether every byte written is on stable storage.
+func (s *Store) syncContent(versions []*version) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), s.opt.CloseSync)
+	defer cancel()
+	for _, v := range versions {
+		if !v.dirty.Load() {
+			continue
+		}
+		f, err := s.disk.Open(s.dir.contentFile(v.ord), os.O_RDWR)
+		if err == nil {
+			err = s.disk.Sync(ctx, f)
+			f.Close()
+		}
+		if err != nil {
+			s.log.WithError(err).Info("store: not everything reached the disk; it will be verified if the machine restarts")
+			return false
+		}
+	}
+	return true
+}
