@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strconv"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -19,6 +20,7 @@ var children = map[string]func(args []string) error{
 	"mmap":  childMmap,
 	"read":  childRead,
 	"serve": childServe,
+	"user":  childUser,
 }
 
 // childPoll makes the kernel learn that the mount has no poll. Until then an
@@ -124,3 +126,24 @@ func aligned(size int) []byte {
 
 // signalThread sends sig to one thread of a process.
 func signalThread(pid, tid int, sig syscall.Signal) error { return unix.Tgkill(pid, tid, sig) }
+
+// childUser DIR mounts, reads and unmounts as an ordinary user.
+func childUser(args []string) error {
+	b := newFake()
+	a := b.add("a", 1<<20)
+	m, err := New(context.Background(), Options{Dir: args[0], Backend: b})
+	if err != nil {
+		return err
+	}
+	if err := preadErr(m.path(a), 1<<20, 0); err != nil {
+		return err
+	}
+	on, why := m.Passthrough()
+	fmt.Println(on, why)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if err := m.Unmount(ctx, true); err != nil {
+		return err
+	}
+	return m.Wait()
+}

@@ -87,6 +87,7 @@ func (n *file) Open(ctx context.Context, flags uint32) (fs.FileHandle, uint32, s
 		return nil, 0, n.m.metrics.failed("open", o.errno(err))
 	}
 	h := n.handle(o, f)
+	n.m.open.add(h)
 	n.m.metrics.openCount.Add(1)
 	n.m.metrics.opens.WithLabelValues(h.mode.String()).Inc()
 	if h.mode == ModePassthrough {

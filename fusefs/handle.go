@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"sync"
 	"syscall"
 	"time"
 
@@ -72,12 +73,54 @@ func (h *handle) read(ctx context.Context, dest []byte, off int64) (int, syscall
 // Release ends the handle. Nothing is left under way: the kernel sends it
 // after the last request.
 func (h *handle) Release(context.Context) syscall.Errno {
+	if h.n.m.open.remove(h) {
+		h.close()
+	}
+	return 0
+}
+
+func (h *handle) close() {
 	h.n.release(h)
 	h.n.m.metrics.openCount.Add(-1)
 	if err := h.f.Close(); err != nil {
 		h.n.m.log.WithError(err).WithField("task", h.n.key).Debug("close failed")
 	}
-	return 0
+}
+
+// handles are those open in a mount. An unmount right after close(2), or an
+// aborted connection, swallows the RELEASE of some.
+type handles struct {
+	mu  sync.Mutex
+	set map[*handle]struct{}
+}
+
+func (s *handles) add(h *handle) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.set == nil {
+		s.set = map[*handle]struct{}{}
+	}
+	s.set[h] = struct{}{}
+}
+
+// remove reports whether h was open.
+func (s *handles) remove(h *handle) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.set[h]
+	delete(s.set, h)
+	return ok
+}
+
+// closeAll closes what the kernel did not, once no more requests come.
+func (s *handles) closeAll() {
+	s.mu.Lock()
+	left := s.set
+	s.set = nil
+	s.mu.Unlock()
+	for h := range left {
+		h.close()
+	}
 }
 
 // passHandle is an open file in passthrough: the kernel reads the content

@@ -3,6 +3,7 @@ package fusefs
 import (
 	"context"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -187,6 +188,28 @@ func TestHelper(t *testing.T) {
 	settled(t, func() bool { return m.OpenHandles() == 0 })
 	require.NoError(t, m.Unmount(short(t), false))
 	require.NoError(t, m.Wait())
+}
+
+// An ordinary user mounts where the device is open to all: here in a mount
+// namespace of its own.
+func TestOrdinaryUser(t *testing.T) {
+	needFUSE(t)
+	dir, err := os.MkdirTemp("", "fusefs-user")
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
+	self, err := os.ReadFile("/proc/self/exe")
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(dir+"/test", self, 0o755))
+	require.NoError(t, os.Mkdir(dir+"/mnt", 0o755))
+	require.NoError(t, os.Chmod(dir, 0o755))
+	require.NoError(t, os.Chown(dir+"/mnt", 65534, 65534))
+	cmd := exec.Command("unshare", "--mount", "--propagation", "private", "sh", "-ec", `
+		mknod $0/fuse c 10 229; chmod 0666 $0/fuse; mount --bind $0/fuse /dev/fuse
+		cd $0; exec setpriv --reuid 65534 --regid 65534 --clear-groups $0/test $0/mnt`, dir)
+	cmd.Env = append(os.Environ(), childEnv+"=user", "TMPDIR=/tmp")
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	require.Equal(t, "false the daemon lacks CAP_SYS_ADMIN\n", string(out))
 }
 
 // No child inherits the connection: it would keep readers hanging.

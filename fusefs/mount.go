@@ -32,6 +32,7 @@ type Mount struct {
 	point  *attach.Point
 	server *fuse.Server
 	pass   *passthrough
+	open   handles
 
 	unmounted atomic.Bool   // by Unmount
 	done      chan struct{} // closed when the last request is answered
@@ -75,6 +76,7 @@ func New(ctx context.Context, o Options) (*Mount, error) {
 		defer close(m.done)
 		m.server.Serve()
 		m.cancel()
+		m.open.closeAll()
 		m.metrics.close()
 	}()
 	on, why := m.Passthrough()
