@@ -36,17 +36,17 @@ func newTask(t *testing.T, name string) *pieces.Task {
 	return task
 }
 
-// taskOwnedBy returns a Task whose owner among all is addr.
-func taskOwnedBy(t *testing.T, addr string, all ...string) *pieces.Task {
+// tasksOwnedBy returns n Tasks whose owner among all is addr.
+func tasksOwnedBy(t *testing.T, n int, addr string, all ...string) (out []*pieces.Task) {
 	t.Helper()
 	r := ring.New(all)
-	for i := range 10000 {
+	for i := 0; len(out) < n && i < 10000; i++ {
 		if task := newTask(t, fmt.Sprint(i)); r.Owner(string(task.ID)) == addr {
-			return task
+			out = append(out, task)
 		}
 	}
-	t.Fatal("no such task")
-	return nil
+	require.Len(t, out, n)
+	return out
 }
 
 // quickly returns options whose timings suit tests.
