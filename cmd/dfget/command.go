@@ -3,13 +3,13 @@ package main
 import (
 	"net/url"
 	"path"
-	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"damselfly/cmd/internal/boot"
 	"damselfly/cmd/internal/boot/client"
+	"damselfly/cmd/internal/boot/console"
 	"damselfly/daemon/control"
 	"damselfly/pieces"
 )
@@ -48,7 +48,7 @@ Exit codes: 1 other failures, 2 usage, 3 access denied, 4 origin, 5 integrity,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.url = args[0]
-			return runGet(cmd.Context(), o, newConsole(cmd.ErrOrStderr(), o.quiet))
+			return runGet(cmd.Context(), o, console.New(cmd.ErrOrStderr(), "dfget", o.quiet))
 		},
 	}
 	fs := cmd.Flags()
@@ -84,7 +84,7 @@ func (o options) check() (request, error) {
 		if o.task.Digest != "" {
 			return r, pieces.Errorf(pieces.Invalid, "--digest pins the whole content and can't be checked with --range; leave one of them out")
 		}
-		if r.rng, err = parseRange(o.ranges); err != nil {
+		if r.rng, err = client.ParseRange(o.ranges); err != nil {
 			return r, err
 		}
 	}
@@ -95,24 +95,6 @@ func (o options) check() (request, error) {
 	}
 	r.target, err = o.daemon.Target(boot.ProcessEnv())
 	return r, err
-}
-
-// parseRange reads FIRST-LAST or FIRST-.
-func parseRange(s string) (control.Range, error) {
-	bad := pieces.Errorf(pieces.Invalid, "--range %.60q: want FIRST-LAST in bytes from 0, both inclusive, such as 0-1023 for the first KiB", s)
-	from, to, ok := strings.Cut(s, "-")
-	first, err := strconv.ParseUint(from, 10, 62)
-	if !ok || err != nil {
-		return control.Range{}, bad
-	}
-	if to == "" {
-		return control.Range{Off: int64(first), N: -1}, nil
-	}
-	last, err := strconv.ParseUint(to, 10, 62)
-	if err != nil || last < first {
-		return control.Range{}, bad
-	}
-	return control.Range{Off: int64(first), N: int64(last-first) + 1}, nil
 }
 
 // nameFromURL is the last element of the URL's path, "" if that names no file.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"damselfly/cmd/internal/boot/console"
 	"damselfly/daemon/control"
 	"damselfly/daemon/source"
 	"damselfly/pieces"
@@ -13,7 +14,7 @@ import (
 const idleTimeout = "5m"
 
 // runGet downloads what o asks for, and leaves no partial file if it fails.
-func runGet(ctx context.Context, o options, show console) error {
+func runGet(ctx context.Context, o options, show console.Console) error {
 	req, err := o.check()
 	if err != nil {
 		return err
@@ -25,19 +26,19 @@ func runGet(ctx context.Context, o options, show console) error {
 	defer out.abandon()
 	began := time.Now()
 	last, err := transfer(ctx, o, req, out, show)
-	show.stop()
+	show.Stop()
 	if err != nil {
 		return err
 	}
 	if err := out.commit(); err != nil {
 		return err
 	}
-	show.summary(out.name(), out.written, time.Since(began), last.Traffic)
+	show.Summary(out.name(), out.written, time.Since(began), last.Traffic)
 	return nil
 }
 
 // transfer fills out through the daemon, or without one.
-func transfer(ctx context.Context, o options, req request, out *output, show console) (control.Progress, error) {
+func transfer(ctx context.Context, o options, req request, out *output, show console.Console) (control.Progress, error) {
 	if o.direct {
 		return readOrigin(ctx, req, out, show)
 	}
@@ -45,14 +46,14 @@ func transfer(ctx context.Context, o options, req request, out *output, show con
 	if pieces.KindOf(err) != pieces.Unavailable || ctx.Err() != nil {
 		return last, err
 	}
-	show.note("%v; reading from the origin instead", err)
+	show.Note("%v; reading from the origin instead", err)
 	if err := out.restart(); err != nil {
 		return last, err
 	}
 	return readOrigin(ctx, req, out, show)
 }
 
-func throughDaemon(ctx context.Context, req request, out *output, show console) (control.Progress, error) {
+func throughDaemon(ctx context.Context, req request, out *output, show console.Console) (control.Progress, error) {
 	var last control.Progress
 	c, started, err := req.target.Connect(ctx, "--idle-timeout", idleTimeout)
 	if err != nil {
@@ -60,11 +61,11 @@ func throughDaemon(ctx context.Context, req request, out *output, show console) 
 	}
 	defer c.Close()
 	if req.target.Chosen && !started {
-		show.note("a daemon runs already, so -o has no effect")
+		show.Note("a daemon runs already, so -o has no effect")
 	}
 	err = c.Download(ctx, req.url, req.task, req.rng, func(p control.Progress) {
 		last = p
-		show.progress(p)
+		show.Progress(p)
 	}, out)
 	return last, err
 }
@@ -76,7 +77,7 @@ var newOrigin = func() (source.Origin, func() error) {
 }
 
 // readOrigin fills out from the origin itself.
-func readOrigin(ctx context.Context, req request, out *output, show console) (control.Progress, error) {
+func readOrigin(ctx context.Context, req request, out *output, show console.Console) (control.Progress, error) {
 	var p control.Progress
 	// Nobody shares what is read here, so the audience's secret can be empty.
 	t, err := pieces.NewTask(req.url, req.task, nil)
@@ -87,7 +88,7 @@ func readOrigin(ctx context.Context, req request, out *output, show console) (co
 	defer closeOrigin()
 	d := direct{origin: origin, task: t, out: out, tell: func(done, total int64) {
 		p = control.Progress{Done: done, Total: total, Traffic: control.Traffic{Origin: done}}
-		show.progress(p)
+		show.Progress(p)
 	}}
 	err = d.read(ctx, req.rng)
 	return p, err

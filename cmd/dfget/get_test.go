@@ -302,3 +302,12 @@ func TestHelpAndCompletion(t *testing.T) {
 		require.Contains(t, out.String(), "dfget")
 	}
 }
+
+func TestNameFromURL(t *testing.T) {
+	for in, want := range map[string]string{
+		"http://h/a/b.bin?x=1": "b.bin", "http://h/a%20b": "a b", "http://h/": "", "http://h": "", "http://h/a/": "",
+		"http://h/a/..": "", "http://h/a%2Fb": "b",
+	} {
+		require.Equal(t, want, nameFromURL(in), in)
+	}
+}

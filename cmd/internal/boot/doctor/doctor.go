@@ -1,0 +1,253 @@
+// Package doctor looks at a host for what keeps Damselfly from working, or
+// from working well, and says what to do about it. dfdaemon runs it for its
+// own mounts and cluster, dfmount when no daemon answers.
+package doctor
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"damselfly/cmd/internal/boot"
+	"damselfly/daemon/control"
+)
+
+// System is what the checks look at; the zero value is this machine.
+type System struct {
+	// Root is put before every path of the system ("" on a real one).
+	Root string
+	// UID is the effective user; Kernel the release, such as 6.9.1.
+	UID    int
+	Kernel string
+	// Helper finds fusermount3.
+	Helper func() (string, error)
+}
+
+// Machine is this machine.
+func Machine() System {
+	s := System{UID: os.Geteuid(), Helper: func() (string, error) { return exec.LookPath("fusermount3") }}
+	var u unix.Utsname
+	if unix.Uname(&u) == nil {
+		s.Kernel = unix.ByteSliceToString(u.Release[:])
+	}
+	return s
+}
+
+func good(name, format string, args ...any) control.Check {
+	return control.Check{Name: name, OK: true, Detail: fmt.Sprintf(format, args...)}
+}
+
+func bad(name, detail, fix string) control.Check {
+	return control.Check{Name: name, Detail: detail, Fix: fix}
+}
+
+// Host checks FUSE, the mounts that are there, and the file system of the data
+// dir.
+func (s System) Host(dataDir string, mounts []control.MountInfo) []control.Check {
+	checks := []control.Check{s.device(), s.helper(), s.passthrough(mounts)}
+	for _, m := range mounts {
+		checks = append(checks, s.readAhead(m.Path))
+	}
+	return append(checks, cacheFS(dataDir), freeSpace(dataDir))
+}
+
+func (s System) device() control.Check {
+	const name = "FUSE device"
+	path := filepath.Join(s.Root, "/dev/fuse")
+	f, err := os.OpenFile(path, os.O_RDWR|unix.O_CLOEXEC, 0)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ENODEV), errors.Is(err, unix.ENXIO):
+		return bad(name, "/dev/fuse is missing", "load it with 'modprobe fuse'; in a container pass --device /dev/fuse")
+	case errors.Is(err, fs.ErrPermission):
+		return bad(name, "/dev/fuse can't be opened: permission denied", "as root: 'chmod 0666 /dev/fuse'; in a container allow the device")
+	case err != nil:
+		return bad(name, err.Error(), "see the kernel's log with 'dmesg'")
+	}
+	f.Close()
+	return good(name, "/dev/fuse can be opened")
+}
+
+func (s System) helper() control.Check {
+	const name = "mount helper"
+	if s.UID == 0 {
+		return good(name, "not needed: root mounts without one")
+	}
+	path, err := s.Helper()
+	if err != nil {
+		return bad(name, "fusermount3 is not in PATH, and only root mounts without it", "install it: 'apt-get install fuse3' or 'dnf install fuse3'")
+	}
+	st, err := os.Stat(path)
+	if err == nil && st.Mode()&os.ModeSetuid == 0 {
+		return bad(name, path+" is not set-uid root", "as root: 'chmod u+s "+path+"', or install the package fuse3 again")
+	}
+	return good(name, "%s", path)
+}
+
+func (s System) passthrough(mounts []control.MountInfo) control.Check {
+	const name = "passthrough"
+	switch {
+	case s.UID != 0:
+		return good(name, "off: only root may register files with the kernel; reads go through the daemon")
+	case !kernelAtLeast(s.Kernel, 6, 9):
+		return bad(name, "off: Linux "+s.Kernel+" is older than 6.9; reads go through the daemon", "use a newer kernel for native speed of complete files")
+	}
+	for _, m := range mounts {
+		if !m.Passthrough {
+			return bad(name, "off for "+m.Path+": "+m.PassthroughReason, "put --data-dir on a local, not stacked file system such as ext4 or xfs, and run the daemon as root on Linux 6.9 or later")
+		}
+	}
+	if len(mounts) == 0 {
+		return good(name, "possible with Linux %s; a mount will tell", s.Kernel)
+	}
+	return good(name, "on: complete files are read at native speed")
+}
+
+// kernelAtLeast compares the first two numbers of a release.
+func kernelAtLeast(release string, major, minor int) bool {
+	var a, b int
+	if n, _ := fmt.Sscanf(release, "%d.%d", &a, &b); n < 2 {
+		return false
+	}
+	return a > major || a == major && b >= minor
+}
+
+// wantReadAhead is the kernel's readahead of a mount, in KiB.
+const wantReadAhead = 1024
+
+func (s System) readAhead(mount string) control.Check {
+	const name = "read_ahead"
+	dev, err := s.deviceOf(mount)
+	if err != nil {
+		return bad(name, mount+": "+err.Error(), "mount it again: 'dfmount umount "+mount+"' and 'dfmount "+mount+"'")
+	}
+	path := filepath.Join("/sys/class/bdi", dev, "read_ahead_kb")
+	data, err := os.ReadFile(filepath.Join(s.Root, path))
+	kib, aerr := strconv.Atoi(strings.TrimSpace(string(data)))
+	switch {
+	case err != nil || aerr != nil:
+		return bad(name, mount+": "+path+" can't be read", "make /sys visible to the daemon")
+	case kib >= wantReadAhead:
+		return good(name, "%s: %d KiB", mount, kib)
+	case s.UID != 0:
+		return good(name, "%s: %d KiB; only root can raise it", mount, kib)
+	}
+	return bad(name, fmt.Sprintf("%s: %d KiB, so sequential reads are slower", mount, kib), fmt.Sprintf("echo %d > %s", wantReadAhead, path))
+}
+
+// deviceOf finds the device number of a mount without touching it.
+func (s System) deviceOf(mount string) (string, error) {
+	data, err := os.ReadFile(filepath.Join(s.Root, "/proc/self/mountinfo"))
+	if err != nil {
+		return "", err
+	}
+	dev := ""
+	for line := range strings.Lines(string(data)) {
+		// id parent major:minor root mount-point …
+		f := strings.Fields(line)
+		if len(f) > 4 && unescape(f[4]) == mount {
+			dev = f[2] // the last one is on top
+		}
+	}
+	if dev == "" {
+		return "", errors.New("it is not mounted in the daemon's mount namespace")
+	}
+	return dev, nil
+}
+
+// unescape undoes the octal escapes of mountinfo.
+func unescape(s string) string {
+	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(s)
+}
+
+// fsNames are the file systems we know by their magic number.
+var fsNames = map[int64]string{
+	unix.EXT4_SUPER_MAGIC: "ext4", unix.XFS_SUPER_MAGIC: "xfs", unix.BTRFS_SUPER_MAGIC: "btrfs", unix.TMPFS_MAGIC: "tmpfs",
+	unix.F2FS_SUPER_MAGIC: "f2fs", 0x2fc12fc1: "zfs", unix.OVERLAYFS_SUPER_MAGIC: "overlayfs", unix.NFS_SUPER_MAGIC: "nfs",
+	unix.FUSE_SUPER_MAGIC: "fuse", unix.SMB2_SUPER_MAGIC: "smb", unix.CIFS_SUPER_MAGIC: "cifs", unix.V9FS_MAGIC: "9p",
+}
+
+func cacheFS(dir string) control.Check {
+	const name = "cache file system"
+	var st unix.Statfs_t
+	if err := unix.Statfs(existing(dir), &st); err != nil {
+		return bad(name, dir+": "+err.Error(), "choose another --data-dir")
+	}
+	fsName, known := fsNames[int64(st.Type)]
+	if !known {
+		return good(name, "%s is on an unknown file system (0x%x)", dir, st.Type)
+	}
+	switch fsName {
+	case "nfs", "fuse", "smb", "cifs", "9p":
+		return bad(name, dir+" is on "+fsName, "put --data-dir on a disk of this machine: locks, holes and passthrough need it")
+	case "overlayfs":
+		return bad(name, dir+" is on overlayfs, a stacked file system without passthrough", "put --data-dir on a volume of its own")
+	case "tmpfs":
+		return good(name, "%s is on tmpfs: the cache takes memory and is gone after a restart", dir)
+	}
+	return good(name, "%s is on %s", dir, fsName)
+}
+
+// minFree is the least free space with which caching makes sense, in bytes.
+const minFree = 256 << 20
+
+func freeSpace(dir string) control.Check {
+	const name = "free space"
+	var st unix.Statfs_t
+	if err := unix.Statfs(existing(dir), &st); err != nil {
+		return bad(name, dir+": "+err.Error(), "choose another --data-dir")
+	}
+	free := int64(st.Bavail) * st.Bsize
+	reserve := min(int64(st.Blocks)*st.Bsize/20, 10<<30)
+	if free < reserve+minFree {
+		return bad(name, fmt.Sprintf("%s has %s left, of which %s are kept free: little or nothing is cached", dir, boot.FormatBytes(free), boot.FormatBytes(reserve)),
+			"free some space, or choose another --data-dir")
+	}
+	return good(name, "%s left", boot.FormatBytes(free))
+}
+
+// existing is dir or its nearest parent that is there.
+func existing(dir string) string {
+	for {
+		if _, err := os.Stat(dir); err == nil || dir == "/" || dir == "." {
+			return dir
+		}
+		dir = filepath.Dir(dir)
+	}
+}
+
+// Cluster checks what the daemon says of its manager and schedulers.
+func Cluster(st control.Status) []control.Check {
+	checks := []control.Check{managers(st)}
+	if len(st.Schedulers) == 0 {
+		if len(st.Managers) > 0 {
+			return append(checks, bad("schedulers", "the manager names none", "start dfscheduler --manager "+st.Managers[0]))
+		}
+		return append(checks, good("schedulers", "none configured: this host reads origins alone"))
+	}
+	for _, s := range st.Schedulers {
+		if !s.Connected {
+			checks = append(checks, bad("scheduler", s.Address+" can't be reached", "start it, or let port and host through the firewall"))
+			continue
+		}
+		checks = append(checks, good("scheduler", "%s answers", s.Address))
+	}
+	return checks
+}
+
+func managers(st control.Status) control.Check {
+	all := strings.Join(st.Managers, ", ")
+	switch {
+	case len(st.Managers) == 0:
+		return good("manager", "none configured")
+	case !st.ManagerOK:
+		return bad("manager", all+" can't be reached; the last known config is used", "start dfmanager, or let its port (65003) through the firewall")
+	}
+	return good("manager", "%s answers", all)
+}

@@ -1,0 +1,247 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/sirupsen/logrus"
+	"golang.org/x/sys/unix"
+
+	"damselfly/daemon/control"
+	"damselfly/fusefs"
+	"damselfly/pieces"
+)
+
+// gentle is how long Close waits for a mount to go in good order before it
+// cuts off whoever still has it open.
+const gentle = 2 * time.Second
+
+// MountsOptions configure Mounts. FUSE and Record are needed.
+type MountsOptions struct {
+	// FUSE is what all mounts have in common; Dir is set for each.
+	FUSE fusefs.Options
+	// Record is the file in which the mounts are remembered.
+	Record string
+	// Last, if not nil, is called after the last mount went.
+	Last func()
+	Log  *logrus.Entry
+}
+
+// Mounts are the FUSE mounts of a daemon. They are recorded in a file, which
+// Close empties: what Restore finds there was left by an unclean stop. Safe for
+// concurrent use.
+type Mounts struct {
+	o MountsOptions
+	// ctx fails the requests of all mounts when it ends.
+	ctx     context.Context
+	cancel  context.CancelFunc
+	watches sync.WaitGroup
+
+	// changing is held while a mount comes or goes by our hand.
+	changing sync.Mutex
+
+	mu      sync.Mutex
+	mounts  map[string]*fusefs.Mount // by Dir; guarded by mu
+	live    map[*fusefs.Mount]bool   // also those unmounted lazily and still in use; guarded by mu
+	changed time.Time                // guarded by mu
+}
+
+var _ control.Mounts = (*Mounts)(nil)
+
+// NewMounts returns no mounts yet. Close it in the end.
+func NewMounts(o MountsOptions) *Mounts {
+	m := &Mounts{o: o, mounts: map[string]*fusefs.Mount{}, live: map[*fusefs.Mount]bool{}, changed: time.Now()}
+	m.ctx, m.cancel = context.WithCancel(context.Background())
+	return m
+}
+
+// Restore makes the recorded mounts again. One that can't be made is logged
+// and forgotten.
+func (m *Mounts) Restore(ctx context.Context) error {
+	paths, err := readRecord(m.o.Record)
+	if err != nil {
+		return err
+	}
+	for _, p := range paths {
+		if err := m.Mount(ctx, p, nil); err != nil && pieces.KindOf(err) != pieces.Exists {
+			m.o.Log.WithError(err).WithField("mount", p).Warn("a mount from before could not be made again")
+		}
+	}
+	return m.record()
+}
+
+// Mount implements control.Mounts. Options are none yet: what dfmount -o says
+// concerns the daemon.
+func (m *Mounts) Mount(_ context.Context, path string, _ []string) error {
+	m.changing.Lock()
+	defer m.changing.Unlock()
+	if m.find(path) != nil {
+		return pieces.Errorf(pieces.Exists, "%s is mounted already", path)
+	}
+	if err := checkDir(path); err != nil {
+		return err
+	}
+	o := m.o.FUSE
+	o.Dir = path
+	mount, err := fusefs.New(m.ctx, o)
+	if err != nil {
+		return err
+	}
+	m.mu.Lock()
+	m.mounts[mount.Dir()] = mount
+	m.live[mount] = true
+	m.changed = time.Now()
+	m.mu.Unlock()
+	m.watches.Go(func() { m.watch(mount) })
+	return m.record()
+}
+
+// checkDir returns an Invalid error unless path is a directory. A dead mount
+// there is fine: it will be replaced.
+func checkDir(path string) error {
+	st, err := os.Stat(path)
+	switch {
+	case errors.Is(err, unix.ENOTCONN), errors.Is(err, unix.ECONNABORTED), errors.Is(err, unix.EIO):
+		return nil
+	case errors.Is(err, fs.ErrNotExist):
+		return pieces.Errorf(pieces.Invalid, "mount point %s does not exist; make it with 'mkdir -p %s'", path, path)
+	case err != nil:
+		return pieces.WithKind(pieces.KindOf(err), err, "mount point")
+	case !st.IsDir():
+		return pieces.Errorf(pieces.Invalid, "mount point %s is not a directory", path)
+	}
+	return nil
+}
+
+// watch waits until the mount is gone, by whoever's hand.
+func (m *Mounts) watch(mount *fusefs.Mount) {
+	if err := mount.Wait(); err != nil {
+		m.o.Log.WithError(err).Warn("a mount is gone")
+	}
+	m.forget(mount)
+	m.mu.Lock()
+	delete(m.live, mount)
+	last := len(m.live) == 0 && m.ctx.Err() == nil
+	m.mu.Unlock()
+	if m.ctx.Err() == nil {
+		if err := m.record(); err != nil {
+			m.o.Log.WithError(err).Warn("recording the mounts")
+		}
+	}
+	if last && m.o.Last != nil {
+		m.o.Last()
+	}
+}
+
+// forget takes the mount off the list.
+func (m *Mounts) forget(mount *fusefs.Mount) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.mounts[mount.Dir()] == mount {
+		delete(m.mounts, mount.Dir())
+		m.changed = time.Now()
+	}
+}
+
+// find returns the mount on path, nil if there is none.
+func (m *Mounts) find(path string) *fusefs.Mount {
+	m.mu.Lock()
+	mount := m.mounts[path]
+	m.mu.Unlock()
+	if mount != nil {
+		return mount
+	}
+	// Symlinks are looked through up to the last element, which may be ours.
+	dir, err := filepath.EvalSymlinks(filepath.Dir(path))
+	if err != nil {
+		return nil
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.mounts[filepath.Join(dir, filepath.Base(path))]
+}
+
+// Unmount implements control.Mounts.
+func (m *Mounts) Unmount(ctx context.Context, path string, lazy bool) (stopping bool, err error) {
+	m.changing.Lock()
+	defer m.changing.Unlock()
+	mount := m.find(path)
+	if mount == nil {
+		return false, pieces.Errorf(pieces.Invalid, "%s is no mount of this daemon; 'dfmount status' lists them", path)
+	}
+	if err := mount.Unmount(ctx, lazy); err != nil {
+		return false, err
+	}
+	m.forget(mount)
+	m.mu.Lock()
+	stopping = m.o.Last != nil && len(m.mounts) == 0
+	m.mu.Unlock()
+	return stopping, m.record()
+}
+
+// List implements control.Mounts.
+func (m *Mounts) List() []control.MountInfo {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	list := make([]control.MountInfo, 0, len(m.mounts))
+	for dir, mount := range m.mounts {
+		on, why := mount.Passthrough()
+		list = append(list, control.MountInfo{Path: dir, Passthrough: on, PassthroughReason: why, Reads: mount.Reads()})
+	}
+	slices.SortFunc(list, func(a, b control.MountInfo) int { return strings.Compare(a.Path, b.Path) })
+	return list
+}
+
+// IdleSince returns since when there was no mount; zero while there is one.
+func (m *Mounts) IdleSince() time.Time {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.live) > 0 {
+		return time.Time{}
+	}
+	return m.changed
+}
+
+// Close unmounts everything, cutting off open files if need be, and empties
+// the record. What was unmounted lazily and is still in use may outlive it by a
+// little: the kernel ends such a connection with the process.
+func (m *Mounts) Close(ctx context.Context) error {
+	m.changing.Lock()
+	defer m.changing.Unlock()
+	m.mu.Lock()
+	mounts, lazy := slices.Collect(maps.Values(m.mounts)), len(m.live)-len(m.mounts)
+	m.mu.Unlock()
+	errs := make([]error, len(mounts))
+	var wg sync.WaitGroup
+	for i, mount := range mounts {
+		wg.Go(func() { errs[i] = closeMount(ctx, mount) })
+	}
+	wg.Wait()
+	m.cancel()
+	if err := errors.Join(errs...); err != nil {
+		return err // the record stays: a later daemon cleans up
+	}
+	if lazy > 0 {
+		m.o.Log.Warn("files of a mount that was unmounted lazily are cut off")
+	} else {
+		m.watches.Wait()
+	}
+	return m.record()
+}
+
+func closeMount(ctx context.Context, mount *fusefs.Mount) error {
+	kind, cancel := context.WithTimeout(ctx, gentle)
+	defer cancel()
+	if mount.Unmount(kind, false) == nil {
+		return nil
+	}
+	return mount.Close(ctx)
+}

@@ -1,0 +1,47 @@
+package host
+
+import (
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+
+	"damselfly/pieces"
+)
+
+// record writes down where mounts are. Its callers may be several at once: the
+// last one writes the latest state.
+func (m *Mounts) record() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	paths := []string{}
+	for dir := range m.mounts {
+		paths = append(paths, dir)
+	}
+	data, err := json.Marshal(paths)
+	if err != nil {
+		return err
+	}
+	fresh := m.o.Record + ".new"
+	if err = os.WriteFile(fresh, append(data, '\n'), 0o600); err == nil {
+		err = os.Rename(fresh, m.o.Record)
+	}
+	return pieces.WithKind(pieces.Internal, err, "recording the mounts")
+}
+
+// readRecord returns the paths in the file; none if there is no file, or one
+// that nobody can read.
+func readRecord(path string) ([]string, error) {
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, pieces.WithKind(pieces.Internal, err, "reading the recorded mounts")
+	}
+	var paths []string
+	if json.Unmarshal(data, &paths) != nil {
+		return nil, nil
+	}
+	return paths, nil
+}
