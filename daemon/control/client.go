@@ -217,8 +217,9 @@ func ParseRef(text string, o pieces.Options) (Ref, error) {
 	if text == "" {
 		return Ref{}, pieces.Errorf(pieces.Invalid, "empty name: want a URL, id, name or path in a mount")
 	}
-	if strings.Contains(text, "://") || !strings.Contains(text, "/") {
-		return Ref{text, o}, nil
+	ref := Ref{text, o}
+	if ref.IsURL() || !strings.Contains(text, "/") {
+		return ref, nil
 	}
 	path, err := filepath.Abs(text)
 	if err != nil {

@@ -4,7 +4,6 @@ import (
 	"maps"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"golang.org/x/net/http/httpguts"
@@ -68,7 +67,7 @@ func CheckHeader(name, value string) error {
 
 func refTo(ref Ref) *daemonpb.Ref {
 	m := &daemonpb.Ref{Ref: ref.Text}
-	if strings.Contains(ref.Text, "://") {
+	if ref.IsURL() {
 		m.Source = sourceTo(ref.Text, ref.Options)
 	}
 	return m

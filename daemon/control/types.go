@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"os"
+	"strings"
 	"time"
 
 	"damselfly/pieces"
@@ -178,6 +179,9 @@ type Ref struct {
 	Text    string
 	Options pieces.Options
 }
+
+// IsURL reports whether r names its Task by URL.
+func (r Ref) IsURL() bool { return strings.Contains(r.Text, "://") }
 
 // Progress of a fetch: Done of Total bytes are here and verified.
 type Progress struct {

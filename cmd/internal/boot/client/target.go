@@ -32,8 +32,8 @@ type Target struct {
 	Program string
 	// Args are its arguments after --socket.
 	Args []string
-	// LogFile gets what it prints.
-	LogFile string
+	// LogFile, in DataDir, gets what it prints.
+	LogFile, DataDir string
 	// Chosen: the user said more than which daemon, so it matters if one runs
 	// already.
 	Chosen bool
@@ -60,7 +60,7 @@ func (f *Flags) Target(env boot.Env) (Target, error) {
 	if err := o.Check(); err != nil {
 		return Target{}, err
 	}
-	t := Target{Socket: o.Socket, LogFile: filepath.Join(o.DataDir, "dfdaemon.log"), Chosen: len(m.Daemon) > 0}
+	t := Target{Socket: o.Socket, DataDir: o.DataDir, LogFile: filepath.Join(o.DataDir, "dfdaemon.log"), Chosen: len(m.Daemon) > 0}
 	if config != "" {
 		if config, err = filepath.Abs(config); err != nil {
 			return Target{}, pieces.WithKind(pieces.Invalid, err, "--config")

@@ -78,9 +78,9 @@ func (m *Mounts) Restore(ctx context.Context) error {
 	return m.record()
 }
 
-// Mount implements control.Mounts. Options are none yet: what dfmount -o says
-// concerns the daemon.
-func (m *Mounts) Mount(_ context.Context, path string, _ []string) error {
+// Mount implements control.Mounts. The one option is source=LABEL, the first
+// column of df and mount.
+func (m *Mounts) Mount(_ context.Context, path string, options []string) error {
 	m.changing.Lock()
 	defer m.changing.Unlock()
 	if m.find(path) != nil {
@@ -91,6 +91,13 @@ func (m *Mounts) Mount(_ context.Context, path string, _ []string) error {
 	}
 	o := m.o.FUSE
 	o.Dir = path
+	for _, option := range options {
+		label, ok := strings.CutPrefix(option, "source=")
+		if !ok {
+			return pieces.Errorf(pieces.Invalid, "mount option %.60q is unknown; known is source=LABEL", option)
+		}
+		o.Source = label
+	}
 	mount, err := fusefs.New(m.ctx, o)
 	if err != nil {
 		return err
