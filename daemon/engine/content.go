@@ -69,8 +69,7 @@ type Content struct {
 	leases      map[pieces.LeaseID][]pieces.Extent
 
 	origins map[*originRead]struct{}
-	failed  error // origin failure remembered until failedTo
-	failTo  time.Time
+	failure failure
 	// broken: the whole content does not match its pinned digest.
 	broken error
 	// replaced: the Task has a newer Version; the origin has no more of this.

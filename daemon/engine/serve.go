@@ -34,9 +34,14 @@ func (e *Engine) Open(ctx context.Context, r upload.Request) (upload.Content, er
 	return &uploading{c: c, off: r.Off, end: r.Off + r.N}, nil
 }
 
+// leaseLag is how long an asker who may wait is given for pieces that nobody
+// here fetches yet: the lease it was told of may be on its way.
+const leaseLag = 250 * time.Millisecond
+
 // awaitHeld returns when all of ext is held, within wait; pieces that nobody
-// fetches are NotFound at once.
+// fetches are NotFound soon.
 func (c *Content) awaitHeld(ctx context.Context, ext pieces.Extent, wait time.Duration) error {
+	began := time.Now()
 	deadline := time.NewTimer(wait)
 	defer deadline.Stop()
 	for {
@@ -52,11 +57,16 @@ func (c *Content) awaitHeld(ctx context.Context, ext pieces.Extent, wait time.Du
 		if !missing {
 			return nil
 		}
-		if !coming || wait <= 0 {
+		if wait <= 0 || !coming && time.Since(began) >= leaseLag {
 			return pieces.Errorf(pieces.NotFound, "pieces %v of %v are not held", ext, c.key)
+		}
+		var lag <-chan time.Time
+		if !coming {
+			lag = time.After(leaseLag - time.Since(began))
 		}
 		select {
 		case <-changed:
+		case <-lag:
 		case <-deadline.C:
 			return pieces.Errorf(pieces.NotFound, "pieces %v of %v did not arrive in %v", ext, c.key, wait)
 		case <-ctx.Done():

@@ -28,8 +28,8 @@ func (c *Content) want(e pieces.Extent, class pieces.Class) *interest {
 	c.interests[in] = struct{}{}
 	if c.broken != nil {
 		c.failInterest(in, c.broken)
-	} else if c.failed != nil && time.Now().Before(c.failTo) && class == pieces.Demand {
-		c.failInterest(in, c.failed)
+	} else if f := c.failure; f.err != nil && class == pieces.Demand && time.Now().Before(f.until) && c.lacks(e.Intersect(f.extent)) {
+		c.failInterest(in, f.err)
 	}
 	c.schedule()
 	return in
@@ -67,14 +67,27 @@ func (c *Content) failInterest(in *interest, err error) {
 // fail ends the waits of interests in e that lack pieces of it; c.mu is held.
 // Reads see the error for a second, since the kernel asks twice.
 func (c *Content) fail(e pieces.Extent, err error) {
-	c.failed, c.failTo = err, time.Now().Add(time.Second)
+	c.failure = failure{e, err, time.Now().Add(time.Second)}
 	for in := range c.interests {
-		x := in.extent.Intersect(e)
-		for range c.held.Missing(x) {
+		if c.lacks(in.extent.Intersect(e)) {
 			c.failInterest(in, err)
-			break
 		}
 	}
+}
+
+// failure is what is remembered of the last one.
+type failure struct {
+	extent pieces.Extent
+	err    error
+	until  time.Time
+}
+
+// lacks reports whether a piece of e is not here; c.mu is held.
+func (c *Content) lacks(e pieces.Extent) bool {
+	for range c.held.Missing(e) {
+		return true
+	}
+	return false
 }
 
 func (c *Content) failAll(err error) {
