@@ -75,6 +75,8 @@ type Content struct {
 	// replaced: the Task has a newer Version; the origin has no more of this.
 	replaced bool
 	whole    wholeCheck
+	// verifying: the cache is being read again after an unclean stop.
+	verifying bool
 }
 
 func newContent(e *Engine, t *pieces.Task, key pieces.Key, facts pieces.Facts, canFetch bool) (*Content, error) {

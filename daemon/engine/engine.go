@@ -333,8 +333,17 @@ func (e *Engine) Busy() bool {
 // Evicting is called by the store before it drops pieces: first the others are
 // told, then the bytes go.
 func (e *Engine) Evicting(key pieces.Key, lost []pieces.Extent, whole bool) {
-	if c := e.Lookup(key); c != nil {
-		c.lost(lost)
+	c := e.Lookup(key)
+	if c == nil {
+		return
+	}
+	c.lost(lost)
+	if whole {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		if !e.closed {
+			e.wg.Go(func() { e.drop(c) })
+		}
 	}
 }
 

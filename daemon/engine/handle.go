@@ -260,6 +260,10 @@ func (h *Handle) File() (*os.File, bool) {
 	if !c.complete() || c.v == nil || !c.v.Complete() {
 		return nil, false
 	}
+	if !c.v.Verified() {
+		c.verifyCached()
+		return nil, false
+	}
 	f, err := c.v.Passthrough()
 	if err != nil {
 		return nil, false

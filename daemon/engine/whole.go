@@ -105,3 +105,28 @@ func (c *Content) complete() bool {
 	defer c.mu.Unlock()
 	return c.held.Count() == c.geo.Count() && (c.task.Digest == "" || c.whole.done)
 }
+
+// verifyCached reads content that survived an unclean stop of the machine once
+// more, beside its readers; until then it is not handed to the kernel. The
+// content is pinned.
+func (c *Content) verifyCached() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.verifying || c.closed {
+		return
+	}
+	c.verifying = true
+	c.wg.Go(func() {
+		if c.pin() == nil {
+			if c.v != nil {
+				if err := c.v.Verify(c.ctx); err != nil && c.ctx.Err() == nil {
+					c.log.WithError(err).Warn("verifying the cache after an unclean stop")
+				}
+			}
+			c.unpin()
+		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.verifying = false
+	})
+}
