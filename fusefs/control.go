@@ -17,6 +17,13 @@ import (
 // control is .df/: what this host knows, as text.
 type control struct{ folder }
 
+func (c *control) Readdir(context.Context) (fs.DirStream, syscall.Errno) {
+	return c.stream([]fuse.DirEntry{
+		{Name: nameStatus, Mode: fuse.S_IFREG, Ino: c.GetChild(nameStatus).StableAttr().Ino},
+		{Name: nameTasks, Mode: fuse.S_IFDIR, Ino: c.GetChild(nameTasks).StableAttr().Ino},
+	}), 0
+}
+
 func newControl(m *Mount) *control { return &control{folder{m: m}} }
 
 const (
@@ -99,7 +106,7 @@ func (d *tasks) Readdir(ctx context.Context) (fs.DirStream, syscall.Errno) {
 	for i, e := range entries {
 		list[i] = fuse.DirEntry{Name: string(e.Key.Task) + jsonSuffix, Mode: fuse.S_IFREG}
 	}
-	return fs.NewListDirStream(list), 0
+	return d.stream(list), 0
 }
 
 // textTimeout is how long the kernel trusts the size of a text; shorter than

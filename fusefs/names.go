@@ -37,7 +37,7 @@ func (d *names) Readdir(ctx context.Context) (fs.DirStream, syscall.Errno) {
 			list = append(list, fuse.DirEntry{Name: name, Mode: fuse.S_IFLNK})
 		}
 	}
-	return fs.NewListDirStream(list), 0
+	return d.stream(list), 0
 }
 
 // listable reports whether a name can stand in a directory; the kernel fails

@@ -34,8 +34,20 @@ func (d *folder) Statfs(_ context.Context, out *fuse.StatfsOut) syscall.Errno {
 }
 
 func (m *Mount) folderAttr(a *fuse.Attr) {
-	a.Mode, a.Nlink = fuse.S_IFDIR|0o555, 2
+	a.Mode, a.Nlink = fuse.S_IFDIR|0o555, 1 // 1: subdirectories aren't counted
 	m.owned(a)
+}
+
+// stream is a listing with the two entries every directory has.
+func (d *folder) stream(list []fuse.DirEntry) fs.DirStream {
+	parent := &d.Inode
+	if _, p := d.Parent(); p != nil {
+		parent = p
+	}
+	return fs.NewListDirStream(append([]fuse.DirEntry{
+		{Name: ".", Mode: fuse.S_IFDIR, Ino: d.StableAttr().Ino},
+		{Name: "..", Mode: fuse.S_IFDIR, Ino: parent.StableAttr().Ino},
+	}, list...))
 }
 
 // owned sets owner and times of what is not a Task.
@@ -123,5 +135,5 @@ func (r *root) Readdir(ctx context.Context) (fs.DirStream, syscall.Errno) {
 		}
 		list = append(list, d)
 	}
-	return fs.NewListDirStream(list), 0
+	return r.stream(list), 0
 }

@@ -155,6 +155,22 @@ func TestStatfsAsksNobody(t *testing.T) {
 	require.Zero(t, b.lookups.Load())
 }
 
+func TestDots(t *testing.T) {
+	b := newFake()
+	b.names["n"] = b.add("a", 1).Key.Task
+	m := mount(t, b)
+	for _, dir := range []string{"", "/by-name", "/.df", "/.df/tasks"} {
+		fd, err := unix.Open(m.Dir()+dir, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+		require.NoError(t, err)
+		buf := make([]byte, 4096)
+		n, err := unix.Getdents(fd, buf)
+		require.NoError(t, err)
+		require.NoError(t, unix.Close(fd))
+		require.Contains(t, string(buf[:n]), "\x04.\x00", dir)
+		require.Contains(t, string(buf[:n]), "\x04..\x00", dir)
+	}
+}
+
 // One listing is complete though it takes many READDIRs, and causes no lookup.
 func TestManyFiles(t *testing.T) {
 	b := newFake()

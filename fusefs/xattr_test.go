@@ -28,11 +28,12 @@ func TestXattrs(t *testing.T) {
 
 	require.Equal(t, "value of url", xattr(t, path, "user.df.url"))
 	require.Equal(t, "value of cached", xattr(t, path, "user.df.cached"))
+	require.Empty(t, xattr(t, path, "user.df.sources"), "has no value just now")
 	require.Equal(t, "4096", xattr(t, path, "user.df.size"))
 	require.Equal(t, string(a.Key.Version), xattr(t, path, "user.df.version"))
 	require.Equal(t, "none", xattr(t, path, "user.df.mode"))
 
-	for _, name := range []string{"user.df.sources" /* has no value */, "user.df.none", "user.other", "security.capability", "system.posix_acl_access"} {
+	for _, name := range []string{"user.df.none", "user.other", "security.capability", "system.posix_acl_access"} {
 		_, err := unix.Getxattr(path, name, buf)
 		require.Error(t, err, name)
 		require.True(t, err == unix.ENODATA || err == unix.EOPNOTSUPP, "%s: %v", name, err)
