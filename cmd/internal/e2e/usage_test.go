@@ -50,7 +50,7 @@ func TestUsageErrors(t *testing.T) {
 		{[]string{"dfmount", "add", url, "-H", "nonsense"}, []string{"nonsense", "K: V"}},
 		{[]string{"dfmount", "add", url, "--name", "a/b"}, []string{"a/b"}},
 		{[]string{"dfmount", "add", url, "--digest", "md5:00"}, []string{"md5:00", "sha256"}},
-		{[]string{"dfget", url}, []string{"-O"}},
+		{[]string{"dfget"}, []string{"URL"}},
 		{[]string{"dfget", "not a url", "-O", out}, []string{"not a url", "http"}},
 		{[]string{"dfget", url, "-O", out, "--digest", "sha256:abc"}, []string{"sha256", "64"}},
 		{[]string{"dfget", url, "-O", out, "--range", "5-2"}, []string{"5-2"}},
