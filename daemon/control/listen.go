@@ -64,8 +64,19 @@ func (l *Listener) open(everyone bool) (err error) {
 	return err
 }
 
-// Close removes the sockets and gives up the path. It may be called twice.
+// Close removes the sockets and gives up the path. It may be called twice, and
+// is still needed after Serve, which only removes the sockets: so a daemon
+// keeps its path until it has stopped altogether.
 func (l *Listener) Close() error {
+	l.closeSockets()
+	if l.lock != nil {
+		l.lock.Close()
+		l.lock = nil
+	}
+	return nil
+}
+
+func (l *Listener) closeSockets() {
 	if l.rpc != nil {
 		os.Remove(l.path)
 		l.rpc.Close()
@@ -75,11 +86,6 @@ func (l *Listener) Close() error {
 		l.files.Close()
 	}
 	l.rpc, l.files = nil, nil
-	if l.lock != nil {
-		l.lock.Close()
-		l.lock = nil
-	}
-	return nil
 }
 
 // Path is the control socket's path.

@@ -82,12 +82,13 @@ type discard struct{}
 func (discard) Write(p []byte) (int, error) { return len(p), nil }
 
 // Serve answers on l until ctx ends, then lets calls end within the limits of
-// rpc.Server. It closes l. A Server serves once.
+// rpc.Server. It removes the sockets, but keeps the path: close l in the end.
+// A Server serves once.
 func (s *Server) Serve(ctx context.Context, l *Listener) error {
-	defer l.Close()
+	defer l.closeSockets()
 	g, ctx := errgroup.WithContext(ctx)
-	files := l.files
-	g.Go(func() error { return s.rpc.Serve(ctx, l.rpc) })
+	calls, files := l.rpc, l.files
+	g.Go(func() error { return s.rpc.Serve(ctx, calls) })
 	g.Go(func() error { return s.serveFiles(files) })
 	g.Go(func() error {
 		<-ctx.Done()

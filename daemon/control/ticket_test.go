@@ -86,6 +86,9 @@ func TestDescriptorSocket(t *testing.T) {
 	defer func() {
 		cancel()
 		require.NoError(t, <-done)
+		require.True(t, Served(l.Path()), "the path is kept until Close")
+		require.NoError(t, l.Close())
+		require.False(t, Served(l.Path()))
 	}()
 	socket := DescriptorPath(l.Path())
 

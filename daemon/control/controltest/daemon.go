@@ -68,6 +68,7 @@ func Serve(t *testing.T, engine *Engine, change func(*control.Options)) (string,
 	t.Cleanup(func() {
 		cancel()
 		require.NoError(t, <-done)
+		require.NoError(t, lis.Close())
 	})
 	return socket, mounts
 }

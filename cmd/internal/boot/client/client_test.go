@@ -46,6 +46,7 @@ func serve(args []string) error {
 	if err != nil {
 		return err
 	}
+	defer lis.Close()
 	fmt.Println(strings.Join(args[1:], " "))
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
@@ -149,6 +150,7 @@ func TestConnectWaitsForWhoStartsAlready(t *testing.T) {
 	to := target(t, "fail") // would fail if we started it
 	lis, err := control.Listen(to.Socket, false)
 	require.NoError(t, err)
+	defer lis.Close()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	defer func() {

@@ -64,8 +64,23 @@ type Options struct {
 	SchedulerListen string `yaml:"scheduler-listen"`
 	Database        string `yaml:"database"`
 
-	FUSE FUSEOptions     `yaml:"fuse"`
-	Log  boot.LogOptions `yaml:"log"`
+	// UploadSlots is how many uploads run at once; 0 is the default.
+	UploadSlots int `yaml:"upload-slots"`
+
+	FUSE  FUSEOptions     `yaml:"fuse"`
+	Times TimeOptions     `yaml:"times"`
+	Log   boot.LogOptions `yaml:"log"`
+}
+
+// TimeOptions tune the daemon; zero values are the defaults of package daemon,
+// where they are explained.
+type TimeOptions struct {
+	FactsTimeout time.Duration `yaml:"facts-timeout"`
+	FactsFresh   time.Duration `yaml:"facts-fresh"`
+	SumFresh     time.Duration `yaml:"sum-fresh"`
+	SpoolTimeout time.Duration `yaml:"spool-timeout"`
+	FailureMemo  time.Duration `yaml:"failure-memo"`
+	LeaveTimeout time.Duration `yaml:"leave-timeout"`
 }
 
 // FUSEOptions tune the mounts; zero values are the defaults of package fusefs.
@@ -107,6 +122,7 @@ func (o *Options) Flags(fs *pflag.FlagSet) {
 	fs.StringArrayVar(&o.Mounts, "mount", o.Mounts, "mount on this directory (may be repeated)")
 	fs.Var(&o.CacheSize, "cache-size", "most bytes kept in the cache")
 	fs.Var(&o.Memory, "memory", "most bytes in flight in memory (0 = default)")
+	fs.IntVar(&o.UploadSlots, "upload-slots", o.UploadSlots, "most uploads at once (0 = default)")
 	fs.Var(&o.UploadRate, "upload-rate", "most bytes per second sent to other hosts (0 = unlimited)")
 	fs.Var(&o.DownloadRate, "download-rate", "most bytes per second received (0 = unlimited)")
 	fs.Var(&o.OriginRate, "origin-rate", "most bytes per second read from origins (0 = unlimited)")
@@ -149,6 +165,8 @@ func (o *Options) Check() error {
 		return invalid("--data-dir is empty: give a directory that is to hold the cache")
 	case o.Socket == "":
 		return invalid("--socket is empty: give a path for the control socket")
+	case o.UploadSlots < 0:
+		return invalid("--upload-slots %d: want 0 (default) or more", o.UploadSlots)
 	case o.IdleTimeout < 0:
 		return invalid("--idle-timeout %s: want 0 (never) or more", o.IdleTimeout)
 	case o.CacheSize == 0:
