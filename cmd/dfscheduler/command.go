@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"io"
+	"net"
+	"strings"
+
+	"github.com/sirupsen/logrus"
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"damselfly/cmd/internal/boot"
+	"damselfly/pieces"
+	"damselfly/proto/rpc"
+	"damselfly/scheduler"
+	"damselfly/scheduler/swarm"
+)
+
+// options of dfscheduler; the yaml tags are the keys of its config file.
+type options struct {
+	Listen    string          `yaml:"listen"`
+	Advertise string          `yaml:"advertise"`
+	Metrics   string          `yaml:"metrics"`
+	Managers  []string        `yaml:"manager"`
+	Peers     []string        `yaml:"peers"`
+	SeedPeers []string        `yaml:"seed-peers"`
+	Policy    string          `yaml:"policy"`
+	Log       boot.LogOptions `yaml:"log"`
+}
+
+var policies = map[string]pieces.Policy{"swarm": pieces.PolicySwarm, "classic": pieces.PolicyClassic}
+
+func newCommand() *cobra.Command {
+	o := options{Listen: ":8002", Metrics: "127.0.0.1:8003", Policy: "swarm"}
+	cmd := &cobra.Command{
+		Use:   "dfscheduler",
+		Short: "Scheduler of a Damselfly cluster: who reads from the origin, who from whom",
+		Example: `  # a scheduler that the manager lists to all hosts
+  dfscheduler --advertise 10.0.0.5:8002 --manager 10.0.0.2:65003
+
+  # two schedulers without a manager, and the seed they share
+  dfscheduler --advertise 10.0.0.5:8002 --peers 10.0.0.5:8002,10.0.0.6:8002 --seed-peers 10.0.0.9:65000`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := boot.LoadConfig(cmd, &o); err != nil {
+				return err
+			}
+			return run(cmd.Context(), o, cmd.ErrOrStderr())
+		},
+	}
+	fs := cmd.Flags()
+	boot.ConfigFlag(fs, "dfscheduler")
+	o.Log.Flags(fs)
+	fs.StringVar(&o.Listen, "listen", o.Listen, "serve hosts on HOST:PORT; port 0 is any")
+	fs.StringVar(&o.Advertise, "advertise", o.Advertise, "HOST:PORT at which hosts reach this scheduler (default: found out from --listen)")
+	fs.StringVar(&o.Metrics, "metrics", o.Metrics, "serve /metrics and /healthz on HOST:PORT; port 0 is any")
+	fs.StringSliceVar(&o.Managers, "manager", o.Managers, "managers, HOST:65003,…")
+	fs.StringSliceVar(&o.Peers, "peers", o.Peers, "all schedulers of the ring, HOST:8002,…, where no manager lists them")
+	fs.StringSliceVar(&o.SeedPeers, "seed-peers", o.SeedPeers, "seed peers, HOST:65000,…, beside those that announce themselves")
+	fs.StringVar(&o.Policy, "policy", o.Policy, "swarm, or classic to measure against")
+	return cmd
+}
+
+// run serves until ctx ends. The log goes to stderr.
+func run(ctx context.Context, o options, stderr io.Writer) error {
+	log, err := o.Log.Logger(stderr, "dfscheduler")
+	if err != nil {
+		return err
+	}
+	rules, err := o.rules()
+	if err != nil {
+		return err
+	}
+	lis, err := boot.Listen(ctx, "listen", o.Listen)
+	if err != nil {
+		return err
+	}
+	defer lis.Close()
+	httpLis, err := boot.Listen(ctx, "metrics", o.Metrics)
+	if err != nil {
+		return err
+	}
+	defer httpLis.Close()
+	if o.Advertise == "" {
+		o.Advertise = reachable(lis.Addr().String())
+	}
+	reg := boot.NewRegistry()
+	s, err := scheduler.New(scheduler.Options{
+		Advertise: o.Advertise, Managers: o.Managers, Peers: o.Peers, SeedPeers: o.SeedPeers,
+		Swarm: rules, Registry: reg, Log: log,
+	})
+	if err != nil {
+		return err
+	}
+	srv := rpc.NewServer(rpc.ServerOptions{Log: log, Registry: reg})
+	s.Register(srv)
+
+	all, ctx := errgroup.WithContext(ctx)
+	all.Go(func() error { return s.Run(ctx) })
+	all.Go(func() error { return srv.Serve(ctx, lis) })
+	all.Go(func() error { return boot.ServeHTTP(ctx, httpLis, boot.DebugHandler(reg, s.Ready)) })
+	log.WithFields(logrus.Fields{
+		"listen": lis.Addr().String(), "advertise": o.Advertise, "metrics": httpLis.Addr().String(),
+		"policy": o.Policy, "version": boot.Version(),
+	}).Info("scheduler is ready")
+	err = all.Wait()
+	log.Info("scheduler stopped")
+	return err
+}
+
+// rules checks what only this command can check, and returns the swarm's
+// options.
+func (o options) rules() (*swarm.Options, error) {
+	policy, ok := policies[strings.ToLower(o.Policy)]
+	if !ok {
+		return nil, pieces.Errorf(pieces.Invalid, "--policy %.40q: want swarm or classic", o.Policy)
+	}
+	lists := map[string][]string{"manager": o.Managers, "peers": o.Peers, "seed-peers": o.SeedPeers}
+	if o.Advertise != "" {
+		lists["advertise"] = []string{o.Advertise}
+	}
+	for flag, addrs := range lists {
+		if err := boot.CheckPeerAddrs(flag, addrs); err != nil {
+			return nil, err
+		}
+	}
+	rules := swarm.Defaults()
+	rules.Policy = policy
+	return &rules, nil
+}
+
+// reachable returns the address at which others reach a listener: its own, or,
+// if it listens everywhere, this machine's address towards the outside. Nothing
+// is sent to find that out.
+func reachable(listen string) string {
+	host, port, err := net.SplitHostPort(listen)
+	if err != nil || !net.ParseIP(host).IsUnspecified() {
+		return listen
+	}
+	ip := "127.0.0.1"
+	if c, err := net.Dial("udp", "192.0.2.1:9"); err == nil {
+		ip, _, _ = net.SplitHostPort(c.LocalAddr().String())
+		c.Close()
+	}
+	return net.JoinHostPort(ip, port)
+}

@@ -1,0 +1,144 @@
+package scheduler
+
+import (
+	"context"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"damselfly/pieces"
+	"damselfly/proto/managerpb"
+	"damselfly/proto/rpc"
+	"damselfly/proto/wire"
+)
+
+// keepWithManager keeps this scheduler listed, and the seeds and the config of
+// its cluster known, until ctx ends; then it leaves. Without an answer the last
+// ones stay.
+func (s *Server) keepWithManager(ctx context.Context) {
+	ms, err := s.dialManagers()
+	defer func() {
+		for _, c := range ms {
+			_ = c.Close()
+		}
+	}()
+	if err != nil { // addresses were checked before
+		s.log.WithError(err).Error("managers can't be dialled")
+		return
+	}
+	wait := s.o.KeepAlive
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	reachable := true
+	for {
+		select {
+		case <-ctx.Done():
+			s.leaveManager(context.WithoutCancel(ctx), ms)
+			return
+		case <-timer.C:
+		}
+		interval, err := s.syncManager(ctx, ms)
+		if err == nil && interval > 0 {
+			wait = interval
+		}
+		if err != nil && reachable && ctx.Err() == nil {
+			s.log.WithError(err).Warn("no manager answers; going on with what is known")
+		}
+		if reachable = err == nil; !reachable {
+			timer.Reset(min(wait, time.Second))
+			continue
+		}
+		timer.Reset(wait)
+	}
+}
+
+func (s *Server) dialManagers() (conns []*grpc.ClientConn, err error) {
+	for _, addr := range s.o.Managers {
+		o := s.o.Dial
+		o.Log = s.log
+		c, err := rpc.Dial(addr, o)
+		if err != nil {
+			return conns, err
+		}
+		conns = append(conns, c)
+	}
+	return conns, nil
+}
+
+// managerTimeout bounds one call.
+const managerTimeout = 2 * time.Second
+
+// syncManager does one round with the first manager that answers.
+func (s *Server) syncManager(ctx context.Context, conns []*grpc.ClientConn) (again time.Duration, err error) {
+	for _, c := range conns {
+		if again, err = s.syncWith(ctx, managerpb.NewManagerClient(c)); err == nil {
+			return again, nil
+		}
+	}
+	return 0, err
+}
+
+func (s *Server) syncWith(ctx context.Context, m managerpb.ManagerClient) (time.Duration, error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*managerTimeout)
+	defer cancel()
+	alive, err := m.KeepAlive(ctx, &managerpb.KeepAliveRequest{
+		Kind: managerpb.NodeKind_SCHEDULER, Address: s.o.Advertise, Cluster: s.o.Cluster,
+	})
+	if err != nil {
+		return 0, err
+	}
+	list, err := m.ListSeedPeers(ctx, &managerpb.ListSeedPeersRequest{Cluster: s.o.Cluster})
+	if err != nil {
+		return 0, err
+	}
+	var seeds []pieces.Host
+	for _, h := range list.Hosts {
+		seed, err := wire.HostFrom(h)
+		if err != nil {
+			s.log.WithError(err).Warn("the manager lists a seed peer that makes no sense")
+			continue
+		}
+		seeds = append(seeds, seed)
+	}
+	s.hosts.setListed(seeds)
+	if alive.ConfigVersion != s.config.Load().version {
+		if err := s.readConfig(ctx, m); err != nil {
+			return 0, err
+		}
+	}
+	return time.Duration(alive.IntervalMs) * time.Millisecond, nil
+}
+
+// readConfig takes over the cluster's config. One that makes no sense is
+// ignored until it changes again.
+func (s *Server) readConfig(ctx context.Context, m managerpb.ManagerClient) error {
+	r, err := m.GetConfig(ctx, &managerpb.GetConfigRequest{Cluster: s.o.Cluster})
+	if err != nil {
+		return err
+	}
+	c, err := parseConfig(s.o.Swarm, r.Version, r.Config)
+	if err != nil {
+		s.log.WithError(err).Error("the cluster's config is ignored")
+		old := *s.config.Load()
+		old.version = r.Version
+		c = &old
+	} else {
+		s.log.WithField("version", r.Version).Info("cluster config taken over")
+	}
+	s.config.Store(c)
+	return nil
+}
+
+// leaveManager takes this scheduler off the list at once.
+func (s *Server) leaveManager(ctx context.Context, conns []*grpc.ClientConn) {
+	ctx, cancel := context.WithTimeout(ctx, managerTimeout)
+	defer cancel()
+	for _, c := range conns {
+		_, err := managerpb.NewManagerClient(c).Leave(ctx, &managerpb.LeaveRequest{
+			Kind: managerpb.NodeKind_SCHEDULER, Address: s.o.Advertise, Cluster: s.o.Cluster,
+		})
+		if err == nil {
+			return
+		}
+	}
+}

@@ -1,0 +1,86 @@
+package scheduler
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/sirupsen/logrus"
+
+	"damselfly/proto/rpc"
+	"damselfly/scheduler/swarm"
+)
+
+// Options of a Server. The zero value of a number, timing or limit is its
+// default.
+type Options struct {
+	// Advertise is the address at which daemons reach this scheduler,
+	// HOST:PORT: its name on the ring and with the manager.
+	Advertise string
+	// Managers are tried in turn; empty = none.
+	Managers []string
+	// Cluster is the one this scheduler registers with; empty = "default".
+	Cluster string
+	// Peers are all schedulers of the ring, this one included or not. Empty =
+	// whoever asks is taken as sent to the right one.
+	Peers []string
+	// SeedPeers are Peer services of seeds that need not announce themselves.
+	SeedPeers []string
+	// Swarm are the rules; nil = swarm.Defaults.
+	Swarm *swarm.Options
+
+	// Heartbeat both ways on sessions; Misses of them in a row end one.
+	Heartbeat time.Duration
+	Misses    int
+	// HelloTimeout is how long a stream may take to say who it is.
+	HelloTimeout time.Duration
+	// QueueLength bounds the messages waiting for one session.
+	QueueLength int
+	// AnnounceEvery is what hosts are told; a host without session that was
+	// not heard for HostTTL is forgotten.
+	AnnounceEvery, HostTTL time.Duration
+	// KeepAlive at the manager, until it says another interval.
+	KeepAlive time.Duration
+	// ResolveEvery is how often names of SeedPeers are looked up.
+	ResolveEvery time.Duration
+	// Wakers is how many seeds are woken at once.
+	Wakers int
+
+	// Limits.
+	MaxTasks, MaxHosts, MaxTasksPerHost int
+
+	// Dial is for connections to managers and seeds.
+	Dial     rpc.DialOptions
+	Registry prometheus.Registerer // nil keeps no metrics
+	Log      *logrus.Entry         // nil discards
+}
+
+func or[T comparable](v *T, otherwise T) {
+	var zero T
+	if *v == zero {
+		*v = otherwise
+	}
+}
+
+func (o Options) withDefaults() Options {
+	if o.Swarm == nil {
+		d := swarm.Defaults()
+		o.Swarm = &d
+	}
+	or(&o.Cluster, "default")
+	or(&o.Heartbeat, rpc.DefaultBeat)
+	or(&o.Misses, rpc.DefaultMisses)
+	or(&o.HelloTimeout, 5*time.Second)
+	or(&o.QueueLength, 1024)
+	or(&o.AnnounceEvery, 10*time.Second)
+	or(&o.HostTTL, time.Minute)
+	or(&o.KeepAlive, 5*time.Second)
+	or(&o.ResolveEvery, 30*time.Second)
+	or(&o.Wakers, 32)
+	or(&o.MaxTasks, 200_000)
+	or(&o.MaxHosts, 100_000)
+	or(&o.MaxTasksPerHost, 20_000)
+	if o.Log == nil {
+		o.Log = discard()
+	}
+	return o
+}

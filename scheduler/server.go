@@ -1,0 +1,115 @@
+package scheduler
+
+import (
+	"context"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sirupsen/logrus"
+	"google.golang.org/grpc"
+
+	"damselfly/pieces"
+	"damselfly/pieces/ring"
+	"damselfly/proto/rpc"
+	"damselfly/proto/schedulerpb"
+)
+
+// Server is the scheduler. Register it on a gRPC server and Run it.
+type Server struct {
+	schedulerpb.UnimplementedSchedulerServer
+
+	o       Options
+	log     *logrus.Entry
+	metrics *metrics
+	hosts   *hosts
+	tasks   *tasks
+	timer   *timer
+	wakes   chan wake
+	ring    *ring.Ring // nil: no static ring
+	config  atomic.Pointer[config]
+	calls   atomic.Uint64
+	ready   atomic.Bool
+}
+
+// New checks the options. Nothing runs before Run.
+func New(o Options) (*Server, error) {
+	o = o.withDefaults()
+	for _, list := range [][]string{{o.Advertise}, o.Managers, o.Peers, o.SeedPeers} {
+		for _, addr := range list {
+			if err := rpc.CheckAddress(addr); err != nil {
+				return nil, err
+			}
+		}
+	}
+	s := &Server{
+		o: o, log: o.Log, metrics: newMetrics(o.Registry), timer: newTimer(), wakes: make(chan wake, 1024),
+	}
+	s.hosts = newHosts(o.MaxHosts)
+	s.tasks = newTasks(o.MaxTasks)
+	s.config.Store(&config{swarm: o.Swarm})
+	if len(o.Peers) > 0 {
+		s.ring = ring.New(append([]string{o.Advertise}, o.Peers...))
+	}
+	s.metrics.watch(o.Registry, s)
+	return s, nil
+}
+
+// Register adds the service to a gRPC server.
+func (s *Server) Register(r grpc.ServiceRegistrar) { schedulerpb.RegisterSchedulerServer(r, s) }
+
+// Run does what no call asks for: ticks, waking of seeds, looking after hosts,
+// the manager. It returns nil when ctx has ended and all of it has stopped.
+func (s *Server) Run(ctx context.Context) error {
+	var running sync.WaitGroup
+	defer running.Wait()
+	running.Go(func() { s.timer.run(ctx, s.tick) })
+	running.Go(func() { s.lookAfterHosts(ctx) })
+	for range s.o.Wakers {
+		running.Go(func() { s.wakeSeeds(ctx) })
+	}
+	if len(s.o.SeedPeers) > 0 {
+		running.Go(func() { s.resolveSeeds(ctx) })
+	}
+	if len(s.o.Managers) > 0 {
+		running.Go(func() { s.keepWithManager(ctx) })
+	}
+	s.ready.Store(true)
+	defer s.ready.Store(false)
+	<-ctx.Done()
+	return nil
+}
+
+// Ready returns nil while Run runs.
+func (s *Server) Ready() error {
+	if !s.ready.Load() {
+		return pieces.Errorf(pieces.Unavailable, "the scheduler is not running")
+	}
+	return nil
+}
+
+// lookAfterHosts folds what was learnt of uploads into the snapshot, and
+// forgets hosts that nothing was heard of.
+func (s *Server) lookAfterHosts(ctx context.Context) {
+	every := time.NewTicker(time.Second)
+	defer every.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-every.C:
+			s.hosts.fold(now)
+			for _, id := range s.hosts.expired(now.Add(-s.o.HostTTL)) {
+				s.log.WithField("host", id.Short()).Info("host was silent for too long")
+				s.dropHost(id)
+			}
+		}
+	}
+}
+
+func discard() *logrus.Entry {
+	l := logrus.New()
+	l.SetOutput(io.Discard)
+	return logrus.NewEntry(l)
+}
