@@ -20,7 +20,14 @@ type Flags struct {
 // Bind adds --socket, --config and -o.
 func (f *Flags) Bind(fs *pflag.FlagSet) {
 	env := boot.ProcessEnv()
-	fs.StringVar(&f.Socket, "socket", "", "control socket of the daemon (default: $DAMSELFLY_SOCKET, else "+env.Socket()+")")
+	usual := env
+	usual.Getenv = func(name string) string {
+		if name == "DAMSELFLY_SOCKET" {
+			return ""
+		}
+		return env.Getenv(name)
+	}
+	fs.StringVar(&f.Socket, "socket", "", "control socket of the daemon (default: $DAMSELFLY_SOCKET, else "+usual.Socket()+")")
 	fs.StringVar(&f.Config, "config", "", "YAML file of the daemon (default "+env.ConfigFile("dfdaemon")+")")
 	fs.StringArrayVarP(&f.Mount, "options", "o", nil, "for the dfdaemon that is started: manager=HOST:PORT,scheduler=HOST:PORT,…")
 }
