@@ -47,7 +47,7 @@ func TestUsageErrors(t *testing.T) {
 		{[]string{"dfmount", "add"}, []string{"URL"}},
 		{[]string{"dfmount", "add", "ftp://h/x"}, []string{"ftp://h/x", "http"}},
 		{[]string{"dfmount", "add", "http:///x"}, []string{"host"}},
-		{[]string{"dfmount", "add", url, "-H", "nonsense"}, []string{"nonsense", "K: V"}},
+		{[]string{"dfmount", "add", url, "-H", "nonsense"}, []string{"-H", "Name: value"}},
 		{[]string{"dfmount", "add", url, "--name", "a/b"}, []string{"a/b"}},
 		{[]string{"dfmount", "add", url, "--digest", "md5:00"}, []string{"md5:00", "sha256"}},
 		{[]string{"dfget"}, []string{"URL"}},
