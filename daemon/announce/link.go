@@ -26,6 +26,10 @@ type link struct {
 	answered atomic.Int64
 
 	announcing sync.Mutex // one announcement at a time
+	// Guarded by announcing: how the last one went. done counts them and may
+	// be read without it.
+	done atomic.Int64
+	last announcement
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -151,10 +155,35 @@ func (l *link) recovered() {
 	}
 }
 
+// announcement is how one went.
+type announcement struct {
+	inventory bool
+	again     time.Duration // when to do it again
+	err       error
+}
+
 // announce tells the scheduler of this host, and returns when to do it again.
+// Whoever waited for another announcement takes its result, so that many who
+// ask a mute scheduler at once wait no longer than one.
 func (l *link) announce(ctx context.Context, withInventory bool) (again time.Duration, err error) {
+	before := l.done.Load()
 	l.announcing.Lock()
 	defer l.announcing.Unlock()
+	if ctx.Err() != nil {
+		return 0, pieces.WithKind(pieces.KindOf(ctx.Err()), ctx.Err(), "announcing this host to "+l.addr)
+	}
+	if l.done.Load() != before && (l.last.err != nil || l.last.inventory || !withInventory) {
+		return l.last.again, l.last.err
+	}
+	again, err = l.announceOnce(ctx, withInventory)
+	if ctx.Err() == nil { // else it says nothing of the scheduler
+		l.last = announcement{withInventory, again, err}
+		l.done.Add(1)
+	}
+	return again, err
+}
+
+func (l *link) announceOnce(ctx context.Context, withInventory bool) (again time.Duration, err error) {
 	req := &schedulerpb.AnnounceHostRequest{Host: wire.HostTo(l.c.host())}
 	if withInventory {
 		req.Inventory = l.c.inventoryFor(l.addr)

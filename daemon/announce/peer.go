@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"time"
 
 	"damselfly/pieces"
 	"damselfly/proto/schedulerpb"
@@ -35,6 +36,11 @@ type Peer struct {
 	// lost collects what is reported lost while an inventory is being made;
 	// nil at other times.
 	cancel context.CancelFunc // ends a resume under way
+	// A Peer that goes down again and again soon after it came up waits longer
+	// and longer; the first time is free.
+	upSince time.Time
+	flaps   int
+	retry   *backoff
 }
 
 type peerState uint8

@@ -3,6 +3,7 @@ package announce
 import (
 	"context"
 	"slices"
+	"time"
 
 	"damselfly/pieces"
 	"damselfly/proto/rpc"
@@ -46,7 +47,7 @@ func (c *Client) Register(ctx context.Context, req RegisterRequest, h Handler, i
 	if inv == nil {
 		inv = func() ([]pieces.Extent, []pieces.SumRun, map[pieces.LeaseID][]pieces.Extent) { return nil, nil, nil }
 	}
-	p := &Peer{c: c, task: req.Task, canFetch: req.CanFetch, inv: inv, events: inbox{h: h, most: c.o.EventLimit}}
+	p := &Peer{c: c, task: req.Task, canFetch: req.CanFetch, inv: inv, events: inbox{h: h, most: c.o.EventLimit}, retry: c.backoff()}
 	m := &schedulerpb.RegisterPeerTaskRequest{
 		HostId: string(c.o.Host.ID), Task: wire.TaskTo(req.Task), Version: string(req.Version),
 		CanFetch: req.CanFetch, Held: wire.ExtentsTo(req.Held),
@@ -154,7 +155,7 @@ func (p *Peer) settle(l *link, s *session, reg Registration) error {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.link = l
+	p.link, p.upSince = l, time.Now()
 	if s != nil && !s.adopt(p, nil) {
 		p.link = nil
 		p.c.forget(p)

@@ -22,6 +22,7 @@ func (p *Peer) down(s *session, err error, first string, wait time.Duration) {
 		return
 	}
 	p.state, p.link, p.session = peerDown, nil, nil
+	wait = max(wait, p.flapLocked(time.Now()))
 	ctx, cancel := context.WithCancel(context.Background())
 	p.cancel = cancel
 	p.events.queue(SessionDown{Err: err})
@@ -38,6 +39,20 @@ func (p *Peer) down(s *session, err error, first string, wait time.Duration) {
 		cancel()
 	}
 	p.events.drain()
+}
+
+// flapLocked returns how long a Peer that goes down now has to wait before it
+// registers again. With mu held.
+func (p *Peer) flapLocked(now time.Time) time.Duration {
+	if now.Sub(p.upSince) > p.c.o.RetryMost {
+		p.flaps = 0
+		p.retry.reset()
+		return 0
+	}
+	if p.flaps++; p.flaps == 1 {
+		return 0
+	}
+	return p.retry.next()
 }
 
 // final tells the handler that p is out for ever.
@@ -115,6 +130,6 @@ func (p *Peer) resettle(l *link, s *session, reg Registration) error {
 	if !s.adopt(p, SessionUp{reg}) {
 		return pieces.Errorf(pieces.Unavailable, "session with scheduler %s has just ended", l.addr)
 	}
-	p.state, p.link, p.session, p.cancel = peerUp, l, s, nil
+	p.state, p.link, p.session, p.cancel, p.upSince = peerUp, l, s, nil, time.Now()
 	return nil
 }

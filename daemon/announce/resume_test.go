@@ -373,6 +373,43 @@ func TestTooManyEventsForASleepingHandler(t *testing.T) {
 	wait(t, s.ended)
 }
 
+func TestSchedulerThatEndsEverySessionIsNotBesieged(t *testing.T) {
+	f := newFakeScheduler(t)
+	c, _ := running(t, Options{Schedulers: []string{f.addr}, RetryEvery: 50 * time.Millisecond, RetryMost: time.Second})
+	register(t, c, newTask(t, "x"), newHeard(), nil)
+	n := 0
+	for end := time.After(500 * time.Millisecond); ; n++ {
+		select {
+		case s := <-f.sessions:
+			s.end()
+			continue
+		case <-end:
+		}
+		break
+	}
+	require.Greater(t, n, 2, "it was tried again")
+	require.Less(t, n, 10)
+}
+
+func TestManyAtAMuteSchedulerWaitNoLongerThanOne(t *testing.T) {
+	f := newFakeScheduler(t)
+	f.mute()
+	defer f.unmute()
+	c, _ := running(t, Options{Schedulers: []string{f.addr}})
+	begin := time.Now()
+	var all sync.WaitGroup
+	for i := range 30 {
+		all.Go(func() {
+			_, _, err := c.Register(context.Background(), RegisterRequest{Task: newTask(t, fmt.Sprint(i))}, newHeard(), nil)
+			if pieces.KindOf(err) != pieces.Unavailable {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+	all.Wait()
+	require.Less(t, time.Since(begin), 2*time.Second)
+}
+
 // TestManyPeersThroughFlappingSchedulers is for the race detector: everything
 // at once, and in the end every Peer is heard.
 func TestManyPeersThroughFlappingSchedulers(t *testing.T) {

@@ -93,8 +93,8 @@ func (c *Client) each(ctx context.Context, id pieces.TaskID, first string, call 
 			return nil
 		case errors.As(err, &m):
 			w.moved(l, m.address)
-		case ctx.Err() != nil:
-			return pieces.WithKind(pieces.KindOf(ctx.Err()), ctx.Err(), "asking scheduler "+l.addr)
+		case over(ctx) != nil:
+			return pieces.WithKind(pieces.KindOf(over(ctx)), over(ctx), "asking scheduler "+l.addr)
 		case rpc.IsTransport(err):
 			l.failed(err)
 		case pieces.KindOf(err) != pieces.Unavailable:
@@ -108,10 +108,22 @@ func (c *Client) each(ctx context.Context, id pieces.TaskID, first string, call 
 	return &pieces.Error{Kind: pieces.Unavailable, Msg: "no scheduler answers for task " + id.Short(), Err: last}
 }
 
+// over returns why ctx is at its end, or so near that a failed call may have
+// failed for that: the other side sees a deadline pass a moment before we do.
+func over(ctx context.Context) error {
+	if at, ok := ctx.Deadline(); ok && time.Until(at) < 5*time.Millisecond {
+		return context.DeadlineExceeded
+	}
+	return ctx.Err()
+}
+
 // await waits until Run has begun and there is a list of schedulers.
 func (c *Client) await(ctx context.Context) error {
 	if !c.Enabled() {
 		return pieces.Errorf(pieces.Unavailable, "neither manager nor scheduler is configured")
+	}
+	if err := over(ctx); err != nil {
+		return pieces.WithKind(pieces.KindOf(err), err, "asking for a scheduler")
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.o.CallTimeout)
 	defer cancel()
