@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"damselfly/daemon/engine"
 	"damselfly/pieces"
 )
 
@@ -54,6 +55,9 @@ func (d *Daemon) TaskJSON(id pieces.TaskID) ([]byte, error) {
 	b, err := json.MarshalIndent(info, "", "  ")
 	return append(b, '\n'), err
 }
+
+// Traffic returns the bytes of all Tasks since the start.
+func (d *Daemon) Traffic() engine.Traffic { return d.engine.Traffic() }
 
 // registerMetrics is the one list of the daemon's own metrics; its parts
 // register theirs.
