@@ -36,6 +36,9 @@ type HTTPOptions struct {
 	Now func() time.Time
 }
 
+// maxHeader is the longest header of an answer that is read.
+const maxHeader = 256 << 10
+
 func (o *HTTPOptions) setDefaults() {
 	set(&o.UserAgent, "damselfly")
 	set(&o.DialTimeout, 10*time.Second)
@@ -87,7 +90,9 @@ func NewHTTP(o HTTPOptions) *HTTP {
 		MaxIdleConnsPerHost:   o.IdleConns,
 		IdleConnTimeout:       o.IdleConnTime,
 		ReadBufferSize:        16 << 10,
-		Protocols:             protocols,
+
+		MaxResponseHeaderBytes: maxHeader,
+		Protocols:              protocols,
 	}}
 }
 

@@ -67,7 +67,7 @@ func TestStatRefuses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			o, task := open(t, raw(t, func(*http.Request) string { return c.answer }), source.HTTPOptions{IdleTimeout: 200 * time.Millisecond})
+			o, task := open(t, raw(t, func(*http.Request) string { return c.answer }), silence(c.kind))
 			_, err := o.Stat(t.Context(), task)
 			require.Equal(t, c.kind, pieces.KindOf(err), err)
 			requireDiscreet(t, err, task)

@@ -81,7 +81,14 @@ func testRanges(t *testing.T, w World) {
 		for _, r := range [][2]int64{{0, size}, {0, min(1, size)}, {max(size-1, 0), min(1, size)}, {size / 3, size / 2}, {size, 0}} {
 			body, err := w.Origin.ReadRange(t.Context(), w.Task, st.Facts, r[0], r[1])
 			require.NoError(t, err, "size %d range %v", n, r)
-			require.NoError(t, iotest.TestReader(body, content[r[0]:r[0]+r[1]]), "size %d range %v", n, r)
+			want := content[r[0] : r[0]+r[1]]
+			if n <= 5000 {
+				require.NoError(t, iotest.TestReader(body, want), "size %d range %v", n, r)
+			} else {
+				got, err := io.ReadAll(body)
+				require.NoError(t, err, "size %d range %v", n, r)
+				require.True(t, bytes.Equal(want, got), "size %d range %v", n, r)
+			}
 			require.NoError(t, body.Close())
 		}
 		for _, r := range [][2]int64{{-1, 1}, {0, size + 1}, {size, 1}, {size + 1, 0}, {0, -1}, {1, 1<<63 - 1}} {
