@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"net"
+	"slices"
 	"strconv"
 
 	"damselfly/cmd/internal/boot"
@@ -40,13 +41,24 @@ func (p *process) addresses() (advertise, bind string) {
 		return p.o.AdvertiseIP, ""
 	case p.o.Alone():
 		return "127.0.0.1", "127.0.0.1"
+	case p.o.AllInOne:
+		return outward(outside), ""
 	}
-	for _, addr := range append(append([]string{}, p.o.Managers...), p.o.Schedulers...) {
+	return outward(slices.Concat(p.o.Managers, p.o.Schedulers)...), ""
+}
+
+// outside is an address of nobody, to learn the way to the rest of the world.
+const outside = "192.0.2.1:9"
+
+// outward is this host's address on the way to the first of addrs that there
+// is a way to, else its first address that others may reach, else the loopback.
+func outward(addrs ...string) string {
+	for _, addr := range addrs {
 		if ip := routeTo(addr); ip != "" {
-			return ip, ""
+			return ip
 		}
 	}
-	return firstAddress(), ""
+	return firstAddress()
 }
 
 // routeTo is this host's address on the way to addr, "" if there is no way. A

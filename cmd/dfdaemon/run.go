@@ -82,6 +82,11 @@ func (p *process) start(ctx context.Context) error {
 	if err := p.startDaemon(ctx); err != nil {
 		return err
 	}
+	if p.o.AllInOne {
+		if err := p.meetScheduler(ctx); err != nil {
+			return err
+		}
+	}
 	if err := p.makeMounts(ctx); err != nil {
 		return err
 	}
