@@ -36,7 +36,7 @@ var floors = [][]string{
 	3: {"proto/rpc"},
 	4: {"daemon/announce", "daemon/exchange", "daemon/fetch", "daemon/upload", "daemon/control", "manager/console"},
 	5: {"daemon", "fusefs", "scheduler", "manager", "cmd/internal/boot/client"},
-	6: {"cmd/internal/cluster", "cmd/internal/supervisor", "cmd/internal/e2e"},
+	6: {"cmd/internal/boot/host", "cmd/internal/cluster", "cmd/internal/supervisor", "cmd/internal/e2e"},
 	7: {"cmd", "scripts"},
 }
 
