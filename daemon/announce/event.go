@@ -61,6 +61,9 @@ func (OriginError) event()  {}
 func (SessionDown) event()  {}
 func (SessionUp) event()    {}
 
+// whole reports whether the Registration is all there is to get.
+func (r *Registration) whole() bool { return r.Scope == pieces.ScopeEmpty || r.Tiny != nil }
+
 // Registration is the scheduler's answer to a Peer that registered.
 type Registration struct {
 	Facts   pieces.Facts

@@ -2,6 +2,7 @@ package announce
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -105,7 +106,7 @@ func (l *link) run(ctx context.Context) {
 			return
 		}
 		if err != nil {
-			if !rpc.IsTransport(err) {
+			if !unanswered(err) {
 				l.c.o.Log.WithError(err).WithField("scheduler", l.addr).Warn("scheduler refuses this host")
 			}
 			l.failed(err)
@@ -221,11 +222,20 @@ func (l *link) quick(ctx context.Context, call func(context.Context) error) erro
 	ctx, cancel := context.WithTimeout(ctx, l.c.o.AttemptTimeout)
 	defer cancel()
 	err := call(ctx)
-	if err == nil || !rpc.IsTransport(err) && pieces.KindOf(err) != pieces.Unavailable {
+	if err != nil && over(ctx) != nil {
+		// The other end may see the deadline pass first, and say so.
+		return &pieces.Error{Kind: pieces.Unavailable, Msg: "scheduler " + l.addr, Err: errMute}
+	}
+	if err == nil || !unanswered(err) && pieces.KindOf(err) != pieces.Unavailable {
 		l.answered.Store(time.Now().UnixNano())
 	}
 	return err
 }
+
+var errMute = errors.New("no answer in time")
+
+// unanswered reports whether err says nothing but that nobody is there.
+func unanswered(err error) bool { return rpc.IsTransport(err) || errors.Is(err, errMute) }
 
 // patient makes a call that the scheduler may answer late, as long as it shows
 // that it is alive: by heartbeats, or by answering announcements.
@@ -244,7 +254,7 @@ func (l *link) patient(ctx context.Context, call func(context.Context) error) er
 		}
 	})
 	err := call(ctx)
-	if cause := context.Cause(ctx); err != nil && cause != nil && rpc.IsTransport(cause) {
+	if cause := context.Cause(ctx); err != nil && cause != nil && unanswered(cause) {
 		err = cause
 	}
 	cancel(nil)

@@ -33,6 +33,7 @@ func (m *managers) call(ctx context.Context, f func(context.Context, managerpb.M
 	if len(m.addrs) == 0 {
 		return pieces.Errorf(pieces.Unavailable, "no manager is configured")
 	}
+	caller := ctx
 	ctx, cancel := context.WithTimeout(ctx, m.c.o.CallTimeout)
 	defer cancel()
 	m.mu.Lock()
@@ -41,7 +42,7 @@ func (m *managers) call(ctx context.Context, f func(context.Context, managerpb.M
 	var err error
 	for i := range m.addrs {
 		n := (first + i) % len(m.addrs)
-		if err = m.attempt(ctx, n, f); !rpc.IsTransport(err) && (err == nil || pieces.KindOf(err) != pieces.Unavailable) {
+		if err = m.attempt(ctx, n, f); !unanswered(err) && (err == nil || pieces.KindOf(err) != pieces.Unavailable) {
 			m.mu.Lock()
 			m.current = n
 			m.mu.Unlock()
@@ -51,6 +52,9 @@ func (m *managers) call(ctx context.Context, f func(context.Context, managerpb.M
 		if ctx.Err() != nil {
 			break
 		}
+	}
+	if gone := over(caller); gone != nil {
+		return pieces.WithKind(pieces.KindOf(gone), gone, "asking a manager")
 	}
 	m.ok.Store(false)
 	return &pieces.Error{Kind: pieces.Unavailable, Msg: "no manager answers", Err: err}
@@ -63,7 +67,11 @@ func (m *managers) attempt(ctx context.Context, n int, f func(context.Context, m
 	}
 	ctx, cancel := context.WithTimeout(ctx, m.c.o.AttemptTimeout)
 	defer cancel()
-	return f(ctx, managerpb.NewManagerClient(conn))
+	err = f(ctx, managerpb.NewManagerClient(conn))
+	if err != nil && over(ctx) != nil {
+		return &pieces.Error{Kind: pieces.Unavailable, Msg: "manager " + m.addrs[n], Err: errMute}
+	}
+	return err
 }
 
 func (m *managers) conn(addr string) (*grpc.ClientConn, error) {

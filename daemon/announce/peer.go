@@ -12,7 +12,8 @@ import (
 )
 
 // Peer is this host's part in one (Task, Version), as its scheduler knows it.
-// The reports never block and may be called from anywhere, HandleEvent and
+// Reports about content that came whole with the Registration go nowhere: its
+// scheduler does not keep such Peers. The reports never block and may be called from anywhere, HandleEvent and
 // under the caller's locks included. They copy what they are given.
 type Peer struct {
 	c        *Client
@@ -32,7 +33,10 @@ type Peer struct {
 	state   peerState
 	link    *link    // Invariant: not nil exactly while registered
 	session *session // nil while registered: opened by the first report
-	lost    *pieces.Set
+	// quiet: the answer was all there is (no content, or all of it), and the
+	// scheduler keeps no Peer that could report.
+	quiet bool
+	lost  *pieces.Set
 	// lost collects what is reported lost while an inventory is being made;
 	// nil at other times.
 	cancel context.CancelFunc // ends a resume under way
@@ -121,6 +125,9 @@ func (p *Peer) report(r report) {
 // sessionLocked returns where reports go, opening a session for a Peer that
 // has had nothing to say so far; nil = nowhere. With mu held.
 func (p *Peer) sessionLocked() (*session, error) {
+	if p.quiet {
+		return nil, nil
+	}
 	if p.state != peerUp || p.session != nil {
 		return p.session, nil
 	}

@@ -116,8 +116,10 @@ func TestSmallTasksNeedNoStreamUntilSomethingIsSaid(t *testing.T) {
 			require.Equal(t, "hello", string(reg.Tiny))
 		}
 		nothing(t, f.sessions, 20*time.Millisecond)
-		if facts.Size > 0 {
-			p.Held(HeldReport{Extents: span(0, 1)})
+		p.Held(HeldReport{Extents: span(0, 1), Urgent: true})
+		if facts != oneFacts { // the scheduler keeps no Peer
+			nothing(t, f.sessions, 20*time.Millisecond)
+		} else {
 			_, h := next(t, wait(t, f.sessions), (*schedulerpb.PeerMessage).GetHeld)
 			require.EqualValues(t, 1, h.Extents[0].End)
 		}

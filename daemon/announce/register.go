@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"damselfly/pieces"
-	"damselfly/proto/rpc"
 	"damselfly/proto/schedulerpb"
 	"damselfly/proto/wire"
 )
@@ -108,7 +107,7 @@ func (c *Client) enter(ctx context.Context, l *link, m *schedulerpb.RegisterPeer
 		return err
 	}
 	err := l.quick(ctx, call)
-	if pieces.KindOf(err) == pieces.Unavailable && !rpc.IsTransport(err) {
+	if pieces.KindOf(err) == pieces.Unavailable && !unanswered(err) {
 		// Perhaps it restarted and has not heard of this host yet.
 		if err := l.introduce(ctx, true); err != nil {
 			return Registration{}, err
@@ -155,7 +154,7 @@ func (p *Peer) settle(l *link, s *session, reg Registration) error {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.link, p.upSince = l, time.Now()
+	p.link, p.upSince, p.quiet = l, time.Now(), reg.whole()
 	if s != nil && !s.adopt(p, nil) {
 		p.link = nil
 		p.c.forget(p)

@@ -131,5 +131,6 @@ func (p *Peer) resettle(l *link, s *session, reg Registration) error {
 		return pieces.Errorf(pieces.Unavailable, "session with scheduler %s has just ended", l.addr)
 	}
 	p.state, p.link, p.session, p.cancel, p.upSince = peerUp, l, s, nil, time.Now()
+	p.quiet = reg.whole()
 	return nil
 }

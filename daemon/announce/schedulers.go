@@ -8,7 +8,6 @@ import (
 
 	"damselfly/pieces"
 	"damselfly/pieces/ring"
-	"damselfly/proto/rpc"
 )
 
 // setSchedulers replaces the list. Links of schedulers that are off it live on
@@ -95,7 +94,7 @@ func (c *Client) each(ctx context.Context, id pieces.TaskID, first string, call 
 			w.moved(l, m.address)
 		case over(ctx) != nil:
 			return pieces.WithKind(pieces.KindOf(over(ctx)), over(ctx), "asking scheduler "+l.addr)
-		case rpc.IsTransport(err):
+		case unanswered(err):
 			l.failed(err)
 		case pieces.KindOf(err) != pieces.Unavailable:
 			return err
