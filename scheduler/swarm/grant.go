@@ -220,6 +220,8 @@ func (v *version) cantRepeat(p *peer) *pieces.Error {
 		return t.origin.answer(t.now)
 	case !p.canFetch:
 		return pieces.Errorf(pieces.Unavailable, "task %s: every holder failed and host %s can't read the origin", t.id.Short(), p.id.Short())
+	case t.now.Before(p.rest):
+		return pieces.Errorf(pieces.Unavailable, "task %s: every holder failed and host %s just gave a lease back", t.id.Short(), p.id.Short())
 	case p.leases >= t.opts().DemandLeases:
 		return pieces.Errorf(pieces.Unavailable, "task %s: every holder failed and host %s runs %d leases", t.id.Short(), p.id.Short(), p.leases)
 	}

@@ -98,6 +98,7 @@ func (v *version) vanish(p *peer, es []pieces.Extent, leaving bool) {
 				v.holders[i].remove(p)
 			}
 		}
+		v.needAgain(e)
 	}
 	if p.complete && len(es) > 0 {
 		p.complete = false

@@ -88,18 +88,21 @@ func (v *version) endLease(l *lease, reason string) {
 	if l.left.Count() > 0 {
 		v.t.count(LeasesEnded, 1)
 	}
-	for e := range l.missing(l.extent) {
+	rest := slices.Collect(l.missing(l.extent))
+	for _, e := range rest {
 		v.leased.RemoveExtent(e)
 		v.needAgain(e)
 	}
 	v.refresh(l.peer)
 	v.due = true
+	// What it read though others hold it (a repeated lease) may be had there.
+	v.answer(l.peer, rest, false)
 }
 
 // needAgain puts down what is still wanted of e and nobody can deliver.
 func (v *version) needAgain(e pieces.Extent) {
 	for i := range e.All() {
-		if v.available(i) {
+		if v.available(i) || v.leased.Has(i) {
 			continue
 		}
 		if c, ok := v.urgency(i); ok {

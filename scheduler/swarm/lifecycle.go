@@ -36,6 +36,7 @@ func (v *version) silence(p *peer) {
 	if p.state == silent {
 		return
 	}
+	v.dropWants(p)
 	for i := 0; i < len(v.leases); {
 		if l := v.leases[i]; l.peer == p {
 			v.endLease(l, "")
@@ -43,7 +44,6 @@ func (v *version) silence(p *peer) {
 			i++
 		}
 	}
-	v.dropWants(p)
 	if p.session == 0 {
 		v.detached--
 	}

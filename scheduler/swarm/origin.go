@@ -62,25 +62,23 @@ func (v *version) onOriginFailed(p *peer, e OriginFailed) {
 	if l == nil || l.peer != p || e.Err == nil {
 		return
 	}
-	v.endLease(l, "")
 	switch e.Err.Kind {
 	case pieces.Canceled, pieces.Full:
 		p.rest = t.now.Add(t.opts().LeaseRest)
 	case pieces.Changed:
 		t.facts.distrust()
 		v.changed = e.Err
-		v.failWants(e.Err)
 	default:
 		wait := t.origin.failed(t.now, e.Err, t.opts())
 		if !e.Err.Permanent {
 			// Somebody else tries first when the time has come.
 			p.rest = t.now.Add(wait + t.opts().LeaseRest)
 		}
-		if t.origin.final(t.now, t.opts()) {
-			v.failWants(t.origin.answer(t.now))
-		}
 	}
-	v.due = true
+	v.endLease(l, "")
+	if err := v.noLeases(); err != nil {
+		v.failWants(err)
+	}
 }
 
 // failWants ends in err every want that nobody can serve and no lease covers.
