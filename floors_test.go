@@ -35,7 +35,7 @@ var floors = [][]string{
 	2: {"proto/wire", "cmd/internal/boot/hostcfg"},
 	3: {"proto/rpc"},
 	4: {"daemon/announce", "daemon/exchange", "daemon/fetch", "daemon/upload", "daemon/control", "manager/console"},
-	5: {"daemon", "fusefs", "scheduler", "manager", "cmd/internal/boot/client", "cmd/internal/boot/doctor"},
+	5: {"daemon", "fusefs", "scheduler", "manager", "cmd/internal/boot/client", "cmd/internal/boot/console", "cmd/internal/boot/doctor"},
 	6: {"cmd/internal/boot/host", "cmd/internal/cluster", "cmd/internal/supervisor", "cmd/internal/e2e"},
 	7: {"cmd", "scripts"},
 }

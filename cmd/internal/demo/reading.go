@@ -84,10 +84,19 @@ func (h *host) read(ctx context.Context, what file) (row, error) {
 	return r, err
 }
 
+// traffic returns where the bytes of url came from so far; nothing if the host
+// has not met it yet.
 func (h *host) traffic(ctx context.Context, url string) (control.Traffic, error) {
-	var info control.TaskInfo
-	err := h.dfmount(ctx, &info, "stat", url)
-	return info.Traffic, err
+	var tasks []control.TaskInfo
+	if err := h.dfmount(ctx, &tasks, "ls"); err != nil {
+		return control.Traffic{}, err
+	}
+	for _, t := range tasks {
+		if t.URL == url {
+			return t.Traffic, nil
+		}
+	}
+	return control.Traffic{}, nil
 }
 
 // hashFile reads path to its end, as fast as it comes.
@@ -123,13 +132,13 @@ func (h *host) dfget(ctx context.Context, url string) (string, error) {
 
 func printTable(out io.Writer, rows []row) {
 	table := tabwriter.NewWriter(out, 0, 0, 3, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(table, "host\tseconds\tMB/s\tfrom origin\tfrom peers\tfrom cache\tSHA-256\t")
+	fmt.Fprintf(table, "%-18s\tseconds\tMB/s\tfrom origin\tfrom peers\tfrom cache\tSHA-256\t\n", "host")
 	for _, r := range rows {
 		sum := "ok"
 		if !r.right {
 			sum = "WRONG: " + r.sum
 		}
-		fmt.Fprintf(table, "%s\t%.2f\t%.0f\t%s\t%s\t%s\t%s\t\n", r.host, r.took.Seconds(),
+		fmt.Fprintf(table, "%-18s\t%.2f\t%.0f\t%s\t%s\t%s\t%s\t\n", r.host, r.took.Seconds(),
 			float64(r.size)/1e6/max(r.took.Seconds(), 1e-6), mib(r.origin), mib(r.peers), mib(r.cache), sum)
 	}
 	_ = table.Flush() // a terminal that went away is no matter
