@@ -49,12 +49,23 @@ func runMount(ctx context.Context, a *app, source, dir string) error {
 		options = append(options, "source="+source)
 	}
 	if err := c.Mount(ctx, path, options); err != nil {
-		return err
+		return withDoctor(err)
 	}
 	if a.json {
 		return a.printJSON(map[string]any{"path": path, "mounted": true})
 	}
 	return nil
+}
+
+// withDoctor says who knows more about a mount that failed, unless the request
+// itself was wrong.
+func withDoctor(err error) error {
+	switch kind := pieces.KindOf(err); kind {
+	case pieces.Invalid, pieces.Exists, pieces.Canceled:
+		return err
+	default:
+		return pieces.Errorf(kind, "%w; 'dfmount doctor' says what is missing", err)
+	}
 }
 
 // mountPoint returns dir as an absolute path and checks that one can mount
