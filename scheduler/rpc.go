@@ -170,6 +170,9 @@ func registerEvent(id pieces.HostID, m *schedulerpb.RegisterPeerTaskRequest) (sw
 	if ev.Held, err = wire.ExtentsFrom(m.Held); err != nil {
 		return ev, err
 	}
+	if ev.Sums, err = wire.SumRunsFrom(m.Sums); err != nil {
+		return ev, err
+	}
 	for _, l := range m.Leases {
 		es, err := wire.ExtentsFrom(l.GetExtents())
 		if err != nil {

@@ -25,6 +25,9 @@ type RegisterRequest struct {
 	// Held is what the host holds already. Its digests come from the
 	// PeerInventory.
 	Held []pieces.Extent
+	// Sums are digests that must be known with the registration itself, at
+	// most 64 of them: those of small content.
+	Sums []pieces.SumRun
 }
 
 // PeerInventory returns what a Peer holds, the digests it knows, and the leases
@@ -49,7 +52,7 @@ func (c *Client) Register(ctx context.Context, req RegisterRequest, h Handler, i
 	p := &Peer{c: c, task: req.Task, canFetch: req.CanFetch, inv: inv, events: inbox{h: h, most: c.o.EventLimit}, retry: c.backoff()}
 	m := &schedulerpb.RegisterPeerTaskRequest{
 		HostId: string(c.o.Host.ID), Task: wire.TaskTo(req.Task), Version: string(req.Version),
-		CanFetch: req.CanFetch, Held: wire.ExtentsTo(req.Held),
+		CanFetch: req.CanFetch, Held: wire.ExtentsTo(req.Held), Sums: wire.SumRunsTo(req.Sums),
 	}
 	small := true
 	if req.Facts != nil {

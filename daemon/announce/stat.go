@@ -73,6 +73,9 @@ type factsAnswer struct {
 
 func (c *Client) askFacts(ctx context.Context, t *pieces.Task, canFetch bool) (a factsAnswer, err error) {
 	err = c.each(ctx, t.ID, "", func(ctx context.Context, l *link, ownerTried bool) (err error) {
+		if err := l.introduce(ctx, false); err != nil {
+			return err
+		}
 		a, err = c.statOnce(ctx, l, &schedulerpb.StatTaskRequest{
 			HostId: string(c.o.Host.ID), Task: wire.TaskTo(t), CanFetch: canFetch, OwnerTried: ownerTried})
 		return err

@@ -32,6 +32,10 @@ func (c *Content) alone() bool {
 	return !c.swarms() || !c.downSince.IsZero() && time.Since(c.downSince) >= c.e.o.AloneAfter
 }
 
+// registerSums is how many pieces content may have for its digests to travel
+// with the registration.
+const registerSums = 64
+
 // register makes this host a Peer, in the background. c.mu is held.
 func (c *Content) register() {
 	if !c.swarms() || c.peer != nil || c.registering || c.closed || time.Now().Before(c.retryAt) {
@@ -41,6 +45,9 @@ func (c *Content) register() {
 	told := c.held.Clone()
 	req := announce.RegisterRequest{
 		Task: c.task, Version: c.key.Version, Facts: &c.facts, CanFetch: c.canFetch, Held: c.held.List(),
+	}
+	if c.geo.Count() <= registerSums {
+		req.Sums = c.sumRuns(req.Held)
 	}
 	c.wg.Go(func() {
 		ctx, cancel := context.WithTimeout(c.ctx, c.e.o.RegisterTimeout)

@@ -424,8 +424,11 @@ type RegisterPeerTaskRequest struct {
 	OwnerTried bool            `protobuf:"varint,7,opt,name=owner_tried,json=ownerTried,proto3" json:"owner_tried,omitempty"`
 	// Facts the peer knows, so that a scheduler which lost them can go on.
 	Facts *commonpb.Facts `protobuf:"bytes,8,opt,name=facts,proto3" json:"facts,omitempty"`
-	// What the peer holds already; digests follow in a Held message.
-	Held          []*commonpb.Extent `protobuf:"bytes,9,rep,name=held,proto3" json:"held,omitempty"`
+	// What the peer holds already; digests follow in Held messages.
+	Held []*commonpb.Extent `protobuf:"bytes,9,rep,name=held,proto3" json:"held,omitempty"`
+	// Digests of held pieces, at most 64: all of them for small content, so that
+	// the next peer to register finds them.
+	Sums          []*commonpb.Sums `protobuf:"bytes,10,rep,name=sums,proto3" json:"sums,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -519,6 +522,13 @@ func (x *RegisterPeerTaskRequest) GetFacts() *commonpb.Facts {
 func (x *RegisterPeerTaskRequest) GetHeld() []*commonpb.Extent {
 	if x != nil {
 		return x.Held
+	}
+	return nil
+}
+
+func (x *RegisterPeerTaskRequest) GetSums() []*commonpb.Sums {
+	if x != nil {
+		return x.Sums
 	}
 	return nil
 }
@@ -2805,7 +2815,7 @@ const file_proto_schedulerpb_scheduler_proto_rawDesc = "" +
 	"\x05facts\x18\x01 \x01(\v2\x1a.damselfly.common.v1.FactsR\x05facts\x12\x19\n" +
 	"\blease_id\x18\x02 \x01(\x04R\aleaseId\x12\x17\n" +
 	"\await_ms\x18\x03 \x01(\rR\x06waitMs\x12\x14\n" +
-	"\x05moved\x18\x04 \x01(\tR\x05moved\"\xf4\x02\n" +
+	"\x05moved\x18\x04 \x01(\tR\x05moved\"\xa3\x03\n" +
 	"\x17RegisterPeerTaskRequest\x12\x17\n" +
 	"\ahost_id\x18\x01 \x01(\tR\x06hostId\x12-\n" +
 	"\x04task\x18\x02 \x01(\v2\x19.damselfly.common.v1.TaskR\x04task\x12\x18\n" +
@@ -2816,7 +2826,9 @@ const file_proto_schedulerpb_scheduler_proto_rawDesc = "" +
 	"\vowner_tried\x18\a \x01(\bR\n" +
 	"ownerTried\x120\n" +
 	"\x05facts\x18\b \x01(\v2\x1a.damselfly.common.v1.FactsR\x05facts\x12/\n" +
-	"\x04held\x18\t \x03(\v2\x1b.damselfly.common.v1.ExtentR\x04held\"`\n" +
+	"\x04held\x18\t \x03(\v2\x1b.damselfly.common.v1.ExtentR\x04held\x12-\n" +
+	"\x04sums\x18\n" +
+	" \x03(\v2\x19.damselfly.common.v1.SumsR\x04sums\"`\n" +
 	"\fRunningLease\x12\x19\n" +
 	"\blease_id\x18\x01 \x01(\x04R\aleaseId\x125\n" +
 	"\aextents\x18\x02 \x03(\v2\x1b.damselfly.common.v1.ExtentR\aextents\"\xa7\x03\n" +
@@ -3062,78 +3074,79 @@ var file_proto_schedulerpb_scheduler_proto_depIdxs = []int32{
 	7,  // 5: damselfly.scheduler.v1.RegisterPeerTaskRequest.leases:type_name -> damselfly.scheduler.v1.RunningLease
 	43, // 6: damselfly.scheduler.v1.RegisterPeerTaskRequest.facts:type_name -> damselfly.common.v1.Facts
 	45, // 7: damselfly.scheduler.v1.RegisterPeerTaskRequest.held:type_name -> damselfly.common.v1.Extent
-	45, // 8: damselfly.scheduler.v1.RunningLease.extents:type_name -> damselfly.common.v1.Extent
-	43, // 9: damselfly.scheduler.v1.RegisterPeerTaskReply.facts:type_name -> damselfly.common.v1.Facts
-	0,  // 10: damselfly.scheduler.v1.RegisterPeerTaskReply.scope:type_name -> damselfly.scheduler.v1.SizeScope
-	9,  // 11: damselfly.scheduler.v1.RegisterPeerTaskReply.parents:type_name -> damselfly.scheduler.v1.Parent
-	45, // 12: damselfly.scheduler.v1.RegisterPeerTaskReply.access_order:type_name -> damselfly.common.v1.Extent
-	46, // 13: damselfly.scheduler.v1.RegisterPeerTaskReply.sums:type_name -> damselfly.common.v1.Sums
-	1,  // 14: damselfly.scheduler.v1.RegisterPeerTaskReply.policy:type_name -> damselfly.scheduler.v1.Policy
-	47, // 15: damselfly.scheduler.v1.Parent.host:type_name -> damselfly.common.v1.Host
-	11, // 16: damselfly.scheduler.v1.PeerMessage.hello:type_name -> damselfly.scheduler.v1.Hello
-	12, // 17: damselfly.scheduler.v1.PeerMessage.heartbeat:type_name -> damselfly.scheduler.v1.Heartbeat
-	13, // 18: damselfly.scheduler.v1.PeerMessage.held:type_name -> damselfly.scheduler.v1.Held
-	15, // 19: damselfly.scheduler.v1.PeerMessage.lost:type_name -> damselfly.scheduler.v1.Lost
-	16, // 20: damselfly.scheduler.v1.PeerMessage.failed:type_name -> damselfly.scheduler.v1.Failed
-	17, // 21: damselfly.scheduler.v1.PeerMessage.want:type_name -> damselfly.scheduler.v1.Want
-	18, // 22: damselfly.scheduler.v1.PeerMessage.cancel:type_name -> damselfly.scheduler.v1.Cancel
-	19, // 23: damselfly.scheduler.v1.PeerMessage.lease_progress:type_name -> damselfly.scheduler.v1.LeaseProgress
-	20, // 24: damselfly.scheduler.v1.PeerMessage.origin_error:type_name -> damselfly.scheduler.v1.OriginError
-	21, // 25: damselfly.scheduler.v1.PeerMessage.touched:type_name -> damselfly.scheduler.v1.Touched
-	45, // 26: damselfly.scheduler.v1.Held.extents:type_name -> damselfly.common.v1.Extent
-	46, // 27: damselfly.scheduler.v1.Held.sums:type_name -> damselfly.common.v1.Sums
-	14, // 28: damselfly.scheduler.v1.Held.costs:type_name -> damselfly.scheduler.v1.ParentCost
-	45, // 29: damselfly.scheduler.v1.Lost.extents:type_name -> damselfly.common.v1.Extent
-	45, // 30: damselfly.scheduler.v1.Failed.extents:type_name -> damselfly.common.v1.Extent
-	3,  // 31: damselfly.scheduler.v1.Failed.reason:type_name -> damselfly.scheduler.v1.Failed.Reason
-	45, // 32: damselfly.scheduler.v1.Want.extents:type_name -> damselfly.common.v1.Extent
-	2,  // 33: damselfly.scheduler.v1.Want.class:type_name -> damselfly.scheduler.v1.Class
-	45, // 34: damselfly.scheduler.v1.Cancel.extents:type_name -> damselfly.common.v1.Extent
-	44, // 35: damselfly.scheduler.v1.OriginError.error:type_name -> damselfly.common.v1.Error
-	45, // 36: damselfly.scheduler.v1.OriginError.extents:type_name -> damselfly.common.v1.Extent
-	45, // 37: damselfly.scheduler.v1.Touched.extents:type_name -> damselfly.common.v1.Extent
-	23, // 38: damselfly.scheduler.v1.SchedulerMessage.welcome:type_name -> damselfly.scheduler.v1.Welcome
-	12, // 39: damselfly.scheduler.v1.SchedulerMessage.heartbeat:type_name -> damselfly.scheduler.v1.Heartbeat
-	24, // 40: damselfly.scheduler.v1.SchedulerMessage.parents:type_name -> damselfly.scheduler.v1.Parents
-	25, // 41: damselfly.scheduler.v1.SchedulerMessage.holders:type_name -> damselfly.scheduler.v1.Holders
-	27, // 42: damselfly.scheduler.v1.SchedulerMessage.digests:type_name -> damselfly.scheduler.v1.Digests
-	28, // 43: damselfly.scheduler.v1.SchedulerMessage.lease:type_name -> damselfly.scheduler.v1.Lease
-	29, // 44: damselfly.scheduler.v1.SchedulerMessage.lease_end:type_name -> damselfly.scheduler.v1.LeaseEnd
-	30, // 45: damselfly.scheduler.v1.SchedulerMessage.task_facts:type_name -> damselfly.scheduler.v1.TaskFacts
-	20, // 46: damselfly.scheduler.v1.SchedulerMessage.origin_error:type_name -> damselfly.scheduler.v1.OriginError
-	31, // 47: damselfly.scheduler.v1.SchedulerMessage.moved:type_name -> damselfly.scheduler.v1.Moved
-	32, // 48: damselfly.scheduler.v1.SchedulerMessage.rejected:type_name -> damselfly.scheduler.v1.Rejected
-	9,  // 49: damselfly.scheduler.v1.Parents.parents:type_name -> damselfly.scheduler.v1.Parent
-	26, // 50: damselfly.scheduler.v1.Holders.holders:type_name -> damselfly.scheduler.v1.Holder
-	47, // 51: damselfly.scheduler.v1.Holder.host:type_name -> damselfly.common.v1.Host
-	45, // 52: damselfly.scheduler.v1.Holder.held:type_name -> damselfly.common.v1.Extent
-	45, // 53: damselfly.scheduler.v1.Holder.fetching:type_name -> damselfly.common.v1.Extent
-	46, // 54: damselfly.scheduler.v1.Digests.sums:type_name -> damselfly.common.v1.Sums
-	45, // 55: damselfly.scheduler.v1.Lease.extent:type_name -> damselfly.common.v1.Extent
-	2,  // 56: damselfly.scheduler.v1.Lease.class:type_name -> damselfly.scheduler.v1.Class
-	43, // 57: damselfly.scheduler.v1.TaskFacts.facts:type_name -> damselfly.common.v1.Facts
-	44, // 58: damselfly.scheduler.v1.ReportPeerResultRequest.error:type_name -> damselfly.common.v1.Error
-	47, // 59: damselfly.scheduler.v1.AnnounceHostRequest.host:type_name -> damselfly.common.v1.Host
-	38, // 60: damselfly.scheduler.v1.AnnounceHostRequest.inventory:type_name -> damselfly.scheduler.v1.InventoryItem
-	4,  // 61: damselfly.scheduler.v1.Scheduler.StatTask:input_type -> damselfly.scheduler.v1.StatTaskRequest
-	6,  // 62: damselfly.scheduler.v1.Scheduler.RegisterPeerTask:input_type -> damselfly.scheduler.v1.RegisterPeerTaskRequest
-	10, // 63: damselfly.scheduler.v1.Scheduler.ReportPieceResult:input_type -> damselfly.scheduler.v1.PeerMessage
-	33, // 64: damselfly.scheduler.v1.Scheduler.ReportPeerResult:input_type -> damselfly.scheduler.v1.ReportPeerResultRequest
-	35, // 65: damselfly.scheduler.v1.Scheduler.LeaveTask:input_type -> damselfly.scheduler.v1.LeaveTaskRequest
-	37, // 66: damselfly.scheduler.v1.Scheduler.AnnounceHost:input_type -> damselfly.scheduler.v1.AnnounceHostRequest
-	40, // 67: damselfly.scheduler.v1.Scheduler.LeaveHost:input_type -> damselfly.scheduler.v1.LeaveHostRequest
-	5,  // 68: damselfly.scheduler.v1.Scheduler.StatTask:output_type -> damselfly.scheduler.v1.StatTaskReply
-	8,  // 69: damselfly.scheduler.v1.Scheduler.RegisterPeerTask:output_type -> damselfly.scheduler.v1.RegisterPeerTaskReply
-	22, // 70: damselfly.scheduler.v1.Scheduler.ReportPieceResult:output_type -> damselfly.scheduler.v1.SchedulerMessage
-	34, // 71: damselfly.scheduler.v1.Scheduler.ReportPeerResult:output_type -> damselfly.scheduler.v1.ReportPeerResultReply
-	36, // 72: damselfly.scheduler.v1.Scheduler.LeaveTask:output_type -> damselfly.scheduler.v1.LeaveTaskReply
-	39, // 73: damselfly.scheduler.v1.Scheduler.AnnounceHost:output_type -> damselfly.scheduler.v1.AnnounceHostReply
-	41, // 74: damselfly.scheduler.v1.Scheduler.LeaveHost:output_type -> damselfly.scheduler.v1.LeaveHostReply
-	68, // [68:75] is the sub-list for method output_type
-	61, // [61:68] is the sub-list for method input_type
-	61, // [61:61] is the sub-list for extension type_name
-	61, // [61:61] is the sub-list for extension extendee
-	0,  // [0:61] is the sub-list for field type_name
+	46, // 8: damselfly.scheduler.v1.RegisterPeerTaskRequest.sums:type_name -> damselfly.common.v1.Sums
+	45, // 9: damselfly.scheduler.v1.RunningLease.extents:type_name -> damselfly.common.v1.Extent
+	43, // 10: damselfly.scheduler.v1.RegisterPeerTaskReply.facts:type_name -> damselfly.common.v1.Facts
+	0,  // 11: damselfly.scheduler.v1.RegisterPeerTaskReply.scope:type_name -> damselfly.scheduler.v1.SizeScope
+	9,  // 12: damselfly.scheduler.v1.RegisterPeerTaskReply.parents:type_name -> damselfly.scheduler.v1.Parent
+	45, // 13: damselfly.scheduler.v1.RegisterPeerTaskReply.access_order:type_name -> damselfly.common.v1.Extent
+	46, // 14: damselfly.scheduler.v1.RegisterPeerTaskReply.sums:type_name -> damselfly.common.v1.Sums
+	1,  // 15: damselfly.scheduler.v1.RegisterPeerTaskReply.policy:type_name -> damselfly.scheduler.v1.Policy
+	47, // 16: damselfly.scheduler.v1.Parent.host:type_name -> damselfly.common.v1.Host
+	11, // 17: damselfly.scheduler.v1.PeerMessage.hello:type_name -> damselfly.scheduler.v1.Hello
+	12, // 18: damselfly.scheduler.v1.PeerMessage.heartbeat:type_name -> damselfly.scheduler.v1.Heartbeat
+	13, // 19: damselfly.scheduler.v1.PeerMessage.held:type_name -> damselfly.scheduler.v1.Held
+	15, // 20: damselfly.scheduler.v1.PeerMessage.lost:type_name -> damselfly.scheduler.v1.Lost
+	16, // 21: damselfly.scheduler.v1.PeerMessage.failed:type_name -> damselfly.scheduler.v1.Failed
+	17, // 22: damselfly.scheduler.v1.PeerMessage.want:type_name -> damselfly.scheduler.v1.Want
+	18, // 23: damselfly.scheduler.v1.PeerMessage.cancel:type_name -> damselfly.scheduler.v1.Cancel
+	19, // 24: damselfly.scheduler.v1.PeerMessage.lease_progress:type_name -> damselfly.scheduler.v1.LeaseProgress
+	20, // 25: damselfly.scheduler.v1.PeerMessage.origin_error:type_name -> damselfly.scheduler.v1.OriginError
+	21, // 26: damselfly.scheduler.v1.PeerMessage.touched:type_name -> damselfly.scheduler.v1.Touched
+	45, // 27: damselfly.scheduler.v1.Held.extents:type_name -> damselfly.common.v1.Extent
+	46, // 28: damselfly.scheduler.v1.Held.sums:type_name -> damselfly.common.v1.Sums
+	14, // 29: damselfly.scheduler.v1.Held.costs:type_name -> damselfly.scheduler.v1.ParentCost
+	45, // 30: damselfly.scheduler.v1.Lost.extents:type_name -> damselfly.common.v1.Extent
+	45, // 31: damselfly.scheduler.v1.Failed.extents:type_name -> damselfly.common.v1.Extent
+	3,  // 32: damselfly.scheduler.v1.Failed.reason:type_name -> damselfly.scheduler.v1.Failed.Reason
+	45, // 33: damselfly.scheduler.v1.Want.extents:type_name -> damselfly.common.v1.Extent
+	2,  // 34: damselfly.scheduler.v1.Want.class:type_name -> damselfly.scheduler.v1.Class
+	45, // 35: damselfly.scheduler.v1.Cancel.extents:type_name -> damselfly.common.v1.Extent
+	44, // 36: damselfly.scheduler.v1.OriginError.error:type_name -> damselfly.common.v1.Error
+	45, // 37: damselfly.scheduler.v1.OriginError.extents:type_name -> damselfly.common.v1.Extent
+	45, // 38: damselfly.scheduler.v1.Touched.extents:type_name -> damselfly.common.v1.Extent
+	23, // 39: damselfly.scheduler.v1.SchedulerMessage.welcome:type_name -> damselfly.scheduler.v1.Welcome
+	12, // 40: damselfly.scheduler.v1.SchedulerMessage.heartbeat:type_name -> damselfly.scheduler.v1.Heartbeat
+	24, // 41: damselfly.scheduler.v1.SchedulerMessage.parents:type_name -> damselfly.scheduler.v1.Parents
+	25, // 42: damselfly.scheduler.v1.SchedulerMessage.holders:type_name -> damselfly.scheduler.v1.Holders
+	27, // 43: damselfly.scheduler.v1.SchedulerMessage.digests:type_name -> damselfly.scheduler.v1.Digests
+	28, // 44: damselfly.scheduler.v1.SchedulerMessage.lease:type_name -> damselfly.scheduler.v1.Lease
+	29, // 45: damselfly.scheduler.v1.SchedulerMessage.lease_end:type_name -> damselfly.scheduler.v1.LeaseEnd
+	30, // 46: damselfly.scheduler.v1.SchedulerMessage.task_facts:type_name -> damselfly.scheduler.v1.TaskFacts
+	20, // 47: damselfly.scheduler.v1.SchedulerMessage.origin_error:type_name -> damselfly.scheduler.v1.OriginError
+	31, // 48: damselfly.scheduler.v1.SchedulerMessage.moved:type_name -> damselfly.scheduler.v1.Moved
+	32, // 49: damselfly.scheduler.v1.SchedulerMessage.rejected:type_name -> damselfly.scheduler.v1.Rejected
+	9,  // 50: damselfly.scheduler.v1.Parents.parents:type_name -> damselfly.scheduler.v1.Parent
+	26, // 51: damselfly.scheduler.v1.Holders.holders:type_name -> damselfly.scheduler.v1.Holder
+	47, // 52: damselfly.scheduler.v1.Holder.host:type_name -> damselfly.common.v1.Host
+	45, // 53: damselfly.scheduler.v1.Holder.held:type_name -> damselfly.common.v1.Extent
+	45, // 54: damselfly.scheduler.v1.Holder.fetching:type_name -> damselfly.common.v1.Extent
+	46, // 55: damselfly.scheduler.v1.Digests.sums:type_name -> damselfly.common.v1.Sums
+	45, // 56: damselfly.scheduler.v1.Lease.extent:type_name -> damselfly.common.v1.Extent
+	2,  // 57: damselfly.scheduler.v1.Lease.class:type_name -> damselfly.scheduler.v1.Class
+	43, // 58: damselfly.scheduler.v1.TaskFacts.facts:type_name -> damselfly.common.v1.Facts
+	44, // 59: damselfly.scheduler.v1.ReportPeerResultRequest.error:type_name -> damselfly.common.v1.Error
+	47, // 60: damselfly.scheduler.v1.AnnounceHostRequest.host:type_name -> damselfly.common.v1.Host
+	38, // 61: damselfly.scheduler.v1.AnnounceHostRequest.inventory:type_name -> damselfly.scheduler.v1.InventoryItem
+	4,  // 62: damselfly.scheduler.v1.Scheduler.StatTask:input_type -> damselfly.scheduler.v1.StatTaskRequest
+	6,  // 63: damselfly.scheduler.v1.Scheduler.RegisterPeerTask:input_type -> damselfly.scheduler.v1.RegisterPeerTaskRequest
+	10, // 64: damselfly.scheduler.v1.Scheduler.ReportPieceResult:input_type -> damselfly.scheduler.v1.PeerMessage
+	33, // 65: damselfly.scheduler.v1.Scheduler.ReportPeerResult:input_type -> damselfly.scheduler.v1.ReportPeerResultRequest
+	35, // 66: damselfly.scheduler.v1.Scheduler.LeaveTask:input_type -> damselfly.scheduler.v1.LeaveTaskRequest
+	37, // 67: damselfly.scheduler.v1.Scheduler.AnnounceHost:input_type -> damselfly.scheduler.v1.AnnounceHostRequest
+	40, // 68: damselfly.scheduler.v1.Scheduler.LeaveHost:input_type -> damselfly.scheduler.v1.LeaveHostRequest
+	5,  // 69: damselfly.scheduler.v1.Scheduler.StatTask:output_type -> damselfly.scheduler.v1.StatTaskReply
+	8,  // 70: damselfly.scheduler.v1.Scheduler.RegisterPeerTask:output_type -> damselfly.scheduler.v1.RegisterPeerTaskReply
+	22, // 71: damselfly.scheduler.v1.Scheduler.ReportPieceResult:output_type -> damselfly.scheduler.v1.SchedulerMessage
+	34, // 72: damselfly.scheduler.v1.Scheduler.ReportPeerResult:output_type -> damselfly.scheduler.v1.ReportPeerResultReply
+	36, // 73: damselfly.scheduler.v1.Scheduler.LeaveTask:output_type -> damselfly.scheduler.v1.LeaveTaskReply
+	39, // 74: damselfly.scheduler.v1.Scheduler.AnnounceHost:output_type -> damselfly.scheduler.v1.AnnounceHostReply
+	41, // 75: damselfly.scheduler.v1.Scheduler.LeaveHost:output_type -> damselfly.scheduler.v1.LeaveHostReply
+	69, // [69:76] is the sub-list for method output_type
+	62, // [62:69] is the sub-list for method input_type
+	62, // [62:62] is the sub-list for extension type_name
+	62, // [62:62] is the sub-list for extension extendee
+	0,  // [0:62] is the sub-list for field type_name
 }
 
 func init() { file_proto_schedulerpb_scheduler_proto_init() }

@@ -45,6 +45,8 @@ type (
 		Leases   []RunningLease
 		Facts    *pieces.Facts
 		Held     []pieces.Extent
+		// Sums of held pieces: all for small content; others follow as Held.
+		Sums []pieces.SumRun
 	}
 	// Leave takes a host's Peer out of a Version, or of all if it is empty.
 	Leave struct {

@@ -10,6 +10,14 @@ func (t *Task) register(e Register) {
 		t.do(r)
 		return
 	}
+	for _, run := range e.Sums {
+		for x := range v.clip([]pieces.Extent{run.Extent()}) {
+			if !v.record(p, run, x) {
+				t.do(RegisterReply{Err: pieces.Errorf(pieces.Denied, "host %s contradicts the digests of task %s", e.Host.Short(), t.id.Short())})
+				return
+			}
+		}
+	}
 	for es := range v.clip(e.Held) {
 		v.hold(p, es)
 	}
