@@ -24,6 +24,9 @@ type factsState struct {
 	leaseUntil time.Time
 
 	waiters []waiter
+	// seedUntil is how long questions wait for the seed that was woken to
+	// read the facts; zero = none was woken.
+	seedUntil time.Time
 }
 
 // waiter is a Stat call that waits for somebody else's lease.
@@ -87,16 +90,33 @@ func (t *Task) ask(w waiter) {
 		t.do(r)
 	case rest:
 		t.do(StatReply{Call: w.call, Err: t.origin.answer(t.now)})
-	case f.lease == 0 && w.canFetch:
+	case f.lease == 0 && w.canFetch && !t.leaveToSeed(w.host):
 		t.do(StatReply{Call: w.call, Lease: t.leaseFacts(w.host)})
 	case len(f.waiters) >= t.opts().MaxWaiters:
 		t.do(StatReply{Call: w.call, Wait: t.opts().FactsWait})
-	case f.lease == 0 && !slices.ContainsFunc(f.waiters, func(o waiter) bool { return !o.canFetch }) && !t.wakeForFacts():
+	case f.lease == 0 && !w.canFetch && !slices.ContainsFunc(f.waiters, func(o waiter) bool { return !o.canFetch }) && !t.wakeForFacts():
 		t.do(StatReply{Call: w.call, Err: pieces.Errorf(pieces.Unavailable,
 			"task %s: its facts are unknown and no seed can read them: open it on a host that has the credential", t.id.Short())})
 	default:
 		f.waiters = append(f.waiters, w)
 	}
+}
+
+// leaveToSeed reports whether the Task's seed shall read the facts, and with
+// them the first bytes that it will serve, rather than host. The seed is woken
+// once; if it has not asked within SeedWake, whoever waits reads them.
+func (t *Task) leaveToSeed(host pieces.HostID) bool {
+	f := &t.facts
+	if h := t.view.Hosts.Get(host); h == nil || h.Type == pieces.SeedHost {
+		return false
+	}
+	if f.seedUntil.IsZero() {
+		if !t.wakeForFacts() {
+			return false
+		}
+		f.seedUntil = t.now.Add(t.opts().SeedWake)
+	}
+	return t.now.Before(f.seedUntil)
 }
 
 func (t *Task) leaseFacts(host pieces.HostID) pieces.LeaseID {
@@ -136,6 +156,7 @@ func (t *Task) factsFailed(e Stat) {
 	case pieces.NotFound:
 		f.facts, f.version, f.tiny = nil, "", nil
 	}
+	f.seedUntil = time.Time{}
 	t.origin.failed(t.now, e.Err, t.opts())
 	if f.facts != nil {
 		t.do(StatReply{Call: e.Call, Facts: f.facts})
@@ -189,10 +210,18 @@ func (t *Task) tickFacts() {
 		f.lease = 0
 		t.passLease()
 	}
+	if f.lease == 0 && len(f.waiters) > 0 && t.seedOverdue() {
+		t.passLease()
+	}
 	for len(f.waiters) > 0 && !t.now.Before(f.waiters[0].until) {
 		t.do(StatReply{Call: f.waiters[0].call, Wait: time.Millisecond})
 		f.waiters = f.waiters[1:]
 	}
+}
+
+// seedOverdue reports whether a seed was woken for the facts in vain.
+func (t *Task) seedOverdue() bool {
+	return !t.facts.seedUntil.IsZero() && !t.now.Before(t.facts.seedUntil)
 }
 
 // learn makes facts the current ones, confirmed at checked. A Version that is
@@ -204,7 +233,7 @@ func (t *Task) learn(facts pieces.Facts, checked time.Time, tiny []byte, by piec
 	f := &t.facts
 	id := facts.VersionID()
 	old := f.version
-	f.facts, f.version, f.checked = &facts, id, checked
+	f.facts, f.version, f.checked, f.seedUntil = &facts, id, checked, time.Time{}
 	if id != old {
 		f.tiny, f.sum = nil, pieces.SumRun{}
 	}

@@ -207,6 +207,9 @@ func (t *Task) plan() {
 	}
 	for _, w := range t.facts.waiters[:min(1, len(t.facts.waiters))] {
 		at(w.until) // the first waits longest
+		if t.facts.lease == 0 {
+			at(t.facts.seedUntil)
+		}
 	}
 	for _, v := range t.versions {
 		if len(v.leases) > 0 {
