@@ -19,6 +19,7 @@ import (
 
 	"damselfly/cmd/internal/boot"
 	"damselfly/daemon/control/controltest"
+	"damselfly/pieces"
 )
 
 const fileURL = "http://origin.test/dir/file.bin"
@@ -266,6 +267,25 @@ func TestDirectFallback(t *testing.T) {
 		}
 		require.Equal(t, []string{"f", "part"}, names(t, dir))
 	}
+}
+
+func TestADaemonThatGoesAwayIsReplacedByTheOrigin(t *testing.T) {
+	isolated(t)
+	data := content(500_000)
+	origin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.ServeContent(w, r, "", time.Unix(1e9, 0), bytes.NewReader(data))
+	}))
+	defer origin.Close()
+	serve(t, &controltest.Engine{
+		Contents: map[string][]byte{origin.URL + "/f": make([]byte, len(data))},
+		Fail:     pieces.Errorf(pieces.Unavailable, "the daemon stops"),
+	})
+	code, errOut := dfget(t, origin.URL+"/f", "--digest", sha(data))
+	require.Zero(t, code, errOut)
+	require.Contains(t, errOut, "the daemon stops; reading from the origin instead\n")
+	got, err := os.ReadFile("f")
+	require.NoError(t, err)
+	require.True(t, bytes.Equal(data, got))
 }
 
 func TestInterruptLeavesNoFile(t *testing.T) {

@@ -45,6 +45,7 @@ Exit codes: 1 other failures, 2 usage, 3 access denied, 4 origin, 5 integrity,
 
   # in /etc/fstab
   damselfly /mnt/df fuse.dfmount manager=10.0.0.1:65003,_netdev 0 0`
+	root.SuggestionsMinimumDistance = 2
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
 		a.out, a.err = cmd.OutOrStdout(), cmd.ErrOrStderr()
 		return nil

@@ -158,6 +158,8 @@ func TestErrors(t *testing.T) {
 		{[]string{"add", "--nope"}, 2, "unknown flag: --nope (see 'dfmount add --help')"},
 		{[]string{filepath.Join(dir, "none")}, 2, "does not exist; make it with 'mkdir -p " + dir + "/none'"},
 		{[]string{file}, 2, "is not a directory"},
+		{[]string{"sttaus"}, 2, `"sttaus" is neither a command nor a directory; did you mean 'dfmount status'?`},
+		{[]string{"xyzzy"}, 2, `"xyzzy" is neither a command nor a directory; see 'dfmount --help'`},
 		{[]string{dir, "-o", "mangaer=a:1"}, 2, "-o mangaer=a:1: no such option; known are"},
 		{[]string{dir, "--config", file}, 2, file + ":1: cache-size: size \"large\": want bytes"},
 		{[]string{"add"}, 2, "want one URL: dfmount add URL (see 'dfmount add --help')"},

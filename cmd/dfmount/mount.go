@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -28,9 +29,29 @@ func newMountCommand(a *app) *cobra.Command {
 			if len(args) == 2 {
 				source = args[0]
 			}
-			return runMount(cmd.Context(), a, source, args[len(args)-1])
+			dir := args[len(args)-1]
+			if err := notACommand(cmd.Root(), dir); err != nil {
+				return err
+			}
+			return runMount(cmd.Context(), a, source, dir)
 		},
 	}
+}
+
+// notACommand returns an Invalid error for a word that is rather a mistyped
+// command than a directory.
+func notACommand(root *cobra.Command, word string) error {
+	if strings.Contains(word, "/") {
+		return nil
+	}
+	if _, err := os.Stat(word); !errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	hint := "see 'dfmount --help'"
+	if near := root.SuggestionsFor(word); len(near) > 0 {
+		hint = "did you mean 'dfmount " + near[0] + "'?"
+	}
+	return pieces.Errorf(pieces.Invalid, "%q is neither a command nor a directory; %s", word, hint)
 }
 
 // runMount has the daemon mount on dir.

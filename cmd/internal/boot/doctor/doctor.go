@@ -15,7 +15,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"damselfly/cmd/internal/boot"
 	"damselfly/daemon/control"
 )
 
@@ -164,90 +163,4 @@ func (s System) deviceOf(mount string) (string, error) {
 // unescape undoes the octal escapes of mountinfo.
 func unescape(s string) string {
 	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(s)
-}
-
-// fsNames are the file systems we know by their magic number.
-var fsNames = map[int64]string{
-	unix.EXT4_SUPER_MAGIC: "ext4", unix.XFS_SUPER_MAGIC: "xfs", unix.BTRFS_SUPER_MAGIC: "btrfs", unix.TMPFS_MAGIC: "tmpfs",
-	unix.F2FS_SUPER_MAGIC: "f2fs", 0x2fc12fc1: "zfs", unix.OVERLAYFS_SUPER_MAGIC: "overlayfs", unix.NFS_SUPER_MAGIC: "nfs",
-	unix.FUSE_SUPER_MAGIC: "fuse", unix.SMB2_SUPER_MAGIC: "smb", unix.CIFS_SUPER_MAGIC: "cifs", unix.V9FS_MAGIC: "9p",
-}
-
-func cacheFS(dir string) control.Check {
-	const name = "cache file system"
-	var st unix.Statfs_t
-	if err := unix.Statfs(existing(dir), &st); err != nil {
-		return bad(name, dir+": "+err.Error(), "choose another --data-dir")
-	}
-	fsName, known := fsNames[int64(st.Type)]
-	if !known {
-		return good(name, "%s is on an unknown file system (0x%x)", dir, st.Type)
-	}
-	switch fsName {
-	case "nfs", "fuse", "smb", "cifs", "9p":
-		return bad(name, dir+" is on "+fsName, "put --data-dir on a disk of this machine: locks, holes and passthrough need it")
-	case "overlayfs":
-		return bad(name, dir+" is on overlayfs, a stacked file system without passthrough", "put --data-dir on a volume of its own")
-	case "tmpfs":
-		return good(name, "%s is on tmpfs: the cache takes memory and is gone after a restart", dir)
-	}
-	return good(name, "%s is on %s", dir, fsName)
-}
-
-// minFree is the least free space with which caching makes sense, in bytes.
-const minFree = 256 << 20
-
-func freeSpace(dir string) control.Check {
-	const name = "free space"
-	var st unix.Statfs_t
-	if err := unix.Statfs(existing(dir), &st); err != nil {
-		return bad(name, dir+": "+err.Error(), "choose another --data-dir")
-	}
-	free := int64(st.Bavail) * st.Bsize
-	reserve := min(int64(st.Blocks)*st.Bsize/20, 10<<30)
-	if free < reserve+minFree {
-		return bad(name, fmt.Sprintf("%s has %s left, of which %s are kept free: little or nothing is cached", dir, boot.FormatBytes(free), boot.FormatBytes(reserve)),
-			"free some space, or choose another --data-dir")
-	}
-	return good(name, "%s left", boot.FormatBytes(free))
-}
-
-// existing is dir or its nearest parent that is there.
-func existing(dir string) string {
-	for {
-		if _, err := os.Stat(dir); err == nil || dir == "/" || dir == "." {
-			return dir
-		}
-		dir = filepath.Dir(dir)
-	}
-}
-
-// Cluster checks what the daemon says of its manager and schedulers.
-func Cluster(st control.Status) []control.Check {
-	checks := []control.Check{managers(st)}
-	if len(st.Schedulers) == 0 {
-		if len(st.Managers) > 0 {
-			return append(checks, bad("schedulers", "the manager names none", "start dfscheduler --manager "+st.Managers[0]))
-		}
-		return append(checks, good("schedulers", "none configured: this host reads origins alone"))
-	}
-	for _, s := range st.Schedulers {
-		if !s.Connected {
-			checks = append(checks, bad("scheduler", s.Address+" can't be reached", "start it, or let port and host through the firewall"))
-			continue
-		}
-		checks = append(checks, good("scheduler", "%s answers", s.Address))
-	}
-	return checks
-}
-
-func managers(st control.Status) control.Check {
-	all := strings.Join(st.Managers, ", ")
-	switch {
-	case len(st.Managers) == 0:
-		return good("manager", "none configured")
-	case !st.ManagerOK:
-		return bad("manager", all+" can't be reached; the last known config is used", "start dfmanager, or let its port (65003) through the firewall")
-	}
-	return good("manager", "%s answers", all)
 }
