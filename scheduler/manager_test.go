@@ -93,7 +93,6 @@ func TestTheManagerGivesSeedsAndConfig(t *testing.T) {
 
 	d := newDaemon(t, s.addr).open(quick)
 	c := newContent(t, "http://example.com/f", 2)
-	d.learn(c)
 	d.register(c)
 	d.want(c, 0, 2)
 	require.Equal(t, c.version(), (<-seedService.woken).Version, "a listed seed is woken though it never announced itself")
@@ -125,7 +124,8 @@ func TestASeedThatCantBeWoken(t *testing.T) {
 	d.learn(c)
 	d.register(c)
 	d.want(c, 0, 2)
-	<-seedService.woken
+	require.Empty(t, (<-seedService.woken).Version)
+	require.NotEmpty(t, (<-seedService.woken).Version)
 	next(d, getLease)
 }
 

@@ -92,7 +92,14 @@ func TestAColdFileThroughASeed(t *testing.T) {
 	seed := newDaemon(t, s.addr, func(h *pieces.Host) { h.Type, h.PeerPort = pieces.SeedHost, at.Port }).open(quick)
 	a := newDaemon(t, s.addr).open(quick)
 	c := newContent(t, "http://example.com/cold", 8)
-	a.learn(c)
+	known := make(chan error, 1)
+	go func() {
+		_, err := a.stat(c)
+		known <- err
+	}()
+	require.Empty(t, (<-seedService.woken).Version, "only the facts are wanted yet")
+	seed.learn(c)
+	require.NoError(t, <-known)
 	reg := a.register(c)
 	require.Equal(t, schedulerpb.SizeScope_NORMAL, reg.Scope)
 	require.Empty(t, reg.Parents)

@@ -54,6 +54,8 @@ func (c *Client) Register(ctx context.Context, req RegisterRequest, h Handler, i
 		HostId: string(c.o.Host.ID), Task: wire.TaskTo(req.Task), Version: string(req.Version),
 		CanFetch: req.CanFetch, Held: wire.ExtentsTo(req.Held), Sums: wire.SumRunsTo(req.Sums),
 	}
+	// Small content needs no session before there is something to say; but a
+	// seed hears of its leases there.
 	small := true
 	if req.Facts != nil {
 		m.Facts = wire.FactsTo(*req.Facts)
@@ -62,7 +64,7 @@ func (c *Client) Register(ctx context.Context, req RegisterRequest, h Handler, i
 	var reg Registration
 	err := c.each(ctx, req.Task.ID, req.Scheduler, func(ctx context.Context, l *link, ownerTried bool) (err error) {
 		m.OwnerTried = ownerTried
-		reg, err = c.enter(ctx, l, m, !small || len(req.Held) > 0, p.settle)
+		reg, err = c.enter(ctx, l, m, !small || len(req.Held) > 0 || c.o.Host.Type == pieces.SeedHost, p.settle)
 		return err
 	})
 	if err != nil {

@@ -106,6 +106,10 @@ func (v *version) tire(seed string) {
 }
 
 func (t *Task) wakeFailed(e WakeFailed) {
+	if e.Version == "" {
+		t.seedRefused()
+		return
+	}
 	if v := t.version(e.Version); v != nil && v.wake.seed == e.Seed {
 		v.tire(e.Seed)
 	}

@@ -224,6 +224,17 @@ func (t *Task) seedOverdue() bool {
 	return !t.facts.seedUntil.IsZero() && !t.now.Before(t.facts.seedUntil)
 }
 
+// seedRefused ends the wait for a seed that can't be woken for the facts.
+func (t *Task) seedRefused() {
+	f := &t.facts
+	if f.seedUntil.After(t.now) {
+		f.seedUntil = t.now
+		if f.lease == 0 {
+			t.passLease()
+		}
+	}
+}
+
 // learn makes facts the current ones, confirmed at checked. A Version that is
 // replaced gets no more leases; its peers are told.
 func (t *Task) learn(facts pieces.Facts, checked time.Time, tiny []byte, by pieces.HostID) *pieces.Error {

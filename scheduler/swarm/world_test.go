@@ -134,7 +134,11 @@ func (w *world) command(words []string) ([]string, error) {
 	case "leave":
 		return w.say(w.step(Leave{Host: host})), nil
 	case "wakefailed":
-		return w.say(w.step(WakeFailed{string(host), w.versionID("")})), nil
+		e := WakeFailed{Seed: string(host), Version: w.versionID("")}
+		if a.has("facts") {
+			e.Version = ""
+		}
+		return w.say(w.step(e)), nil
 	case "state":
 		return []string{w.state()}, nil
 	}
