@@ -212,8 +212,7 @@ func (d *fakeDaemon) stat(c content) (*schedulerpb.StatTaskReply, error) {
 	return d.rpc.StatTask(d.ctx(), &schedulerpb.StatTaskRequest{HostId: string(d.host.ID), Task: wire.TaskTo(c.task), CanFetch: true})
 }
 
-// learn reads the facts for everybody. Where there is a seed it does that, or
-// refuses to.
+// learn reads the facts for everybody; it fails where a seed is to do that.
 func (d *fakeDaemon) learn(c content) {
 	d.t.Helper()
 	r, err := d.stat(c)
