@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"io"
-	"os"
 	"time"
 
 	"damselfly/daemon/upload"
@@ -109,7 +108,8 @@ func (u *uploading) Next(ctx context.Context) (upload.Chunk, error) {
 		from := u.off - c.geo.Offset(i)
 		return upload.Chunk{Data: b.data[from : from+n]}, nil
 	}
-	if f, ok := u.file(i); ok {
+	if f, ok := c.v.File(); ok {
+		c.v.Touch(pieces.Extent{First: i, End: i + 1})
 		return upload.Chunk{File: f, Off: u.off, Len: n}, nil
 	}
 	if int64(cap(u.scratch)) < n {
@@ -122,9 +122,6 @@ func (u *uploading) Next(ctx context.Context) (upload.Chunk, error) {
 	}
 	return upload.Chunk{Data: u.scratch}, nil
 }
-
-// file returns the content file if piece i may be sent from it unread.
-func (u *uploading) file(i int) (*os.File, bool) { return u.c.v.File() }
 
 func (u *uploading) free() {
 	if u.buf != nil {

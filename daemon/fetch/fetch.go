@@ -152,7 +152,9 @@ func (c *Client) open(ctx context.Context, r Request) (*http.Response, error) {
 func check(resp *http.Response, off, n, size int64) error {
 	switch resp.StatusCode {
 	case http.StatusPartialContent:
-	case http.StatusNotFound:
+	case http.StatusInternalServerError, http.StatusGatewayTimeout:
+		return &Error{Reason: pieces.FailTimeout, Err: fmt.Errorf("status %s", resp.Status)}
+	case http.StatusNotFound, http.StatusGone, http.StatusRequestedRangeNotSatisfiable:
 		return &Error{Reason: pieces.FailNotFound, Err: errors.New("does not hold the extent")}
 	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
 		ms, _ := strconv.Atoi(resp.Header.Get("Retry-After-Ms"))
