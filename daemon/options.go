@@ -30,7 +30,7 @@ type Options struct {
 	CacheSize                int64 // bytes; 0 = the store's default
 	// Bytes per second over all Tasks; 0 = unlimited.
 	UploadRate, DownloadRate, OriginRate int64
-	UploadSlots                          int
+	UploadSlots                          int // answers sent at once (default 64)
 	IDC, Location                        string
 	Labels                               map[string]string
 	Memory                               int64 // bytes of piece buffers; 0 = the engine's default
@@ -73,6 +73,9 @@ func (o Options) withDefaults() Options {
 	def(&o.SpoolTimeout, time.Hour)
 	def(&o.FailureMemo, time.Second)
 	def(&o.LeaveTimeout, 2*time.Second)
+	if o.UploadSlots == 0 {
+		o.UploadSlots = 64
+	}
 	if o.Registry == nil {
 		o.Registry = prometheus.NewRegistry()
 	}
