@@ -30,9 +30,9 @@ unit: ## the tests of all packages
 race: ## the short tests of all packages under the race detector
 	go test -race -short ./...
 
-e2e: build ## real processes in network namespaces (root)
+e2e: build ## real processes in network namespaces (root); RACE=1: with the race detector
 	@scripts/deps.sh test
-	DAMSELFLY_E2E=1 DAMSELFLY_BIN=$(CURDIR)/bin go test -count=1 -p 1 -timeout 12m ./cmd/internal/e2e/...
+	DAMSELFLY_E2E=1 DAMSELFLY_RACE=$(RACE) DAMSELFLY_BIN=$(if $(RACE),,$(CURDIR)/bin) go test -count=1 -p 1 -timeout 12m ./cmd/internal/e2e/...
 
 lint: ## gofmt, go vet, staticcheck
 	scripts/lint

@@ -21,27 +21,28 @@ func TestKilledDaemonComesBackWarm(t *testing.T) {
 	whole, wholeURL := w.serve("whole.bin", 40*miB+9)
 	wholePath := w.add(d, wholeURL)
 	w.check(whole, wholePath)
-	half, halfURL := w.serve("half.bin", 40*miB)
-	halfPath := w.add(d, halfURL)
-	r, err := os.Open(halfPath)
+	// More than what a sequential reader may read ahead.
+	part, partURL := w.serve("part.bin", 64*miB)
+	partPath := w.add(d, partURL)
+	r, err := os.Open(partPath)
 	w.ok(err)
 	defer r.Close()
-	w.ok(half.CheckReader(io.NewSectionReader(r, 0, half.Size/2), 0, half.Size/2))
+	w.ok(part.CheckReader(io.NewSectionReader(r, 0, part.Size/4), 0, part.Size/4))
 
 	// What is verified serves readers at once and is written behind.
 	w.ok(lab.Until(w.ctx, 20*time.Second, "the written bytes", func() error {
 		s, err := d.Status(w.ctx)
-		if err == nil && s.CacheUsed < whole.Size+half.Size/2 {
+		if err == nil && s.CacheUsed < whole.Size+part.Size/4 {
 			err = errors.New("not all written")
 		}
 		return err
 	}))
-	before, err := d.Stat(w.ctx, halfURL)
+	before, err := d.Stat(w.ctx, partURL)
 	w.ok(err)
 	require.Less(t, before.CachedPieces, before.Pieces, "the second file is held in part")
 
 	w.ok(d.Kill())
-	_, err = r.ReadAt(make([]byte, 4096), half.Size-4096)
+	_, err = r.ReadAt(make([]byte, 4096), part.Size-4096)
 	require.Error(t, err, "a read from a dead daemon fails at once")
 	require.ErrorIs(t, unix.Statfs(d.Mount, new(unix.Statfs_t)), unix.ENOTCONN, "the mount is stale: the fault is real")
 	w.ok(r.Close())
@@ -51,9 +52,9 @@ func TestKilledDaemonComesBackWarm(t *testing.T) {
 	s, err := d.Status(w.ctx)
 	w.ok(err)
 	require.Zero(t, s.Traffic.Origin, "origin bytes since the restart, having read what was held")
-	w.check(half, halfPath)
+	w.check(part, partPath)
 	w.sentOnce(whole)
-	w.sentOnce(half)
+	w.sentOnce(part)
 	mounts := w.run(d.Host, "grep", "-c", " "+d.Mount+" ", "/proc/self/mountinfo")
 	require.Equal(t, "1\n", mounts, "one mount, not one on top of another")
 }

@@ -37,6 +37,7 @@ func (h *Host) command(env []string, argv ...string) *exec.Cmd {
 	cmd.Env = append([]string{
 		"PATH=" + os.Getenv("PATH"),
 		"HOME=" + home, "TMPDIR=" + h.Dir, "LANG=C.UTF-8",
+		"GORACE=atexit_sleep_ms=0", // for programs built with the race detector
 		"XDG_CONFIG_HOME=" + home, "XDG_STATE_HOME=" + h.Dir, "XDG_RUNTIME_DIR=" + h.Dir,
 	}, env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
