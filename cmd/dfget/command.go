@@ -45,7 +45,12 @@ Exit codes: 1 other failures, 2 usage, 3 access denied, 4 origin, 5 integrity,
   dfget https://example.org/model.bin -O head --range 0-1023
   dfget https://example.org/private -O f -H 'Authorization: Bearer …'
   dfget https://bucket.example.org/x?sig=abc -O x --filter-query sig`,
-		Args: cobra.ExactArgs(1),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return pieces.Errorf(pieces.Invalid, "want one URL: dfget URL -O FILE (see 'dfget --help')")
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.url = args[0]
 			return runGet(cmd.Context(), o, console.New(cmd.ErrOrStderr(), "dfget", o.quiet))

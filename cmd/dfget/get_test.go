@@ -97,7 +97,7 @@ func TestUsageErrors(t *testing.T) {
 		args []string
 		want string
 	}{
-		{[]string{}, "dfget: accepts 1 arg(s), received 0 (see 'dfget --help')\n"},
+		{[]string{}, "dfget: want one URL: dfget URL -O FILE (see 'dfget --help')\n"},
 		{[]string{"--nope", fileURL}, "dfget: unknown flag: --nope (see 'dfget --help')\n"},
 		{[]string{"ftp://x/y"}, "dfget: URL \"ftp://x/y\": scheme must be http or https\n"},
 		{[]string{"file.bin"}, "dfget: URL \"file.bin\": scheme must be http or https\n"},
