@@ -7,16 +7,21 @@ import (
 	"damselfly/pieces"
 )
 
-// writer writes verified pieces behind their readers: a few goroutines and a
-// queue bounded by the memory budget, since every entry holds a buffer.
+// writer writes verified pieces behind their readers: a few goroutines, and
+// queues bounded by the memory budget, since every entry holds a buffer. One
+// content is written by one goroutine at a time: the kernel locks the whole file
+// for a write, and others would spin on that lock.
 type writer struct {
 	e  *Engine
 	wg sync.WaitGroup
 
-	mu     sync.Mutex
-	cond   *sync.Cond
-	queue  []write
-	closed bool
+	mu   sync.Mutex
+	cond *sync.Cond
+	// queues by content, and the contents that wait for a goroutine. A content
+	// that is being written has a queue, perhaps empty, but does not wait.
+	queues  map[*Content][]write
+	waiting []*Content
+	closed  bool
 	// uncached are pieces that the store had no room for, oldest first; they
 	// are served from memory while there is some.
 	uncached      []write
@@ -31,11 +36,11 @@ type write struct {
 	setter pieces.HostID
 }
 
-// writers is how many pieces are written at once.
+// writers is how many contents are written at once.
 const writers = 4
 
 func newWriter(e *Engine) *writer {
-	w := &writer{e: e}
+	w := &writer{e: e, queues: map[*Content][]write{}}
 	w.cond = sync.NewCond(&w.mu)
 	for range writers {
 		w.wg.Go(w.run)
@@ -52,8 +57,12 @@ func (w *writer) put(c *Content, i int, b *buffer, sum pieces.Sum, setter pieces
 	b.retain()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.queue = append(w.queue, write{c, i, b, sum, setter})
-	w.cond.Signal()
+	q, busy := w.queues[c]
+	w.queues[c] = append(q, write{c, i, b, sum, setter})
+	if !busy {
+		w.waiting = append(w.waiting, c)
+		w.cond.Signal()
+	}
 }
 
 // close writes what is queued and ends.
@@ -66,19 +75,29 @@ func (w *writer) close() {
 }
 
 func (w *writer) run() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	for {
-		w.mu.Lock()
-		for len(w.queue) == 0 && !w.closed {
+		for len(w.waiting) == 0 && !w.closed {
 			w.cond.Wait()
 		}
-		if len(w.queue) == 0 {
-			w.mu.Unlock()
+		if len(w.waiting) == 0 {
 			return
 		}
-		job := w.queue[0]
-		w.queue = w.queue[1:]
+		c := w.waiting[0]
+		w.waiting = w.waiting[1:]
+		jobs := w.queues[c]
+		w.queues[c] = nil
 		w.mu.Unlock()
-		w.write(job)
+		for _, j := range jobs {
+			w.write(j)
+		}
+		w.mu.Lock()
+		if len(w.queues[c]) > 0 {
+			w.waiting = append(w.waiting, c)
+		} else {
+			delete(w.queues, c)
+		}
 	}
 }
 

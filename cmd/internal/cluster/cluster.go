@@ -22,7 +22,7 @@ import (
 
 // Cluster is a set of running parts. Its methods are for the test's goroutine.
 type Cluster struct {
-	t          *testing.T
+	t          testing.TB
 	Schedulers []*Node
 	Hosts      []*Host
 }
@@ -38,11 +38,11 @@ type Host struct {
 	*daemon.Daemon
 	Dir  string
 	Stop func()
-	t    *testing.T
+	t    testing.TB
 }
 
 // New starts n schedulers that form one ring.
-func New(t *testing.T, n int) *Cluster {
+func New(t testing.TB, n int) *Cluster {
 	c := &Cluster{t: t}
 	var lis []net.Listener
 	var addrs []string
@@ -56,7 +56,7 @@ func New(t *testing.T, n int) *Cluster {
 	return c
 }
 
-func listen(t *testing.T) net.Listener {
+func listen(t testing.TB) net.Listener {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

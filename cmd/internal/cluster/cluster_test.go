@@ -28,7 +28,7 @@ type origin struct {
 	gets  atomic.Int64
 }
 
-func newOrigin(t *testing.T, size int) *origin {
+func newOrigin(t testing.TB, size int) *origin {
 	o := &origin{data: make([]byte, size)}
 	rand.NewChaCha8([32]byte{7}).Read(o.data)
 	o.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
