@@ -23,9 +23,12 @@ type Options struct {
 	// ConnsPerHost bounds the connections to one server (default 3: two and
 	// one for demand).
 	ConnsPerHost int
-	// Dial and Idle bound connecting (default 2 s) and any gap without a byte
-	// (default 3 s).
+	// Dial and Idle bound connecting and any gap without a byte (both default
+	// 2 s, so that a stopped server is given up and replaced within 3 s).
 	DialTimeout, IdleTimeout time.Duration
+	// MinRate is how many bytes per second must come, over each IdleTimeout,
+	// for a server to count as alive (default 4 KiB/s).
+	MinRate int64
 	// Throttle, if set, is called before n bytes are read.
 	Throttle func(ctx context.Context, n int) error
 }
@@ -45,7 +48,10 @@ func New(o Options) *Client {
 		o.DialTimeout = 2 * time.Second
 	}
 	if o.IdleTimeout == 0 {
-		o.IdleTimeout = 3 * time.Second
+		o.IdleTimeout = 2 * time.Second
+	}
+	if o.MinRate == 0 {
+		o.MinRate = 4 << 10
 	}
 	d := net.Dialer{Timeout: o.DialTimeout}
 	return &Client{o: o, http: &http.Client{
@@ -108,7 +114,7 @@ func (c *Client) Get(ctx context.Context, r Request) (n int64, err error) {
 		return 0, c.classify(ctx, err)
 	}
 	defer resp.Body.Close()
-	watch.limit(c.o.IdleTimeout)
+	watch.limit(c.o.IdleTimeout, int64(float64(c.o.MinRate)*c.o.IdleTimeout.Seconds()))
 	for i := range r.Extent.All() {
 		if err := c.piece(ctx, r, i, resp.Body, watch); err != nil {
 			return n, c.classify(ctx, err)
@@ -122,7 +128,7 @@ func (c *Client) Get(ctx context.Context, r Request) (n int64, err error) {
 	return n, nil
 }
 
-var errIdle = errors.New("no byte arrived in time")
+var errIdle = errors.New("too few bytes arrived in time")
 
 func (c *Client) open(ctx context.Context, r Request) (*http.Response, error) {
 	off, n := r.Geometry.Bytes(r.Extent)
@@ -190,7 +196,7 @@ func (c *Client) piece(ctx context.Context, r Request, i int, body io.Reader, wa
 		h.Write(buf[got : got+n])
 		got += n
 		if n > 0 {
-			watch.beat()
+			watch.beat(n)
 		}
 		if err != nil && got < want {
 			r.Free(buf)

@@ -124,6 +124,16 @@ func TestWrongAnswers(t *testing.T) {
 			w.(http.Flusher).Flush()
 			<-r.Context().Done()
 		}, pieces.FailTimeout, false, 1},
+		"trickling": {func(w http.ResponseWriter, r *http.Request) {
+			partial(w, right, size)
+			for _, b := range content() {
+				if _, err := w.Write([]byte{b}); err != nil {
+					return
+				}
+				w.(http.Flusher).Flush()
+				time.Sleep(10 * time.Millisecond)
+			}
+		}, pieces.FailTimeout, false, 0},
 		"busy": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Retry-After-Ms", "70")
 			w.WriteHeader(http.StatusServiceUnavailable)

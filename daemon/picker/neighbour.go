@@ -13,6 +13,8 @@ type neighbour struct {
 	leased   *pieces.Set
 	seed     bool
 	requests int
+	// late counts its late requests since one that was not.
+	late int
 	// paused: it has no slot for us just now.
 	paused bool
 	// rate is bytes per second of its finished requests, smoothed; 0 = none yet.
@@ -135,6 +137,17 @@ func (p *Picker) Complete(id pieces.HostID) bool {
 // free reports whether n can take one more request of class c.
 func (p *Picker) free(n *neighbour, c pieces.Class) bool {
 	return !n.paused && n.requests < p.slots(c)
+}
+
+// before reports whether n is asked rather than m, all else being equal.
+func (n *neighbour) before(m *neighbour) bool {
+	if (n.late > 0) != (m.late > 0) {
+		return m.late > 0
+	}
+	if n.requests != m.requests {
+		return n.requests < m.requests
+	}
+	return m.seed && !n.seed
 }
 
 func (n *neighbour) mayWait(i int) bool {

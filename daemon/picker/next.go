@@ -22,6 +22,7 @@ func (p *Picker) Next() []Request {
 		} else {
 			out = p.inOrder(out, todo, c)
 		}
+		out = p.hedge(out, c)
 	}
 	return out
 }
@@ -46,16 +47,11 @@ func (p *Picker) inOrder(out []Request, todo *pieces.Set, c pieces.Class) []Requ
 	return out
 }
 
-// source chooses who is asked for piece i: a holder with the fewest requests
-// in flight, seeds after the others; else, for those who can't do without it,
-// someone worth waiting for.
+// source chooses who is asked for piece i: a holder who was not late lately,
+// with the fewest requests in flight, seeds after the others; else, for those
+// who can't do without it, someone worth waiting for.
 func (p *Picker) source(i int, c pieces.Class) (best pieces.HostID, bn *neighbour, wait bool) {
-	better := func(n *neighbour) bool {
-		if bn == nil || n.requests != bn.requests {
-			return bn == nil || n.requests < bn.requests
-		}
-		return bn.seed && !n.seed
-	}
+	better := func(n *neighbour) bool { return bn == nil || n.before(bn) }
 	for _, id := range p.order {
 		if n := p.neighbours[id]; n.held.Has(i) && p.free(n, c) && better(n) {
 			best, bn = id, n
@@ -143,21 +139,23 @@ func (p *Picker) run(n *neighbour, todo *pieces.Set, first int, c pieces.Class, 
 
 func (p *Picker) start(id pieces.HostID, n *neighbour, e pieces.Extent, c pieces.Class, wait bool) Request {
 	n.requests++
-	p.requests++
-	p.flying.AddExtent(e)
-	return Request{Host: id, Extent: e, Class: c, Wait: wait}
+	r := Request{Host: id, Extent: e, Class: c, Wait: wait}
+	return p.flights.start(r)
 }
 
 // Done ends a request: n bytes arrived in took. What is still missing of its
 // extent can be asked again.
 func (p *Picker) Done(r Request, bytes int64, took time.Duration) {
-	p.requests--
-	p.flying.RemoveExtent(r.Extent)
+	late := p.flights.end(r)
+	p.spare = min(p.cfg.HedgeBurst, p.spare+int64(float64(bytes)*p.cfg.HedgeShare))
 	n := p.neighbours[r.Host]
 	if n == nil {
 		return
 	}
 	n.requests = max(0, n.requests-1)
+	if !late {
+		n.late = 0
+	}
 	if bytes > 0 && took > 0 && !r.Wait {
 		rate := float64(bytes) / took.Seconds()
 		if n.rate == 0 {
@@ -168,10 +166,11 @@ func (p *Picker) Done(r Request, bytes int64, took time.Duration) {
 }
 
 func (p *Picker) room(c pieces.Class) bool {
+	most := p.cfg.MaxRequests
 	if c == pieces.Demand {
-		return p.requests < 2*p.cfg.MaxRequests
+		most *= 2
 	}
-	return p.requests < p.cfg.MaxRequests
+	return p.flights.prompt() < most && len(p.flights.open) < 4*p.cfg.MaxRequests
 }
 
 func (p *Picker) slots(c pieces.Class) int {

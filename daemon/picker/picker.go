@@ -17,6 +17,16 @@
 // fetching it may be asked to wait only where waiting can't go round in
 // circles: at a DAG parent, or at the holder of an origin lease. A piece
 // without a known digest is asked from nobody.
+//
+// # Hedges
+//
+// A request that the caller calls late (it waits longer than pieces usually
+// take) no longer stands in the way: it gives its place among MaxRequests
+// back, and a piece that only late requests bring may be asked of one more
+// neighbour, a hedge. Demand is hedged at once; other classes only when places
+// are left over, which is the end of a download. Hedges spend a budget that
+// grows with the bytes that arrive (Config.HedgeShare), so duplicates stay rare.
+// A neighbour whose requests were late comes after those whose were not.
 package picker
 
 import (
@@ -40,6 +50,11 @@ type Config struct {
 	RequestTime time.Duration
 	// InOrder is the share of fill requests taken in order (default 0.8).
 	InOrder float64
+	// HedgeShare of the bytes that arrive may be asked for twice (default
+	// 0.02); HedgeBurst bytes more at the start, and at most this much saved
+	// up (default 2 MiB, and at least two pieces).
+	HedgeShare float64
+	HedgeBurst int64
 }
 
 func (c Config) withDefaults() Config {
@@ -58,16 +73,26 @@ func (c Config) withDefaults() Config {
 	if c.InOrder == 0 {
 		c.InOrder = 0.8
 	}
+	if c.HedgeShare == 0 {
+		c.HedgeShare = 0.02
+	}
+	if c.HedgeBurst == 0 {
+		c.HedgeBurst = 2 << 20
+	}
 	return c
 }
 
 // Request is one data request to start. It ends with exactly one call of Done.
 type Request struct {
+	// ID tells the requests of one picker apart.
+	ID     uint64
 	Host   pieces.HostID
 	Extent pieces.Extent
 	Class  pieces.Class
 	// Wait: the neighbour does not hold all of it yet, and may be waited for.
 	Wait bool
+	// Hedge: somebody else was asked for it before, and is late.
+	Hedge bool
 }
 
 // Interest is one reader's want; it lasts until Drop.
@@ -82,7 +107,8 @@ type Picker struct {
 	geo  pieces.Geometry
 	rand *rand.Rand
 
-	held, flying, verifiable *pieces.Set
+	held, verifiable *pieces.Set
+	flights          flights
 	interests                [pieces.Classes]map[*Interest]struct{}
 	// wanted per class; Invariant: no piece in it is held.
 	wanted     [pieces.Classes]*pieces.Set
@@ -90,18 +116,21 @@ type Picker struct {
 	// order is the neighbours' ids, shuffled at each Next.
 	order []pieces.HostID
 	// copies counts, per piece, the neighbours that hold it.
-	copies   []uint16
-	requests int
+	copies []uint16
+	// spare is how many bytes may be asked for twice.
+	spare int64
 }
 
 // New returns a picker for content of geometry g of which held is here.
 func New(g pieces.Geometry, held *pieces.Set, cfg Config, r *rand.Rand) *Picker {
 	p := &Picker{
 		cfg: cfg.withDefaults(), geo: g, rand: r,
-		held: held.Clone(), flying: &pieces.Set{}, verifiable: &pieces.Set{},
+		held: held.Clone(), verifiable: &pieces.Set{}, flights: newFlights(),
 		neighbours: map[pieces.HostID]*neighbour{},
 		copies:     make([]uint16, g.Count()),
 	}
+	p.cfg.HedgeBurst = max(p.cfg.HedgeBurst, 2*g.PieceSize)
+	p.spare = p.cfg.HedgeBurst
 	for c := range p.wanted {
 		p.wanted[c] = &pieces.Set{}
 		p.interests[c] = map[*Interest]struct{}{}
@@ -169,7 +198,7 @@ func (p *Picker) Wanted(i int) (pieces.Class, bool) {
 // Missing returns what is wanted at class and neither held nor being fetched.
 func (p *Picker) Missing(class pieces.Class) *pieces.Set {
 	m := p.wanted[class].Clone()
-	m.SubtractSet(p.flying)
+	m.SubtractSet(p.flights.flying)
 	return m
 }
 
@@ -177,10 +206,10 @@ func (p *Picker) Missing(class pieces.Class) *pieces.Set {
 func (p *Picker) WantCount(class pieces.Class) int { return p.wanted[class].Count() }
 
 // Flying reports whether piece i is being fetched.
-func (p *Picker) Flying(i int) bool { return p.flying.Has(i) }
+func (p *Picker) Flying(i int) bool { return p.flights.flying.Has(i) }
 
 // StartOrigin marks e as being fetched from the origin; EndOrigin undoes it.
-func (p *Picker) StartOrigin(e pieces.Extent) { p.flying.AddExtent(e) }
+func (p *Picker) StartOrigin(e pieces.Extent) { p.flights.take(e) }
 
 // EndOrigin says that the origin read of e is over, for whatever reason.
-func (p *Picker) EndOrigin(e pieces.Extent) { p.flying.RemoveExtent(e) }
+func (p *Picker) EndOrigin(e pieces.Extent) { p.flights.land(e) }

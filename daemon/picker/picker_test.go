@@ -143,7 +143,7 @@ func TestPausedAndRemovedNeighboursAreLeftAlone(t *testing.T) {
 }
 
 // TestRandomRuns drives pickers through random events and checks what must
-// always hold: no piece is in flight twice, limits are kept, and everything
+// always hold: no piece is in flight twice but as a hedge, limits are kept, and everything
 // wanted that somebody holds arrives in the end.
 func TestRandomRuns(t *testing.T) {
 	for seed := range uint64(200) {
@@ -165,6 +165,10 @@ func TestRandomRuns(t *testing.T) {
 			for _, q := range p.Next() {
 				require.True(t, g.Contains(q.Extent))
 				for f := range flying {
+					if q.Hedge {
+						require.False(t, f.Host == q.Host && f.Extent.Has(q.Extent.First), "seed %d: hedged at the same host", seed)
+						continue
+					}
 					require.True(t, f.Extent.Intersect(q.Extent).Empty(), "seed %d: piece asked twice", seed)
 				}
 				for i := range q.Extent.All() {
@@ -172,10 +176,11 @@ func TestRandomRuns(t *testing.T) {
 				}
 				flying[q] = true
 			}
-			require.LessOrEqual(t, len(flying), 2*cfg.MaxRequests)
+			require.LessOrEqual(t, len(flying), 4*cfg.MaxRequests)
+			require.LessOrEqual(t, p.flights.prompt(), 2*cfg.MaxRequests)
 			id := host(byte(r.IntN(len(p.neighbours))))
 			e := ext(r.IntN(n), n)
-			switch r.IntN(6) {
+			switch r.IntN(7) {
 			case 0:
 				p.NeighbourHeld(id, e)
 			case 1:
@@ -184,6 +189,11 @@ func TestRandomRuns(t *testing.T) {
 				}
 			case 2:
 				p.NeighbourFetching(id, e, r.IntN(2) == 0)
+			case 3:
+				for q := range flying {
+					p.Late(q.ID)
+					break
+				}
 			}
 			for q := range flying {
 				if r.IntN(2) == 0 {
@@ -204,7 +214,7 @@ func TestRandomRuns(t *testing.T) {
 		for q := range flying {
 			p.Done(q, 0, 0)
 		}
-		require.Zero(t, p.requests)
-		require.Zero(t, p.flying.Count())
+		require.Empty(t, p.flights.open)
+		require.Zero(t, p.flights.flying.Count())
 	}
 }

@@ -12,8 +12,17 @@ import (
 	"damselfly/pieces"
 )
 
-// slice is how much goes between two looks at limits and deadlines.
-const slice = 256 << 10
+// slice is how much goes at most between two looks at limits and deadlines,
+// minSlice how much at least when a rate shares little among many answers.
+const (
+	slice    = 256 << 10
+	minSlice = 16 << 10
+)
+
+// turns: under a rate, one answer takes no more than 1/turns of a second's
+// bytes before others have their turn, so that none of them looks dead to the
+// host it serves.
+const turns = 256
 
 type handler struct {
 	*Server
@@ -152,7 +161,7 @@ func (b *body) next(ctx context.Context, content Content) (Chunk, error) {
 
 func (b *body) chunk(ctx context.Context, c Chunk) error {
 	for done, size := int64(0), c.Size(); done < size; {
-		n := min(size-done, slice)
+		n := min(size-done, b.slice())
 		if err := b.pace(ctx, int(n)); err != nil {
 			return err
 		}
@@ -179,6 +188,17 @@ func (b *body) chunk(ctx context.Context, c Chunk) error {
 		}
 	}
 	return nil
+}
+
+// slice is how much may go at once.
+func (b *body) slice() int64 {
+	n := int64(slice)
+	for _, l := range []Limiter{b.task, b.server.opts.Rate} {
+		if r, ok := l.(interface{ Rate() int64 }); ok && r.Rate() > 0 {
+			n = min(n, max(r.Rate()/turns, minSlice))
+		}
+	}
+	return n
 }
 
 // pace waits until n bytes may go by the Task's limit and the server's.
