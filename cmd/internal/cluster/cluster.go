@@ -42,7 +42,10 @@ type Host struct {
 }
 
 // New starts n schedulers that form one ring.
-func New(t testing.TB, n int) *Cluster {
+func New(t testing.TB, n int) *Cluster { return With(t, n, nil) }
+
+// With is New with schedulers of other options.
+func With(t testing.TB, n int, change func(*scheduler.Options)) *Cluster {
 	c := &Cluster{t: t}
 	var lis []net.Listener
 	var addrs []string
@@ -51,7 +54,7 @@ func New(t testing.TB, n int) *Cluster {
 		lis, addrs = append(lis, l), append(addrs, l.Addr().String())
 	}
 	for i, l := range lis {
-		c.Schedulers = append(c.Schedulers, c.scheduler(l, addrs[i], addrs))
+		c.Schedulers = append(c.Schedulers, c.scheduler(l, addrs[i], addrs, change))
 	}
 	return c
 }
@@ -74,8 +77,12 @@ func log() *logrus.Entry {
 	return logrus.NewEntry(l)
 }
 
-func (c *Cluster) scheduler(l net.Listener, addr string, peers []string) *Node {
-	s, err := scheduler.New(scheduler.Options{Advertise: addr, Peers: peers, Log: log()})
+func (c *Cluster) scheduler(l net.Listener, addr string, peers []string, change func(*scheduler.Options)) *Node {
+	o := scheduler.Options{Advertise: addr, Peers: peers, Log: log()}
+	if change != nil {
+		change(&o)
+	}
+	s, err := scheduler.New(o)
 	require.NoError(c.t, err)
 	srv := rpc.NewServer(rpc.ServerOptions{Log: log()})
 	s.Register(srv)
