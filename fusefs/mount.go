@@ -133,6 +133,10 @@ func (m *Mount) begin(ctx context.Context, limit time.Duration, progress func() 
 // Dir returns the mount point, absolute and without symlinks.
 func (m *Mount) Dir() string { return m.point.Dir() }
 
+// Dev returns "major:minor" of the mount, the kernel's name of its connection;
+// empty if it could not be learnt.
+func (m *Mount) Dev() string { return m.point.Dev() }
+
 // Wait blocks until the mount is gone and every request answered. The error
 // says if it went without Unmount.
 func (m *Mount) Wait() error {

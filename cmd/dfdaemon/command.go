@@ -37,5 +37,7 @@ unclean stop the next start makes the mounts again.`,
 	}
 	boot.ConfigFlag(cmd.Flags(), "dfdaemon")
 	o.Flags(cmd.Flags())
+	cmd.CompletionOptions.DisableDefaultCmd = true // for the one, hidden, command
+	cmd.AddCommand(newSuperviseCommand())
 	return cmd
 }

@@ -162,6 +162,11 @@ func (p *process) makeMounts(ctx context.Context) error {
 		Record: filepath.Join(p.o.DataDir, "mounts.json"),
 		Log:    p.log.WithField("part", "mounts"),
 	}
+	if !p.o.Supervisor.Off {
+		guard := newGuard(p.o, p.log)
+		p.undo.push(guard.Close)
+		mo.Guard = guard
+	}
 	if p.o.UntilUnmount {
 		mo.Last = p.quit
 	}

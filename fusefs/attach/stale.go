@@ -56,10 +56,11 @@ func CleanStale(dir string) error {
 		return err
 	}
 	for range maxStacked {
-		if _, ok, err := Top(dir); err != nil || !ok {
+		top, ok, err := Top(dir)
+		if err != nil || !ok {
 			return err
 		}
-		err := askWithin(dir, staleWait)
+		err = askWithin(dir, staleWait)
 		if errors.Is(err, context.DeadlineExceeded) {
 			return pieces.Errorf(pieces.Unavailable, "the mount on %s does not answer; end the process that serves it, or: umount -l %s", dir, dir)
 		}
@@ -70,6 +71,10 @@ func CleanStale(dir string) error {
 		err = detach(ctx, dir, true, os.Geteuid() != 0)
 		cancel()
 		if err != nil {
+			// Another may have taken it off meanwhile: its supervisor does.
+			if m, ok, terr := Top(dir); terr == nil && (!ok || m != top) {
+				continue
+			}
 			return err
 		}
 	}

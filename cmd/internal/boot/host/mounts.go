@@ -32,8 +32,24 @@ type MountsOptions struct {
 	Record string
 	// Last, if not nil, is called after the last mount went.
 	Last func()
-	Log  *logrus.Entry
+	// Guard, if not nil, looks after each mount.
+	Guard Guard
+	Log   *logrus.Entry
 }
+
+// Guard ends mounts that this process does not serve any more, though it
+// should. *supervisor.Guard is one.
+type Guard interface {
+	// Add has the mount on dir with connection dev looked after. remove is
+	// called when it is no longer served. Asked, it reports whether the guard
+	// ended it; that may take a moment.
+	Add(dir, dev string) (remove func(ask bool) (cut bool))
+}
+
+// noGuard looks after nothing.
+type noGuard struct{}
+
+func (noGuard) Add(string, string) func(bool) bool { return func(bool) bool { return false } }
 
 // Mounts are the FUSE mounts of a daemon. They are recorded in a file, which
 // Close empties: what Restore finds there was left by an unclean stop. Safe for
@@ -45,8 +61,8 @@ type Mounts struct {
 	cancel  context.CancelFunc
 	watches sync.WaitGroup
 
-	// changing is held while a mount comes or goes by our hand.
-	changing sync.Mutex
+	// changing holds a value while a mount comes or goes by our hand.
+	changing chan struct{}
 
 	mu      sync.Mutex
 	mounts  map[string]*fusefs.Mount // by Dir; guarded by mu
@@ -58,7 +74,13 @@ var _ control.Mounts = (*Mounts)(nil)
 
 // NewMounts returns no mounts yet. Close it in the end.
 func NewMounts(o MountsOptions) *Mounts {
-	m := &Mounts{o: o, mounts: map[string]*fusefs.Mount{}, live: map[*fusefs.Mount]bool{}, changed: time.Now()}
+	if o.Guard == nil {
+		o.Guard = noGuard{}
+	}
+	m := &Mounts{
+		o: o, mounts: map[string]*fusefs.Mount{}, live: map[*fusefs.Mount]bool{}, changed: time.Now(),
+		changing: make(chan struct{}, 1),
+	}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	return m
 }
@@ -81,8 +103,8 @@ func (m *Mounts) Restore(ctx context.Context) error {
 // Mount implements control.Mounts. The one option is source=LABEL, the first
 // column of df and mount.
 func (m *Mounts) Mount(_ context.Context, path string, options []string) error {
-	m.changing.Lock()
-	defer m.changing.Unlock()
+	m.changing <- struct{}{}
+	defer func() { <-m.changing }()
 	if m.find(path) != nil {
 		return pieces.Errorf(pieces.Exists, "%s is mounted already", path)
 	}
@@ -98,6 +120,11 @@ func (m *Mounts) Mount(_ context.Context, path string, options []string) error {
 		}
 		o.Source = label
 	}
+	return m.mount(o)
+}
+
+// mount makes a mount. The caller is the one that is changing.
+func (m *Mounts) mount(o fusefs.Options) error {
 	mount, err := fusefs.New(m.ctx, o)
 	if err != nil {
 		return err
@@ -107,7 +134,8 @@ func (m *Mounts) Mount(_ context.Context, path string, options []string) error {
 	m.live[mount] = true
 	m.changed = time.Now()
 	m.mu.Unlock()
-	m.watches.Go(func() { m.watch(mount) })
+	unguard := m.o.Guard.Add(mount.Dir(), mount.Dev())
+	m.watches.Go(func() { m.watch(mount, o, unguard) })
 	return m.record()
 }
 
@@ -128,10 +156,20 @@ func checkDir(path string) error {
 	return nil
 }
 
-// watch waits until the mount is gone, by whoever's hand.
-func (m *Mounts) watch(mount *fusefs.Mount) {
-	if err := mount.Wait(); err != nil {
-		m.o.Log.WithError(err).Warn("a mount is gone")
+// watch waits until the mount, made with o, is gone, by whoever's hand. One
+// that the guard ended is made again: we live, so it can be served.
+func (m *Mounts) watch(mount *fusefs.Mount, o fusefs.Options, unguard func(ask bool) (cut bool)) {
+	err := mount.Wait()
+	cut := unguard(err != nil)
+	switch log := m.o.Log.WithField("mount", mount.Dir()); {
+	case err == nil:
+	case cut:
+		log.Warn("the supervisor ended the mount, as this daemon did not serve it for too long; it is made again")
+		if err := m.again(mount, o); err != nil {
+			log.WithError(err).Error("the mount could not be made again")
+		}
+	default:
+		log.WithError(err).Warn("a mount is gone")
 	}
 	m.forget(mount)
 	m.mu.Lock()
@@ -146,6 +184,24 @@ func (m *Mounts) watch(mount *fusefs.Mount) {
 	if last && m.o.Last != nil {
 		m.o.Last()
 	}
+}
+
+// again makes a mount in place of gone, unless somebody was faster, or all
+// mounts are being closed.
+func (m *Mounts) again(gone *fusefs.Mount, o fusefs.Options) error {
+	select {
+	case m.changing <- struct{}{}:
+		defer func() { <-m.changing }()
+	case <-m.ctx.Done():
+		return nil
+	}
+	m.mu.Lock()
+	wanted := m.mounts[gone.Dir()] == gone && m.ctx.Err() == nil
+	m.mu.Unlock()
+	if !wanted {
+		return nil
+	}
+	return m.mount(o)
 }
 
 // forget takes the mount off the list.
@@ -178,8 +234,8 @@ func (m *Mounts) find(path string) *fusefs.Mount {
 
 // Unmount implements control.Mounts.
 func (m *Mounts) Unmount(ctx context.Context, path string, lazy bool) (stopping bool, err error) {
-	m.changing.Lock()
-	defer m.changing.Unlock()
+	m.changing <- struct{}{}
+	defer func() { <-m.changing }()
 	mount := m.find(path)
 	if mount == nil {
 		return false, pieces.Errorf(pieces.Invalid, "%s is no mount of this daemon; 'dfmount status' lists them", path)
@@ -221,8 +277,8 @@ func (m *Mounts) IdleSince() time.Time {
 // the record. What was unmounted lazily and is still in use may outlive it by a
 // little: the kernel ends such a connection with the process.
 func (m *Mounts) Close(ctx context.Context) error {
-	m.changing.Lock()
-	defer m.changing.Unlock()
+	m.changing <- struct{}{}
+	defer func() { <-m.changing }()
 	m.mu.Lock()
 	mounts, lazy := slices.Collect(maps.Values(m.mounts)), len(m.live)-len(m.mounts)
 	m.mu.Unlock()

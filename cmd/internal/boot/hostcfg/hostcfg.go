@@ -4,6 +4,7 @@
 package hostcfg
 
 import (
+	"cmp"
 	"net/netip"
 	"path/filepath"
 	"time"
@@ -67,9 +68,25 @@ type Options struct {
 	// UploadSlots is how many uploads run at once; 0 is the default.
 	UploadSlots int `yaml:"upload-slots"`
 
-	FUSE  FUSEOptions     `yaml:"fuse"`
-	Times TimeOptions     `yaml:"times"`
-	Log   boot.LogOptions `yaml:"log"`
+	// Restart has the supervisor start another daemon after one that ended
+	// uncleanly or had to be ended.
+	Restart bool `yaml:"restart"`
+
+	FUSE       FUSEOptions       `yaml:"fuse"`
+	Supervisor SupervisorOptions `yaml:"supervisor"`
+	Times      TimeOptions       `yaml:"times"`
+	Log        boot.LogOptions   `yaml:"log"`
+}
+
+// SupervisorOptions tune the child that ends the mounts of a daemon that can't
+// serve them; zero values are the defaults of package supervisor.
+type SupervisorOptions struct {
+	// Off starts none.
+	Off bool `yaml:"off"`
+	// Beat is how often the daemon says that it lives, Mute after how long
+	// without that its mounts are ended.
+	Beat time.Duration `yaml:"beat"`
+	Mute time.Duration `yaml:"mute"`
 }
 
 // TimeOptions tune the daemon; zero values are the defaults of package daemon,
@@ -128,6 +145,7 @@ func (o *Options) Flags(fs *pflag.FlagSet) {
 	fs.Var(&o.OriginRate, "origin-rate", "most bytes per second read from origins (0 = unlimited)")
 	fs.DurationVar(&o.IdleTimeout, "idle-timeout", o.IdleTimeout, "stop after being idle for so long: no mount, open handle, download or upload (0 = never)")
 	fs.BoolVar(&o.UntilUnmount, "until-unmount", o.UntilUnmount, "stop after the last umount")
+	fs.BoolVar(&o.Restart, "restart", o.Restart, "with mounts: start another daemon after one that died or hangs")
 	fs.StringVar(&o.IDC, "idc", o.IDC, "data centre of this host")
 	fs.StringVar(&o.Location, "location", o.Location, "where this host is, from wide to narrow: 'country|region|rack'")
 	fs.Var(&o.Labels, "label", "label of this host (may be repeated)")
@@ -169,6 +187,12 @@ func (o *Options) Check() error {
 		return invalid("--upload-slots %d: want 0 (default) or more", o.UploadSlots)
 	case o.IdleTimeout < 0:
 		return invalid("--idle-timeout %s: want 0 (never) or more", o.IdleTimeout)
+	case o.Supervisor.Beat < 0, o.Supervisor.Mute < 0:
+		return invalid("supervisor: beat and mute can't be negative")
+	case o.Supervisor.Mute > 0 && o.Supervisor.Mute < 3*cmp.Or(o.Supervisor.Beat, time.Second):
+		return invalid("supervisor: mute %s: want at least three beats (of %s)", o.Supervisor.Mute, cmp.Or(o.Supervisor.Beat, time.Second))
+	case o.Restart && o.Supervisor.Off:
+		return invalid("--restart: it is the supervisor that restarts; leave out supervisor: {off: true}")
 	case o.CacheSize == 0:
 		return invalid("--cache-size 0: want at least 1MiB")
 	case o.AllInOne && len(o.Managers)+len(o.Schedulers) > 0:
