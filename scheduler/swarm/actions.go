@@ -82,12 +82,14 @@ const (
 	FactsLeases
 	ParentsReplaced
 	Conflicts
+	BadBytes // hosts accused of wrong bytes, each once per child
 	Counters int = iota
 )
 
 var counterNames = [Counters]string{
 	"leases_granted", "leases_ended", "leased_bytes", "origin_repeat_bytes", "facts_leases",
 	"parents_replaced", "digest_conflicts",
+	"bad_bytes",
 }
 
 func (c Counter) String() string { return counterNames[c] }

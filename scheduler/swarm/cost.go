@@ -50,8 +50,9 @@ func (v *version) forgive() {
 	}
 }
 
-// onCosts notes how pieces arrived from others.
-func (v *version) onCosts(cs []Cost) {
+// onCosts notes how pieces arrived at child from others.
+func (v *version) onCosts(child *peer, cs []Cost) {
+	child.fine += len(cs)
 	for _, c := range cs {
 		v.t.do(Uploads{Host: c.Host, OK: 1})
 		p := v.peers[c.Host]

@@ -22,6 +22,7 @@
 //	the DAG, who may be a parent                            dag.go
 //	filter, sample, score, replace the worst parent         parents.go, score.go, cost.go
 //	who holds what, digests and their setters               holdings.go, sums.go
+//	wrong bytes: accusations, who is put out for them       accuse.go
 //	wants, standing interest, holders                       wants.go, answer.go, notify.go
 //	leases: unit, executor, heartbeat, end, move, repeat    lease.go, grant.go, executor.go
 //	access order                                            order.go

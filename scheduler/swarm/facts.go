@@ -14,6 +14,9 @@ type factsState struct {
 	version pieces.VersionID
 	// checked is when the origin last confirmed them; zero = ask again soon.
 	checked time.Time
+	// doubted: a reader found that the origin has another Version. Questions
+	// wait for the new facts, unless they can't be had.
+	doubted bool
 	// tiny is the whole content with its digest, if it is small and public.
 	tiny []byte
 	sum  pieces.SumRun
@@ -81,8 +84,9 @@ func (t *Task) stat(e Stat) {
 func (t *Task) ask(w waiter) {
 	f := &t.facts
 	rest := t.origin.resting(t.now)
+	doubted := f.doubted && !rest && (w.canFetch || f.lease != 0)
 	switch {
-	case f.facts != nil:
+	case f.facts != nil && !doubted:
 		r := StatReply{Call: w.call, Facts: f.facts}
 		if w.canFetch && f.lease == 0 && !rest && f.stale(t.now, t.opts()) {
 			r.Lease = t.leaseFacts(w.host)
@@ -156,7 +160,7 @@ func (t *Task) factsFailed(e Stat) {
 	case pieces.NotFound:
 		f.facts, f.version, f.tiny = nil, "", nil
 	}
-	f.seedUntil = time.Time{}
+	f.seedUntil, f.doubted = time.Time{}, false
 	t.origin.failed(t.now, e.Err, t.opts())
 	if f.facts != nil {
 		t.do(StatReply{Call: e.Call, Facts: f.facts})
@@ -206,16 +210,16 @@ func (t *Task) dropFactsLease(host pieces.HostID) {
 
 func (t *Task) tickFacts() {
 	f := &t.facts
+	for len(f.waiters) > 0 && !t.now.Before(f.waiters[0].until) {
+		t.do(StatReply{Call: f.waiters[0].call, Wait: time.Millisecond})
+		f.waiters = f.waiters[1:]
+	}
 	if f.lease != 0 && !t.now.Before(f.leaseUntil) {
 		f.lease = 0
 		t.passLease()
 	}
 	if f.lease == 0 && len(f.waiters) > 0 && t.seedOverdue() {
 		t.passLease()
-	}
-	for len(f.waiters) > 0 && !t.now.Before(f.waiters[0].until) {
-		t.do(StatReply{Call: f.waiters[0].call, Wait: time.Millisecond})
-		f.waiters = f.waiters[1:]
 	}
 }
 
@@ -244,7 +248,7 @@ func (t *Task) learn(facts pieces.Facts, checked time.Time, tiny []byte, by piec
 	f := &t.facts
 	id := facts.VersionID()
 	old := f.version
-	f.facts, f.version, f.checked, f.seedUntil = &facts, id, checked, time.Time{}
+	f.facts, f.version, f.checked, f.seedUntil, f.doubted = &facts, id, checked, time.Time{}, false
 	if id != old {
 		f.tiny, f.sum = nil, pieces.SumRun{}
 	}
@@ -254,6 +258,7 @@ func (t *Task) learn(facts pieces.Facts, checked time.Time, tiny []byte, by piec
 	}
 	for _, v := range t.versions {
 		if v.id == id {
+			v.confirmed = v.confirmed || v.changed != nil
 			v.replaced, v.changed, v.due = false, nil, true
 		} else if !v.replaced {
 			v.replace()

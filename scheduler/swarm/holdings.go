@@ -154,7 +154,7 @@ func (v *version) onHeld(p *peer, e Held) {
 	if l := v.leaseByID(e.Lease); l != nil && l.peer == p {
 		l.heard = v.t.now
 	}
-	v.onCosts(e.Costs)
+	v.onCosts(p, e.Costs)
 	v.refresh(p)
 	v.improve(p)
 }

@@ -47,6 +47,19 @@ func (v *version) leaseByID(id pieces.LeaseID) *lease {
 	return v.leases[i]
 }
 
+// leaseOf returns the lease that still covers piece i, or nil.
+func (v *version) leaseOf(i int) *lease {
+	if !v.leased.Has(i) {
+		return nil
+	}
+	for _, l := range v.leases {
+		if l.left.Has(i - l.extent.First) {
+			return l
+		}
+	}
+	return nil
+}
+
 // startLease lets p read e, for the sake of the pieces in parts, which lie in e
 // and are in no lease.
 func (v *version) startLease(p *peer, e pieces.Extent, parts []pieces.Extent, c pieces.Class) *lease {
@@ -138,6 +151,7 @@ func (v *version) deliver(p *peer, e pieces.Extent) {
 		if l.left.Count() < before && l.peer == p {
 			l.heard = v.t.now
 			v.t.origin.ok()
+			v.confirmed = false
 		}
 		if l.left.Count() == 0 && before > 0 {
 			reason := ""

@@ -29,6 +29,10 @@ type Options struct {
 	// time, twice as long each time after, up to BlockMax. A block that lasted
 	// through is forgotten after as long again.
 	BlockMin, BlockMax time.Duration
+	// AccusedBlock is how long a host that sent a child wrong bytes is blocked
+	// for that child; BadVoices children that say so put it out.
+	AccusedBlock time.Duration
+	BadVoices    int
 	// BadFor is how long a bad node stays out of the eligible set.
 	BadFor time.Duration
 
@@ -64,8 +68,11 @@ type Options struct {
 	ErrorTTL time.Duration
 	// Back-off after transient origin errors; a longer Retry-After wins.
 	BackoffMin, BackoffMax time.Duration
-	// After OriginTries transient errors in a row, or when the back-off is
-	// longer than Patience, wants end in the error.
+	// RestMax bounds how long an origin is left alone, whatever Retry-After it
+	// sends: one request finds out whether it has recovered.
+	RestMax time.Duration
+	// After OriginTries transient errors in a row, or when the back-off or the
+	// Retry-After is longer than Patience, wants end in the error.
 	OriginTries int
 	Patience    time.Duration
 
@@ -106,6 +113,8 @@ func Defaults() Options {
 		DefaultRate:          100e6 / 8,
 		BlockMin:             10 * time.Second,
 		BlockMax:             5 * time.Minute,
+		AccusedBlock:         time.Hour,
+		BadVoices:            2,
 		BadFor:               30 * time.Second,
 		LeaseUnit:            16 << 20,
 		LeaseUnitMin:         1 << 20,
@@ -125,7 +134,8 @@ func Defaults() Options {
 		FactsFreshSum:        10 * time.Minute,
 		ErrorTTL:             10 * time.Second,
 		BackoffMin:           500 * time.Millisecond,
-		BackoffMax:           30 * time.Second,
+		BackoffMax:           20 * time.Second,
+		RestMax:              20 * time.Second,
 		OriginTries:          5,
 		Patience:             20 * time.Second,
 		HoldersPerWant:       4,

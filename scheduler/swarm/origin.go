@@ -31,7 +31,7 @@ func (s *originState) failed(now time.Time, err *pieces.Error, o *Options) time.
 		wait = min(wait, o.BackoffMax)
 		s.fails++
 	}
-	wait = max(wait, err.RetryAfter)
+	wait = min(max(wait, err.RetryAfter), o.RestMax)
 	if until := now.Add(wait); s.err == nil || until.After(s.until) || err.Permanent {
 		s.err, s.until = err, until
 	}
@@ -51,7 +51,7 @@ func (s *originState) answer(now time.Time) *pieces.Error {
 // origin to recover.
 func (s *originState) final(now time.Time, o *Options) bool {
 	return s.resting(now) &&
-		(s.err.Permanent || s.fails >= o.OriginTries || s.until.Sub(now) > o.Patience)
+		(s.err.Permanent || s.fails >= o.OriginTries || max(s.err.RetryAfter, s.until.Sub(now)) > o.Patience)
 }
 
 // onOriginFailed ends a lease whose executor got an error from the origin.
@@ -66,7 +66,12 @@ func (v *version) onOriginFailed(p *peer, e OriginFailed) {
 	case pieces.Canceled, pieces.Full:
 		p.rest = t.now.Add(t.opts().LeaseRest)
 	case pieces.Changed:
-		t.facts.distrust()
+		if v.confirmed {
+			// The facts said once more that nothing has changed: the origin
+			// contradicts itself, and is left alone for a while.
+			t.origin.failed(t.now, e.Err, t.opts())
+		}
+		t.facts.doubted = true
 		v.changed = e.Err
 	default:
 		wait := t.origin.failed(t.now, e.Err, t.opts())

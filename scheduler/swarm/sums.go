@@ -107,8 +107,9 @@ func (d *digests) pagesOf(es []pieces.Extent, limit int) [][]pieces.SumRun {
 }
 
 // record notes the digests that p reports for the pieces of e, a part of run.
-// The first record of a piece wins; a peer that contradicts it is put out, and
-// record returns false.
+// Of a piece that is being read under a lease only the executor sets the
+// digest. Otherwise the first record of a piece wins; a peer that contradicts
+// it is put out, and record returns false.
 func (v *version) record(p *peer, run pieces.SumRun, e pieces.Extent) bool {
 	by := run.Setter
 	if by == "" {
@@ -121,6 +122,9 @@ func (v *version) record(p *peer, run pieces.SumRun, e pieces.Extent) bool {
 				v.expel(p, "a digest contradicts the record")
 				return false
 			}
+			continue
+		}
+		if l := v.leaseOf(i); l != nil && l.peer != p {
 			continue
 		}
 		if !v.digests.set(i, sum, by) {

@@ -18,6 +18,9 @@ type version struct {
 	// changed: the origin no longer serves this Version, as a reader found;
 	// no leases until the facts are confirmed.
 	changed *pieces.Error
+	// confirmed: the facts contradicted changed, and nothing was delivered
+	// since.
+	confirmed bool
 
 	peers                                              map[pieces.HostID]*peer
 	eligible, orphans, wanters, completes, silent, bad pool

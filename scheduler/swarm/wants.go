@@ -144,8 +144,13 @@ func (v *version) onFailed(p *peer, e Failed) {
 		v.answer(p, es, true)
 		return
 	}
-	t.do(Uploads{Host: e.Parent, Failed: 1})
+	if !p.blocks(e.Parent, t.now) {
+		t.do(Uploads{Host: e.Parent, Failed: 1})
+	}
 	p.blockHost(e.Parent, t.now, t.opts())
+	if e.Reason == pieces.FailBadBytes && v.accuse(p, e.Parent) {
+		bad = nil // put out
+	}
 	if bad != nil && slices.Contains(p.parents, bad) {
 		v.cut(bad, p)
 		p.lacking = true
