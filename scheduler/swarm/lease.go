@@ -79,6 +79,7 @@ func (v *version) openLease(id pieces.LeaseID, p *peer, e pieces.Extent, parts [
 	for _, x := range parts {
 		l.left.AddExtent(pieces.Extent{First: x.First - e.First, End: x.End - e.First})
 		v.leased.AddExtent(x)
+		p.lent.AddExtent(x)
 		for k := range v.need {
 			v.need[k].RemoveExtent(x)
 		}

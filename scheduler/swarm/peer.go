@@ -39,6 +39,8 @@ type peer struct {
 	children []*peer
 
 	leases int // running
+	// lent are the pieces it ever had a lease for.
+	lent pieces.Set
 	// rest: no leases but demand before this.
 	rest time.Time
 

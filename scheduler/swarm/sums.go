@@ -107,8 +107,8 @@ func (d *digests) pagesOf(es []pieces.Extent, limit int) [][]pieces.SumRun {
 }
 
 // record notes the digests that p reports for the pieces of e, a part of run.
-// Of a piece that is being read under a lease only the executor sets the
-// digest. Otherwise the first record of a piece wins; a peer that contradicts
+// Of a piece that is being read under a lease only those set the digest to whom
+// it was ever lent. Otherwise the first record of a piece wins; a peer that contradicts
 // it is put out, and record returns false.
 func (v *version) record(p *peer, run pieces.SumRun, e pieces.Extent) bool {
 	by := run.Setter
@@ -124,7 +124,7 @@ func (v *version) record(p *peer, run pieces.SumRun, e pieces.Extent) bool {
 			}
 			continue
 		}
-		if l := v.leaseOf(i); l != nil && l.peer != p {
+		if l := v.leaseOf(i); l != nil && l.peer != p && !p.lent.Has(i) {
 			continue
 		}
 		if !v.digests.set(i, sum, by) {
