@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -29,8 +30,9 @@ import (
 const playDaemon = "TEST_PLAY_DFDAEMON"
 
 func TestMain(m *testing.M) {
-	// A daemon in the test's process starts this binary as its supervisor.
-	if os.Getenv(playDaemon) != "" || len(os.Args) > 1 && os.Args[1] == superviseCommand {
+	// A daemon in the test's process starts this binary as its supervisor, and to
+	// probe its store.
+	if os.Getenv(playDaemon) != "" || len(os.Args) > 1 && slices.Contains([]string{superviseCommand, probeWord}, os.Args[1]) {
 		main()
 	}
 	os.Exit(m.Run())

@@ -2,6 +2,15 @@
 // and, with --all-in-one, a whole cluster of one.
 package main
 
-import "damselfly/cmd/internal/boot"
+import (
+	"os"
 
-func main() { boot.Main(newCommand()) }
+	"damselfly/cmd/internal/boot"
+)
+
+func main() {
+	if code, ok := probeStore(os.Args[1:]); ok {
+		os.Exit(code)
+	}
+	boot.Main(newCommand())
+}

@@ -139,7 +139,7 @@ func (p *process) startDaemon(ctx context.Context) error {
 		IDC: o.IDC, Location: o.Location, Labels: o.Labels, Version: boot.Version(),
 		FactsTimeout: o.Times.FactsTimeout, FactsFresh: o.Times.FactsFresh, SumFresh: o.Times.SumFresh,
 		SpoolTimeout: o.Times.SpoolTimeout, FailureMemo: o.Times.FailureMemo, LeaveTimeout: o.Times.LeaveTimeout,
-		Registry: p.reg, Log: p.log,
+		Store: storeOptions(), Registry: p.reg, Log: p.log,
 	})
 	if err != nil {
 		return errors.Join(err, peers.Close(), uploads.Close())

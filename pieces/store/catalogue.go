@@ -64,11 +64,11 @@ func (s *Store) PutEntry(e Entry) error {
 			}
 		}
 		for _, name := range e.Names {
-			if err := tx.Set(nameKey(name), taskKey(prefixName, id)[1:]); err != nil {
+			if err := set(tx, nameKey(name), taskKey(prefixName, id)[1:]); err != nil {
 				return err
 			}
 		}
-		return tx.Set(taskKey(prefixEntry, id), b)
+		return set(tx, taskKey(prefixEntry, id), b)
 	})
 }
 
@@ -124,7 +124,7 @@ func (s *Store) Entries() ([]Entry, error) {
 		for it.Rewind(); it.Valid(); it.Next() {
 			id := taskOf(it.Item().Key()[1:])
 			var e Entry
-			err := it.Item().Value(func(b []byte) (err error) {
+			err := value(it.Item(), "", func(b []byte) (err error) {
 				e, err = parseEntry(id, b)
 				return err
 			})
@@ -204,7 +204,7 @@ func (s *Store) PutFacts(id pieces.TaskID, f pieces.Facts, checked time.Time) er
 	}
 	b := appendFactsRecord(nil, factsRecord{f, checked})
 	return s.change(keyBytes+len(b), func(tx *badger.Txn) error {
-		return tx.Set(taskKey(prefixFacts, id), b)
+		return set(tx, taskKey(prefixFacts, id), b)
 	})
 }
 
@@ -244,6 +244,9 @@ func getName(tx *badger.Txn, name string) (id pieces.TaskID, err error) {
 		id = taskOf(b)
 		return nil
 	})
+	if pieces.KindOf(err) == pieces.Integrity {
+		err = pieces.WithKind(pieces.NotFound, err, "a task named "+name) // it can be given again
+	}
 	return id, err
 }
 
@@ -256,5 +259,19 @@ func get(tx *badger.Txn, key []byte, what string, fn func(b []byte) error) error
 	if err != nil {
 		return pieces.WithKind(pieces.Internal, err, "read "+what)
 	}
-	return item.Value(fn)
+	return value(item, "", fn)
+}
+
+// set writes a record that has no owner.
+func set(tx *badger.Txn, key, value []byte) error { return tx.Set(key, seal("", key, value)) }
+
+// value calls fn with the value of a record, once its checksum is right.
+func value(item *badger.Item, owner string, fn func(b []byte) error) error {
+	return item.Value(func(b []byte) error {
+		v, err := unseal(owner, item.Key(), b)
+		if err != nil {
+			return err
+		}
+		return fn(v)
+	})
 }

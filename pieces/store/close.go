@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"errors"
 	"os"
 )
 
@@ -17,9 +16,9 @@ func (s *Store) Close() error {
 
 func (s *Store) close() error {
 	s.janitor.close()
-	if err := s.saveAccessTimes(); err != nil {
-		s.log.WithError(err).Info("store: access times are not saved")
-	}
+	s.saveChanged(func(v *version) bool {
+		return v.accessed.Unix() != v.savedAccess.Unix() || v.trusted() != v.savedTrust
+	})
 	s.commits.close()
 
 	s.mu.Lock()
@@ -30,15 +29,24 @@ func (s *Store) close() error {
 	s.closed = true
 	s.life.Unlock()
 
-	err := s.db.Close()
-	clean := err == nil && s.syncContent(versions)
+	err := s.closeDB()
+	clean := err == nil && s.uncached == nil && s.syncContent(versions)
 	for _, v := range versions {
 		v.closeFile()
 	}
-	if clean {
-		err = s.dir.writeRun(runMark{Boot: s.boot, Clean: true})
+	switch {
+	case clean:
+		err = s.dir.writeRun(runMark{Boot: s.boot, Clean: true, Database: s.dir.lookOfDB()})
+	case s.uncached == nil:
+		s.settled() // not clean, but no death either
 	}
-	return errors.Join(err, s.lockFD.Close())
+	if err != nil { // the next start is a careful one
+		s.log.WithError(err).Warn("store: not closed cleanly")
+	}
+	if s.lockFD == nil {
+		return nil
+	}
+	return s.lockFD.Close()
 }
 
 func (s *Store) hasEnded() bool {

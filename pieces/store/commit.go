@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"sync"
 
 	"damselfly/pieces"
 
@@ -21,10 +22,6 @@ const (
 	// keyBytes is what a key counts for in op.size: a transaction's keys are
 	// bounded as well as its bytes.
 	keyBytes = 128
-	// dbFloor is the free space under which nothing more is recorded: Badger
-	// writes through maps, where a full disk is fatal. Removals may go lower.
-	// Both shrink on a tiny file system.
-	dbFloor, dbRemovalFloor = 16 << 20, 1 << 20
 )
 
 // op is one change of the database.
@@ -46,15 +43,16 @@ type op struct {
 // committer owns all writing to the database: operations that arrive while a
 // group is being committed make up the next group.
 type committer struct {
-	db    *badger.DB
-	free  func() (free, total int64, err error)
-	queue chan *op
-	stop  chan struct{} // closed: take no more
-	dead  chan struct{} // closed: what is queued was answered
+	db *badger.DB
+	// allowed returns a Full error if the database must not be written now.
+	allowed func(removal bool) error
+	queue   chan *op
+	stop    chan struct{} // closed: take no more
+	dead    chan struct{} // closed: what is queued was answered
 }
 
-func newCommitter(db *badger.DB, free func() (free, total int64, err error)) *committer {
-	c := &committer{db: db, free: free, queue: make(chan *op, maxQueued), stop: make(chan struct{}), dead: make(chan struct{})}
+func newCommitter(db *badger.DB, allowed func(removal bool) error) *committer {
+	c := &committer{db: db, allowed: allowed, queue: make(chan *op, maxQueued), stop: make(chan struct{}), dead: make(chan struct{})}
 	go c.run()
 	return c
 }
@@ -137,22 +135,13 @@ func (c *committer) group(first *op) []*op {
 }
 
 func (c *committer) commit(ops []*op) {
-	free, total, err := c.free()
+	may := remember(c.allowed)
 	tx := c.db.NewTransaction(true)
 	defer tx.Discard()
 	errs := make([]error, len(ops))
 	for i, o := range ops {
-		floor := min(dbFloor, total/16)
-		if o.removal {
-			floor = min(dbRemovalFloor, total/64)
-		}
-		switch {
-		case err != nil:
-			errs[i] = err
-		case free < floor:
-			errs[i] = pieces.Errorf(pieces.Full, "only %d bytes of disk are free: nothing is recorded", free)
-		default:
-			errs[i] = o.apply(tx)
+		if errs[i] = may(o.removal); errs[i] == nil {
+			errs[i] = guarded(func() error { return o.apply(tx) })
 		}
 	}
 	cerr := tx.Commit()
@@ -167,5 +156,16 @@ func (c *committer) commit(ops []*op) {
 			o.done(errs[i])
 		}
 		o.result <- errs[i]
+	}
+}
+
+// remember asks f once for each of its arguments.
+func remember(f func(removal bool) error) func(removal bool) error {
+	write, remove := sync.OnceValue(func() error { return f(false) }), sync.OnceValue(func() error { return f(true) })
+	return func(removal bool) error {
+		if removal {
+			return remove()
+		}
+		return write()
 	}
 }

@@ -3,7 +3,6 @@ package store
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"strings"
 
 	"damselfly/pieces"
@@ -43,6 +42,8 @@ func dbOptions(dir string, log *logrus.Entry) badger.Options {
 		WithNumLevelZeroTablesStall(8).
 		WithValueThreshold(inlineThreshold).
 		WithValueLogFileSize(valueLogSize).
+		// A damaged block then is an error before its entries are looked at.
+		WithChecksumVerificationMode(options.OnBlockRead).
 		WithLogger(badgerLog{log})
 }
 
@@ -56,15 +57,22 @@ func openDB(dir string, log *logrus.Entry) (db *badger.DB, err error) {
 	return badger.Open(dbOptions(dir, log))
 }
 
-// isDamage tells errors of openDB that speak of the database from those that
-// speak of the machine and may be gone next time.
-func isDamage(err error) bool {
-	for _, passing := range []error{fs.ErrPermission, unix.ENOSPC, unix.EDQUOT, unix.EROFS, unix.EMFILE, unix.ENFILE, unix.ENOMEM} {
+// openMemory opens a database that lives in memory alone.
+func openMemory(log *logrus.Entry) (*badger.DB, error) {
+	return badger.Open(dbOptions("", log).WithInMemory(true))
+}
+
+// MachineFault reports whether err speaks of the machine rather than of what is
+// stored, and may be gone next time: no space, no descriptors or memory,
+// read-only.
+func MachineFault(err error) bool {
+	for _, passing := range []error{unix.ENOSPC, unix.EDQUOT, unix.EROFS, unix.EMFILE, unix.ENFILE, unix.ENOMEM, unix.EAGAIN} {
 		if errors.Is(err, passing) {
-			return false
+			return true
 		}
 	}
-	return true
+	kind := pieces.KindOf(err)
+	return kind == pieces.Full || kind == pieces.Unavailable
 }
 
 // badgerLog passes Badger's log on, one level down: its news is our debug.

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -17,7 +16,7 @@ import (
 
 // storeFormat is the number of the layout described in the package comment.
 // Any other number found on disk is moved aside.
-const storeFormat = 1
+const storeFormat = 2
 
 // dataDir is the directory of a store.
 type dataDir string
@@ -36,6 +35,9 @@ func (d dataDir) lock() (*os.File, error) {
 		return nil, pieces.WithKind(pieces.KindOf(err), err, "make data directory")
 	}
 	f, err := os.OpenFile(d.path("lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if errors.Is(err, unix.EROFS) {
+		f, err = os.Open(d.path("lock")) // good enough to find another daemon
+	}
 	if err != nil {
 		return nil, pieces.WithKind(pieces.KindOf(err), err, "lock data directory")
 	}
@@ -138,55 +140,4 @@ func (d dataDir) replace(name string, b []byte) error {
 	}
 	defer dir.Close()
 	return dir.Sync()
-}
-
-// runMark says in which boot the store was last open, and whether everything
-// had reached the disk when it was closed.
-type runMark struct {
-	Boot  string
-	Clean bool
-}
-
-func (d dataDir) writeRun(m runMark) error {
-	b, err := json.Marshal(m)
-	if err != nil {
-		return err
-	}
-	return d.replace("run", append(b, '\n'))
-}
-
-// lastRun says what became of the bytes that the last run wrote.
-type lastRun int
-
-const (
-	// runLost: the machine died, or nothing is known: bytes may be missing.
-	runLost lastRun = iota
-	// runKilled: the process died in this boot: all is there, though maybe
-	// only in the page cache.
-	runKilled
-	// runClean: all is on stable storage.
-	runClean
-)
-
-func (d dataDir) lastRun(boot string) lastRun {
-	var m runMark
-	b, err := os.ReadFile(d.path("run"))
-	switch {
-	case err != nil || json.Unmarshal(b, &m) != nil:
-		return runLost
-	case m.Clean:
-		return runClean
-	case boot != "" && m.Boot == boot:
-		return runKilled
-	}
-	return runLost
-}
-
-// bootID returns the kernel's name for this boot, or "" if it has none.
-func bootID() string {
-	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	if err != nil {
-		return ""
-	}
-	return strings.TrimSpace(string(b))
 }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -23,7 +24,7 @@ func TestDataDirectoryHasOneOwner(t *testing.T) {
 }
 
 func TestOtherFormatIsMovedAside(t *testing.T) {
-	for name, format := range map[string]string{"newer": "2\n", "garbage": "\x00\xff", "missing": ""} {
+	for name, format := range map[string]string{"newer": fmt.Sprintln(storeFormat + 1), "garbage": "\x00\xff", "missing": ""} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			c := makeContent(t, 1, 1, 2*pieces.MinPieceSize)

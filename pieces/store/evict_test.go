@@ -249,8 +249,8 @@ func TestDefaultReserve(t *testing.T) {
 
 func TestNothingIsRecordedOnAFullDisk(t *testing.T) {
 	disk := newFaultDisk(t)
-	disk.setFree(mib, 1000*mib)
 	s := openStore(t, Options{Dir: t.TempDir(), Disk: disk, Interval: time.Hour})
+	disk.setFree(mib, 1000*mib)
 	c := makeContent(t, 1, 1, 10)
 	v := openVersion(t, s, c)
 	err := v.Put(t.Context(), 0, c.data, pieces.SumOf(c.data), host1)

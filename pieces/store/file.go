@@ -23,7 +23,8 @@ func (v *version) openFile() (damaged bool, err error) {
 	if err != nil {
 		return false, pieces.WithKind(pieces.Internal, err, "open content of "+v.key.String())
 	}
-	if st, err := f.Stat(); err != nil || st.Size() != v.geo.Size {
+	st, err := f.Stat()
+	if err != nil || st.Size() != v.geo.Size || !st.Mode().IsRegular() {
 		f.Close()
 		return true, nil
 	}
@@ -31,7 +32,7 @@ func (v *version) openFile() (damaged bool, err error) {
 	return false, nil
 }
 
-// makeFile makes the content file unless it exists.
+// makeFile makes the content file unless it exists; call with writing.
 func (v *version) makeFile() (*os.File, error) {
 	if f := v.file.Load(); f != nil {
 		return f, nil
@@ -54,6 +55,7 @@ func (v *version) makeFile() (*os.File, error) {
 	}
 	v.created = true
 	v.dirty.Store(true)
+	v.restamp(f)
 	v.file.Store(f)
 	return f, nil
 }

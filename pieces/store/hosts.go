@@ -2,6 +2,7 @@ package store
 
 import (
 	"encoding/binary"
+	"slices"
 	"sync"
 
 	"damselfly/pieces"
@@ -26,8 +27,12 @@ func (h *hostTable) load(tx *badger.Txn) {
 	defer it.Close()
 	for it.Rewind(); it.Valid(); it.Next() {
 		k := it.Item().Key()
-		id, err := it.Item().ValueCopy(nil)
-		if err != nil || len(k) != 5 {
+		var id []byte
+		err := value(it.Item(), "", func(b []byte) error {
+			id = slices.Clone(b)
+			return nil
+		})
+		if len(k) != 5 {
 			continue
 		}
 		n := binary.BigEndian.Uint32(k[1:])
@@ -36,6 +41,9 @@ func (h *hostTable) load(tx *badger.Txn) {
 		}
 		for uint32(len(h.ids)) <= n {
 			h.ids = append(h.ids, "")
+		}
+		if err != nil {
+			continue // damaged: nobody else gets its number
 		}
 		h.ids[n] = pieces.HostID(id)
 		h.numbers[pieces.HostID(id)], h.saved[n] = n, true

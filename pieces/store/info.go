@@ -49,6 +49,9 @@ type Usage struct {
 	// Caching: pieces are being kept. False after one was refused for want of
 	// room, until there is room again.
 	Caching bool
+	// Uncached says why nothing at all is kept until the next start; nil if
+	// there is a disk.
+	Uncached error
 }
 
 // Usage returns how full the store is; DiskFree is −1 if it can't be told.
@@ -57,7 +60,7 @@ func (s *Store) Usage() Usage {
 	if err != nil {
 		free = -1
 	}
-	return Usage{Used: s.used.Load(), Size: s.opt.CacheSize, DiskFree: free, Reserve: s.reserve, Caching: !s.full.Load()}
+	return Usage{Used: s.used.Load(), Size: s.opt.CacheSize, DiskFree: free, Reserve: s.reserve, Caching: !s.full.Load(), Uncached: s.uncached}
 }
 
 func (v *version) info() VersionInfo {

@@ -13,6 +13,7 @@ type janitor struct {
 	s      *Store
 	asks   chan roomAsk
 	wakes  chan struct{}
+	trusts chan struct{}
 	cancel context.CancelFunc
 	ended  chan struct{}
 	// hopeless: the last eviction found nothing, and no handle was closed
@@ -28,7 +29,7 @@ type roomAsk struct {
 
 func newJanitor(s *Store) *janitor {
 	ctx, cancel := context.WithCancel(context.Background())
-	j := &janitor{s: s, asks: make(chan roomAsk), wakes: make(chan struct{}, 1), cancel: cancel, ended: make(chan struct{})}
+	j := &janitor{s: s, asks: make(chan roomAsk), wakes: make(chan struct{}, 1), trusts: make(chan struct{}, 1), cancel: cancel, ended: make(chan struct{})}
 	go j.run(ctx)
 	return j
 }
@@ -42,6 +43,15 @@ func (j *janitor) close() {
 func (j *janitor) wake() {
 	select {
 	case j.wakes <- struct{}{}:
+	default:
+	}
+}
+
+// saveTrust asks for what is complete to be vouched for in the database, so
+// that it need not be verified again after a death of the process.
+func (j *janitor) saveTrust() {
+	select {
+	case j.trusts <- struct{}{}:
 	default:
 	}
 }
@@ -77,6 +87,12 @@ func (j *janitor) run(ctx context.Context) {
 	defer tick.Stop()
 	save := time.NewTicker(j.s.opt.SaveEvery)
 	defer save.Stop()
+	var settled <-chan time.Time
+	if j.s.opt.Settle > 0 {
+		t := time.NewTimer(j.s.opt.Settle)
+		defer t.Stop()
+		settled = t.C
+	}
 	for {
 		select {
 		case <-ctx.Done():
@@ -88,21 +104,29 @@ func (j *janitor) run(ctx context.Context) {
 			if !j.hopeless.Load() {
 				j.evict(0)
 			}
+		case <-j.trusts:
+			j.s.saveChanged(func(v *version) bool { return v.ready.Load() && v.trusted() != v.savedTrust })
+		case <-settled:
+			j.s.settled()
 		case <-tick.C:
+			j.s.measureDB()
 			j.evict(0)
 			if j.s.full.Load() && j.s.hasRoom(j.s.used.Load()+pieces.MinPieceSize, pieces.MinPieceSize) == nil {
 				j.s.full.Store(false)
 			}
 		case <-save.C:
 			j.s.removeEmpty()
-			if err := j.s.saveAccessTimes(); err != nil {
-				j.s.log.WithError(err).Info("store: access times are not saved")
-			}
+			j.s.saveChanged(func(v *version) bool {
+				return v.accessed.Unix() != v.savedAccess.Unix() || v.ready.Load() && v.trusted() != v.savedTrust
+			})
 		}
 	}
 }
 
 func (j *janitor) evict(n int64) {
+	if j.s.lacksDisk(n) {
+		j.s.dropAside()
+	}
 	if need := j.s.shortage(n); need > 0 {
 		freed := j.s.makeRoom(need)
 		j.hopeless.Store(freed == 0)
@@ -110,16 +134,19 @@ func (j *janitor) evict(n int64) {
 	}
 }
 
-// saveAccessTimes writes those that changed.
-func (s *Store) saveAccessTimes() error {
+// saveChanged writes the records of the Versions that changed, a function that
+// is called with mu.
+func (s *Store) saveChanged(changed func(v *version) bool) {
 	vs := s.snapshot()
-	changed := vs[:0]
+	todo := vs[:0]
 	for _, v := range vs {
 		v.mu.RLock()
-		if v.recorded && v.accessed.Unix() != v.savedAccess.Unix() {
-			changed = append(changed, v)
+		if v.recorded && changed(v) {
+			todo = append(todo, v)
 		}
 		v.mu.RUnlock()
 	}
-	return s.save(changed...)
+	if err := s.save(todo...); err != nil {
+		s.log.WithError(err).Info("store: version records are not saved")
+	}
 }

@@ -16,11 +16,13 @@ func (s *Store) load() (garbage [][]byte, err error) {
 		return nil, err
 	}
 	byOrd := map[uint64]*version{}
-	err = s.db.View(func(tx *badger.Txn) error {
-		s.hosts.load(tx)
-		garbage = append(garbage, s.loadVersions(tx, files, byOrd)...)
-		garbage = append(garbage, loadHeld(tx, byOrd)...)
-		return nil
+	err = guarded(func() error {
+		return s.db.View(func(tx *badger.Txn) error {
+			s.hosts.load(tx)
+			garbage = append(garbage, s.loadVersions(tx, files, byOrd)...)
+			garbage = append(garbage, s.loadHeld(tx, byOrd)...)
+			return nil
+		})
 	})
 	if err != nil {
 		return nil, err
@@ -33,7 +35,7 @@ func (s *Store) load() (garbage [][]byte, err error) {
 		}
 		delete(files, ord)
 		s.used.Add(v.bytes())
-		if v.flags&flagSuspect != 0 || v.inline {
+		if v.flags&flagSuspect != 0 || v.inline || v.savedTrust == (trust{}) || v.trusted() != v.savedTrust {
 			v.unverified = v.held.Clone()
 		}
 		v.setReady()
@@ -46,20 +48,24 @@ func (s *Store) load() (garbage [][]byte, err error) {
 	return garbage, nil
 }
 
-// contentFiles returns the ordinals that have a content file, and sets nextOrd
-// above them.
-func (s *Store) contentFiles() (map[uint64]bool, error) {
+// contentFiles returns the content files by ordinal, and sets nextOrd above
+// them.
+func (s *Store) contentFiles() (map[uint64]stamp, error) {
 	names, err := os.ReadDir(s.dir.content())
 	if err != nil {
 		return nil, err
 	}
-	files := make(map[uint64]bool, len(names))
+	files := make(map[uint64]stamp, len(names))
 	for _, e := range names {
 		ord, err := strconv.ParseUint(e.Name(), 16, 64)
 		if err != nil || len(e.Name()) != 16 {
 			continue // not ours
 		}
-		files[ord] = true
+		st, err := e.Info()
+		if err != nil {
+			continue // gone meanwhile
+		}
+		files[ord] = stampFrom(st)
 		s.nextOrd.Store(max(s.nextOrd.Load(), ord))
 	}
 	return files, nil
@@ -67,14 +73,14 @@ func (s *Store) contentFiles() (map[uint64]bool, error) {
 
 // loadVersions fills s.known and byOrd, and returns the keys to delete. Of
 // two records of one Version the younger counts.
-func (s *Store) loadVersions(tx *badger.Txn, files map[uint64]bool, byOrd map[uint64]*version) (garbage [][]byte) {
+func (s *Store) loadVersions(tx *badger.Txn, files map[uint64]stamp, byOrd map[uint64]*version) (garbage [][]byte) {
 	it := tx.NewIterator(badger.IteratorOptions{PrefetchValues: true, PrefetchSize: 100, Prefix: []byte{prefixVersion}})
 	defer it.Close()
 	for it.Rewind(); it.Valid(); it.Next() {
 		key := it.Item().KeyCopy(nil)
 		ord, ok := parseOrdKey(key)
 		var rec versionRecord
-		err := it.Item().Value(func(b []byte) (err error) {
+		err := value(it.Item(), "", func(b []byte) (err error) {
 			rec, err = parseVersion(b)
 			return err
 		})
@@ -85,12 +91,17 @@ func (s *Store) loadVersions(tx *badger.Txn, files map[uint64]bool, byOrd map[ui
 		}
 		s.nextOrd.Store(max(s.nextOrd.Load(), ord))
 		v, err := s.newVersion(rec.key, rec.facts, ord)
-		if err != nil || rec.facts.VersionID() != rec.key.Version || !v.inline && !files[ord] {
+		file, found := files[ord]
+		if err != nil || rec.facts.VersionID() != rec.key.Version || !v.inline && !found {
 			garbage = append(garbage, key)
 			continue
 		}
 		v.flags, v.accessed, v.savedAccess = rec.flags, rec.accessed, rec.accessed
 		v.recorded, v.created = true, !v.inline
+		v.savedTrust = rec.trust
+		if !v.inline {
+			v.stamp.Store(&file)
+		}
 		if old := s.known.byKey[v.key]; old != nil {
 			garbage = append(garbage, versionKey(old.ord))
 			delete(byOrd, old.ord)
@@ -103,10 +114,11 @@ func (s *Store) loadVersions(tx *badger.Txn, files map[uint64]bool, byOrd map[ui
 }
 
 // loadHeld fills the sets of held pieces and returns the keys of records
-// without a Version.
-func loadHeld(tx *badger.Txn, byOrd map[uint64]*version) (garbage [][]byte) {
+// without a Version, and of damaged ones.
+func (s *Store) loadHeld(tx *badger.Txn, byOrd map[uint64]*version) (garbage [][]byte) {
 	for _, prefix := range []byte{prefixPiece, prefixInline} {
 		it := tx.NewIterator(badger.IteratorOptions{Prefix: []byte{prefix}})
+		defer it.Close()
 		for it.Rewind(); it.Valid(); it.Next() {
 			key := it.Item().Key()
 			ord, i, ok := parsePieceKey(key)
@@ -118,9 +130,15 @@ func loadHeld(tx *badger.Txn, byOrd map[uint64]*version) (garbage [][]byte) {
 				garbage = append(garbage, it.Item().KeyCopy(nil))
 				continue
 			}
+			if !v.inline { // inline pieces are verified when they are first read
+				if err := value(it.Item(), v.owner, func([]byte) error { return nil }); err != nil {
+					s.log.WithError(err).Warnf("store: the record of piece %d of %s is dropped", i, v.key)
+					garbage = append(garbage, it.Item().KeyCopy(nil))
+					continue
+				}
+			}
 			v.held.Add(i)
 		}
-		it.Close()
 	}
 	return garbage
 }

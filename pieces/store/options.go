@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"io"
 	"time"
 
@@ -17,6 +18,9 @@ const (
 	DefaultInterval  = 500 * time.Millisecond
 	DefaultSaveEvery = 30 * time.Second
 	DefaultCloseSync = 5 * time.Second
+	// DefaultProbeTimeout is ample: a store of 50 GiB is read in under a second.
+	DefaultProbeTimeout = 30 * time.Second
+	DefaultSettle       = 60 * time.Second
 )
 
 // Options are how a store is opened. Only Dir is required.
@@ -47,6 +51,16 @@ type Options struct {
 	Log *logrus.Entry
 	// Disk is what the content files are kept on; nil means the file system.
 	Disk Disk
+	// Probe opens the database in dir before this process does, in another one
+	// that may die of it; see ProbeBy. It is asked after anything but a clean
+	// stop in this boot. An error moves the store aside, unless it is a
+	// MachineFault. Nil means that the database is opened at once.
+	Probe func(ctx context.Context, dir string) error
+	// ProbeTimeout bounds Probe; when it is over the store counts as damaged.
+	ProbeTimeout time.Duration
+	// Settle is how long a run must live to count as a good one: after two in a
+	// row that did not, the store is moved aside. Negative means never.
+	Settle time.Duration
 	// BeforeEvict is told of held pieces before they go: because of eviction,
 	// or because they failed verification. whole means that all of the Version
 	// leaves. It is called with no lock held, from the janitor or from whoever
@@ -65,6 +79,8 @@ func (o Options) withDefaults() (Options, error) {
 	setDefault(&o.Interval, DefaultInterval)
 	setDefault(&o.SaveEvery, DefaultSaveEvery)
 	setDefault(&o.CloseSync, DefaultCloseSync)
+	setDefault(&o.ProbeTimeout, DefaultProbeTimeout)
+	setDefault(&o.Settle, DefaultSettle)
 	if o.CacheSize < 0 {
 		return o, pieces.Errorf(pieces.Invalid, "cache size %d is negative", o.CacheSize)
 	}

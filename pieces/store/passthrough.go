@@ -10,6 +10,7 @@ import (
 // Verified reports whether nothing held is suspect, so that Passthrough does
 // not have to read it all first.
 func (h *Version) Verified() bool {
+	h.v.checkChanged()
 	h.v.mu.RLock()
 	defer h.v.mu.RUnlock()
 	return h.v.allVerified()
@@ -49,6 +50,7 @@ func (h *Version) Passthrough() (*os.File, error) {
 	if v.inline {
 		return nil, pieces.Errorf(pieces.NotFound, "%s is inline and has no content file", v.key)
 	}
+	v.checkChanged()
 	if err := h.Verify(context.Background()); err != nil {
 		return nil, err
 	}

@@ -27,7 +27,9 @@ func (s *Store) punchCold(v *version, need int64) (freed int64, err error) {
 	}
 	kept := s.deleteKeys(v, keys, nil)
 	if kept == nil {
+		v.writing.Lock()
 		err = s.punch(v, cold)
+		v.writing.Unlock()
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -89,6 +91,9 @@ func (s *Store) punch(v *version, es []pieces.Extent) error {
 		return pieces.WithKind(pieces.Internal, err, "open content of "+v.key.String())
 	}
 	defer f.Close()
+	if want := v.stamp.Load(); want != nil && *want == stampOf(f) {
+		defer v.restamp(f)
+	}
 	for _, e := range es {
 		off, n := v.geo.Bytes(e)
 		err := s.disk.Punch(f, off, n)

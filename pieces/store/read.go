@@ -28,18 +28,28 @@ func (h *Version) ReadAt(p []byte, off int64) (int, error) {
 		return 0, eof
 	}
 	e := v.geo.Covering(off, int64(len(p)))
-	if !v.ready.Load() {
-		if err := v.servable(e); err != nil {
-			return 0, err
+	v.markRecent(e)
+	for range maxChanges {
+		doubts := v.doubts.Load()
+		if !v.ready.Load() {
+			if err := v.servable(e); err != nil {
+				return 0, err
+			}
+		}
+		n, err := v.readBytes(p, off)
+		if err != nil {
+			return n, err
+		}
+		if !v.checkChanged() && v.doubts.Load() == doubts {
+			return n, eof
 		}
 	}
-	v.markRecent(e)
-	n, err := v.readBytes(p, off)
-	if err == nil {
-		err = eof
-	}
-	return n, err
+	return 0, pieces.Errorf(pieces.Integrity, "read of %s: its content file is being changed by another program", v.key)
 }
+
+// maxChanges bounds how often a read starts again because the content file was
+// changed meanwhile.
+const maxChanges = 3
 
 // readBytes reads what is held, unverified or not.
 func (v *version) readBytes(p []byte, off int64) (n int, err error) {
@@ -90,6 +100,7 @@ func (v *version) servable(e pieces.Extent) error {
 
 // verify hashes a held piece again. If it fails it is lost: NotFound.
 func (v *version) verify(i int) error {
+	doubts := v.doubts.Load()
 	sum, err := v.sumOnDisk(i)
 	if errors.Is(err, errClosed) {
 		return err
@@ -107,7 +118,7 @@ func (v *version) verify(i int) error {
 		return pieces.Errorf(pieces.NotFound, "piece %d of %s was damaged on disk", i, v.key)
 	}
 	v.mu.Lock()
-	if v.unverified != nil {
+	if v.unverified != nil && v.doubts.Load() == doubts {
 		v.unverified.Remove(i)
 	}
 	v.setReady()
@@ -144,6 +155,7 @@ func (v *version) sumOnDisk(i int) (sum pieces.Sum, err error) {
 // content, nothing put yet) or when something is still suspect: use ReadAt.
 func (h *Version) File() (f *os.File, ok bool) {
 	v := h.v
+	v.checkChanged()
 	if !v.ready.Load() {
 		v.mu.RLock()
 		verified := v.allVerified()

@@ -20,7 +20,7 @@ const (
 )
 
 // recordFormat is the first byte of version and facts records.
-const recordFormat = 1
+const recordFormat = 2
 
 // maxHostID bounds the length of a setter.
 const maxHostID = 64
@@ -107,6 +107,7 @@ type versionRecord struct {
 	facts    pieces.Facts
 	accessed time.Time // to the second
 	flags    versionFlags
+	trust    trust
 }
 
 type versionFlags uint8
@@ -125,7 +126,32 @@ func appendVersion(b []byte, r versionRecord) []byte {
 	b, _ = hex.AppendDecode(b, []byte(r.key.Task))
 	b, _ = hex.AppendDecode(b, []byte(r.key.Version))
 	b = binary.AppendVarint(b, r.accessed.Unix())
-	return appendFacts(b, r.facts)
+	return appendTrust(appendFacts(b, r.facts), r.trust)
+}
+
+func appendTrust(b []byte, t trust) []byte {
+	if t == (trust{}) {
+		return append(b, 0)
+	}
+	b = binary.AppendUvarint(append(b, 1), t.file.inode)
+	b = binary.AppendVarint(b, t.file.size)
+	b = binary.AppendVarint(b, t.file.mtime)
+	b = binary.AppendVarint(b, t.file.ctime)
+	return binary.BigEndian.AppendUint64(b, t.held)
+}
+
+func (d *decoder) trust() (t trust) {
+	switch d.byte() {
+	case 0:
+	case 1:
+		t.file = stamp{d.uvarint(), d.varint(), d.varint(), d.varint()}
+		if held := d.take(8); held != nil {
+			t.held = binary.BigEndian.Uint64(held)
+		}
+	default:
+		d.bad = true
+	}
+	return t
 }
 
 func parseVersion(b []byte) (versionRecord, error) {
@@ -136,6 +162,7 @@ func parseVersion(b []byte) (versionRecord, error) {
 	r.key.Version = pieces.VersionID(hex.EncodeToString(d.take(16)))
 	r.accessed = time.Unix(d.varint(), 0)
 	r.facts = d.facts()
+	r.trust = d.trust()
 	if d.bad || len(d.b) != 0 || format != recordFormat {
 		return versionRecord{}, pieces.Errorf(pieces.Integrity, "damaged version record of %d bytes", len(b))
 	}

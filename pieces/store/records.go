@@ -51,11 +51,6 @@ func (s *Store) deleteKeys(v *version, keys [][]byte, done func()) error {
 // save writes the version records of vs; what has none gets none.
 func (s *Store) save(vs ...*version) error {
 	for part := range slices.Chunk(vs, maxKeys) {
-		for _, v := range part {
-			v.mu.Lock()
-			v.savedAccess = v.accessed
-			v.mu.Unlock()
-		}
 		err := s.commits.do(context.Background(), &op{size: 2 * keyBytes * len(part), apply: func(tx *badger.Txn) error {
 			for _, v := range part {
 				if err := v.setRecord(tx, false); err != nil {

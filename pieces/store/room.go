@@ -31,6 +31,9 @@ func (s *Store) tryRoom(n int64) error {
 
 // hasRoom tells whether n bytes more, which make used, may be written.
 func (s *Store) hasRoom(used, n int64) error {
+	if s.uncached != nil {
+		return s.uncached
+	}
 	if used > s.opt.CacheSize {
 		return pieces.Errorf(pieces.Full, "the cache is full (%d of %d bytes): evict something or raise --cache-size", used-n, s.opt.CacheSize)
 	}
@@ -50,12 +53,21 @@ func (s *Store) lowWater() int64  { return int64(s.opt.LowWater * float64(s.opt.
 // shortage returns how much has to go so that n bytes more have room; ≤ 0 if
 // nothing has to.
 func (s *Store) shortage(n int64) (need int64) {
+	if s.uncached != nil {
+		return 0
+	}
 	if used := s.used.Load(); used > s.highWater() || used+n > s.opt.CacheSize {
 		need = used + n - s.lowWater()
 	}
-	if free, _, err := s.free(); err == nil && free-n < s.reserve {
+	if free, _, err := s.free(); err == nil && s.lacksDisk(n) {
 		slack := min(s.reserve/8, 256<<20)
 		need = max(need, s.reserve+slack+n-free)
 	}
 	return need
+}
+
+// lacksDisk reports whether n bytes more would go into the reserve.
+func (s *Store) lacksDisk(n int64) bool {
+	free, _, err := s.free()
+	return err == nil && s.uncached == nil && free-n < s.reserve
 }

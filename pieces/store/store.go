@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"maps"
 	"os"
 	"slices"
@@ -23,16 +24,22 @@ type Store struct {
 	disk    Disk
 	boot    string
 	reserve int64
-	lockFD  *os.File
+	lockFD  *os.File // nil if the directory could not even be locked
 	db      *badger.DB
 	commits *committer
 	janitor *janitor
 	hosts   hostTable
+	// uncached says why there is no disk below; nil if there is one.
+	uncached error
+	// mark is what "run" says; the janitor's, and Close's after it.
+	mark runMark
 
 	// used is the bytes of held pieces and of those being written.
 	used atomic.Int64
 	// full: the last piece that came was refused.
-	full    atomic.Bool
+	full atomic.Bool
+	// dbBytes is the disk that the database takes, where that matters.
+	dbBytes atomic.Int64
 	nextOrd atomic.Uint64
 	// noPunch: the file system can't punch holes.
 	noPunch atomic.Bool
@@ -49,123 +56,71 @@ type Store struct {
 	ended bool  // no handle is given out any more; guarded by mu
 }
 
-// Open locks and opens the data directory, making it if absent. A directory in
-// use is an Exists error that names the process. What can't be used (a newer
-// format, a damaged database) is moved to aside/ and the store starts empty.
+// Open locks and opens the data directory, making it if absent. What can't be
+// used (a newer format, a damaged database) is moved to aside/ and the store
+// starts empty. Where the machine is at fault (no space, no descriptors, a
+// read-only file system) the store works without a disk: it holds no bytes, and
+// every Put is Full; see Usage.Uncached. What is left as errors is for people to
+// put right: a directory in use is an Exists error that names the process, one
+// that may not be used is Denied.
 func Open(ctx context.Context, o Options) (*Store, error) {
 	o, err := o.withDefaults()
 	if err != nil {
-		return nil, err
-	}
-	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	s := &Store{opt: o, dir: dataDir(o.Dir), log: o.Log, disk: o.Disk, boot: o.BootID, known: newIndex()}
 	if s.boot == "" {
 		s.boot = bootID()
 	}
-	if s.lockFD, err = s.dir.lock(); err != nil {
-		return nil, err
+	s.lockFD, err = s.dir.lock()
+	if err == nil {
+		err = s.open(ctx)
 	}
-	if err = s.open(); err == nil {
-		err = s.start()
+	switch {
+	case ctx.Err() != nil:
+		err = errors.Join(ctx.Err(), s.abandon())
+	case err != nil && s.hopeful(err):
+		err = errors.Join(s.abandon(), s.openUncached(err))
 	}
 	if err != nil {
-		if s.db != nil {
-			err = errors.Join(err, s.db.Close())
+		if s.lockFD != nil {
+			s.lockFD.Close()
 		}
-		s.lockFD.Close()
 		return nil, pieces.WithKind(pieces.KindOf(err), err, "open store "+o.Dir)
 	}
 	return s, nil
 }
 
-// open makes s.db: the database found, or an empty one.
-func (s *Store) open() error {
-	format, err := s.dir.readFormat()
-	if err != nil {
-		return err
-	}
-	if format != 0 && format != storeFormat {
-		s.log.Warnf("store: format %d is not known to this program (it knows %d): moved to %s, starting empty", format, storeFormat, s.dir.path("aside"))
-		if err := s.dir.moveAside(true); err != nil {
-			return err
-		}
-	}
-	for attempt := 0; ; attempt++ {
-		if err := s.dir.prepare(); err != nil {
-			return err
-		}
-		s.db, err = openDB(s.dir.db(), s.log)
-		if err == nil || attempt > 0 || !isDamage(err) {
-			return err
-		}
-		s.log.WithError(err).Warnf("store: the database can't be opened: moved to %s, starting empty", s.dir.path("aside"))
-		if err := s.dir.moveAside(false); err != nil {
-			return err
-		}
-	}
+// hopeful reports whether the daemon can do without what failed: not if it is
+// for people to put right.
+func (s *Store) hopeful(err error) bool {
+	return MachineFault(err) || s.lockFD != nil && !errors.Is(err, fs.ErrPermission)
 }
 
-// start loads what is held and starts the goroutines.
-func (s *Store) start() error {
-	_, total, err := s.free()
-	if err != nil {
+// abandon closes what open left open.
+func (s *Store) abandon() (err error) {
+	if s.db != nil {
+		err = s.closeDB()
+	}
+	s.db, s.known = nil, newIndex()
+	s.used.Store(0)
+	return err
+}
+
+// openUncached makes the store one without a disk.
+func (s *Store) openUncached(why error) (err error) {
+	s.log.WithError(why).Warn("store: going on without a cache until the next start")
+	s.uncached = pieces.WithKind(pieces.Full, why, "there is no cache")
+	s.full.Store(true)
+	if s.db, err = openMemory(s.log); err != nil {
 		return err
 	}
-	switch s.reserve = s.opt.Reserve; {
-	case s.reserve == 0:
-		s.reserve = defaultReserve(total)
-	case s.reserve < 0:
-		s.reserve = 0
-	}
-	garbage, err := s.load()
-	if err != nil {
+	if err := s.db.View(func(tx *badger.Txn) error { s.hosts.load(tx); return nil }); err != nil {
 		return err
 	}
-	s.commits = newCommitter(s.db, s.free)
-	if err = s.deleteKeys(nil, garbage, nil); err == nil {
-		err = s.judge(s.dir.lastRun(s.boot))
-	}
-	if err == nil {
-		err = s.dir.writeRun(runMark{Boot: s.boot})
-	}
-	if err != nil {
-		s.commits.close()
-		return err
-	}
+	s.commits = newCommitter(s.db, func(bool) error { return nil })
 	s.janitor = newJanitor(s)
 	return nil
-}
-
-// judge decides what the bytes of the last run are worth.
-func (s *Store) judge(last lastRun) error {
-	switch last {
-	case runLost:
-		return s.suspectAll()
-	case runKilled: // they have still to be synced before a clean stop
-		for _, v := range s.snapshot() {
-			v.dirty.Store(!v.inline)
-		}
-	}
-	return nil
-}
-
-// suspectAll marks every Version so that it is verified before it is trusted,
-// and puts that on stable storage.
-func (s *Store) suspectAll() error {
-	vs := s.snapshot()
-	for _, v := range vs {
-		v.mu.Lock()
-		v.flags |= flagSuspect
-		v.unverified = v.held.Clone()
-		v.setReady()
-		v.mu.Unlock()
-	}
-	if err := s.save(vs...); err != nil {
-		return err
-	}
-	return s.db.Sync()
 }
 
 // view runs fn in a read transaction, unless the store is closed.
@@ -175,7 +130,7 @@ func (s *Store) view(fn func(tx *badger.Txn) error) error {
 	if s.closed {
 		return errClosed
 	}
-	return s.db.View(fn)
+	return guarded(func() error { return s.db.View(fn) })
 }
 
 func (s *Store) free() (free, total int64, err error) { return s.disk.Free(string(s.dir)) }

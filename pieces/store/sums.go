@@ -28,7 +28,7 @@ func (v *version) viewHeld(i int, fn func(heldRecord) error) error {
 		if err != nil {
 			return pieces.WithKind(pieces.Internal, err, "read record of "+v.key.String())
 		}
-		return item.Value(func(b []byte) error {
+		return value(item, v.owner, func(b []byte) error {
 			r, err := parseHeld(b, v.inline)
 			if err == nil && r.length != v.geo.Len(i) {
 				err = pieces.Errorf(pieces.Integrity, "record of piece %d of %s has a wrong length", i, v.key)
@@ -70,7 +70,7 @@ func (h *Version) Sums(e pieces.Extent) []pieces.SumRun {
 			if !ok || i >= e.End {
 				return nil
 			}
-			_ = it.Item().Value(func(b []byte) error {
+			_ = value(it.Item(), v.owner, func(b []byte) error {
 				if r, err := parseHeld(b, false); err == nil && held.Has(i) {
 					runs = addSum(runs, i, r.sum, v.s.hosts.id(r.setter))
 				}

@@ -15,6 +15,7 @@ import (
 type version struct {
 	s      *Store
 	key    pieces.Key
+	owner  string // of its piece records
 	geo    pieces.Geometry
 	ord    uint64
 	inline bool
@@ -37,6 +38,15 @@ type version struct {
 	created bool                    // the file exists; guarded by fileMu
 	file    atomic.Pointer[os.File] // set under fileMu; non-nil while refs > 0 and created
 
+	// writing is held while the content file is changed by us. Taken before mu.
+	writing sync.Mutex
+	// stamp is how the file looked after our last change, or when it was found;
+	// nil before there is one. Set with writing.
+	stamp atomic.Pointer[stamp]
+	// doubts counts how often the file turned out to be changed by somebody
+	// else. Set with writing and mu.
+	doubts atomic.Uint64
+
 	mu    sync.RWMutex // guards all below
 	facts pieces.Facts
 	held  pieces.Set
@@ -50,6 +60,8 @@ type version struct {
 	accessed time.Time
 	// savedAccess is the access time in the database.
 	savedAccess time.Time
+	// savedTrust is what the database vouches for.
+	savedTrust trust
 	// recorded: the database has a record of this Version.
 	recorded bool
 	// gone: removed from the store; no record may be written any more.
@@ -61,7 +73,7 @@ func (s *Store) newVersion(key pieces.Key, facts pieces.Facts, ord uint64) (*ver
 	if err != nil {
 		return nil, err
 	}
-	v := &version{s: s, key: key, geo: geo, ord: ord, inline: geo.Count() <= 1, facts: facts}
+	v := &version{s: s, key: key, owner: ownerOf(key), geo: geo, ord: ord, inline: geo.Count() <= 1, facts: facts}
 	v.setReady()
 	return v, nil
 }
@@ -148,20 +160,23 @@ func (v *version) bytes() int64 {
 
 // record returns the durable part; call with mu.
 func (v *version) record() versionRecord {
-	return versionRecord{key: v.key, facts: v.facts, accessed: v.accessed, flags: v.flags}
+	return versionRecord{key: v.key, facts: v.facts, accessed: v.accessed, flags: v.flags, trust: v.trusted()}
 }
 
 // setRecord writes the version record in tx, if there may be one: make says
 // that this change makes one.
 func (v *version) setRecord(tx *badger.Txn, make bool) error {
-	v.mu.RLock()
+	v.mu.Lock()
 	skip := v.gone || !v.recorded && !make
 	rec := v.record()
-	v.mu.RUnlock()
+	if !skip {
+		v.savedAccess, v.savedTrust = rec.accessed, rec.trust
+	}
+	v.mu.Unlock()
 	if skip {
 		return nil
 	}
-	return tx.Set(versionKey(v.ord), appendVersion(nil, rec))
+	return set(tx, versionKey(v.ord), appendVersion(nil, rec))
 }
 
 func (v *version) markRecent(e pieces.Extent) {

@@ -52,11 +52,15 @@ func (v *version) writeBytes(i int, data []byte) error {
 	if v.inline {
 		return nil // they go with the record
 	}
+	v.writing.Lock()
 	f, err := v.makeFile()
 	if err == nil {
+		v.distrust()
 		v.dirty.Store(true)
 		_, err = v.s.disk.WriteAt(f, data, v.geo.Offset(i))
+		v.restamp(f)
 	}
+	v.writing.Unlock()
 	switch {
 	case err == nil:
 		return nil
@@ -74,12 +78,13 @@ func (v *version) putOp(i int, data []byte, sum pieces.Sum, setter pieces.HostID
 	if v.inline {
 		rec.data = data
 	}
-	value := appendHeld(nil, rec)
+	key := v.pieceKey(i)
+	value := seal(v.owner, key, appendHeld(nil, rec))
 	return &op{
 		size: 3*keyBytes + len(value),
 		apply: func(tx *badger.Txn) error {
 			if !v.s.hosts.isSaved(number) {
-				if err := tx.Set(hostKey(number), []byte(setter)); err != nil {
+				if err := set(tx, hostKey(number), []byte(setter)); err != nil {
 					return err
 				}
 			}
@@ -91,7 +96,7 @@ func (v *version) putOp(i int, data []byte, sum pieces.Sum, setter pieces.HostID
 					return err
 				}
 			}
-			return tx.Set(v.pieceKey(i), value)
+			return tx.Set(key, value)
 		},
 		done: func(err error) {
 			if err == nil {
@@ -110,10 +115,14 @@ func (v *version) putDone(i int, ok bool) {
 		ok = v.held.Add(i)
 		v.setReady()
 	}
+	complete := v.ready.Load()
 	v.mu.Unlock()
 	if !ok {
 		v.s.used.Add(-v.geo.Len(i))
 	} else {
 		v.markRecent(pieces.Extent{First: i, End: i + 1})
+		if complete && !v.inline {
+			v.s.janitor.saveTrust()
+		}
 	}
 }
