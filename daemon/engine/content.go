@@ -57,6 +57,10 @@ type Content struct {
 	progress  time.Time     // when the last verified byte came
 	lastUse   time.Time
 
+	// flights are the requests to neighbours under way; waits how long the
+	// last pieces took.
+	flights    map[*flight]struct{}
+	waits      waits
 	neighbours map[pieces.HostID]*neighbour
 	blocked    map[pieces.HostID]*block
 
@@ -65,7 +69,6 @@ type Content struct {
 	retryAt     time.Time
 	downSince   time.Time // session lost, or registration failed
 	asked       [pieces.Classes]*pieces.Set
-	askedAt     time.Time
 	leases      map[pieces.LeaseID][]pieces.Extent
 
 	origins map[*originRead]struct{}
@@ -73,7 +76,9 @@ type Content struct {
 	// broken: the whole content does not match its pinned digest.
 	broken error
 	// replaced: the Task has a newer Version; the origin has no more of this.
-	replaced bool
+	// confirmed: a read of the origin said so, the facts denied it.
+	replaced, confirmed bool
+	rest                rest
 	whole    wholeCheck
 	// verifying: the cache is being read again after an unclean stop.
 	verifying bool
@@ -96,6 +101,7 @@ func newContent(e *Engine, t *pieces.Task, key pieces.Key, facts pieces.Facts, c
 		interests:  map[*interest]struct{}{},
 		arrivals:   map[int]*arrival{},
 		changed:    make(chan struct{}),
+		flights:    map[*flight]struct{}{},
 		neighbours: map[pieces.HostID]*neighbour{},
 		blocked:    map[pieces.HostID]*block{},
 		leases:     map[pieces.LeaseID][]pieces.Extent{},
@@ -119,6 +125,9 @@ func (c *Content) setTask(t *pieces.Task, canFetch bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if canFetch || !c.canFetch {
+		if c.task.URL != t.URL || c.canFetch != canFetch {
+			c.rest = rest{} // it failed with other parameters
+		}
 		c.task, c.canFetch = t, canFetch
 	}
 }
@@ -250,12 +259,17 @@ const (
 // deliver takes a verified piece and one reference to its buffer.
 func (c *Content) deliver(i int, b *buffer, sum pieces.Sum, from origin, rep report) {
 	c.mu.Lock()
-	if c.closed || c.held.Has(i) {
+	if f := rep.flight; f != nil {
+		c.brought(f)
+	}
+	// The record may have changed since the piece was compared with it.
+	if c.closed || c.held.Has(i) || from != fromOrigin && sum != c.sums[i] {
 		c.mu.Unlock()
 		b.release()
 		return
 	}
 	if from == fromOrigin {
+		c.rest, c.confirmed = rest{}, false
 		c.record(pieces.SumRun{First: i, Sums: []pieces.Sum{sum}, Setter: c.e.o.Host.ID})
 	}
 	setter := c.setters[c.setter[i]]
@@ -268,6 +282,7 @@ func (c *Content) deliver(i int, b *buffer, sum pieces.Sum, from origin, rep rep
 	c.progress = time.Now()
 	c.traffic.add(from, int64(len(b.data)))
 	c.e.traffic.add(from, int64(len(b.data)))
+	c.overtaken(i, rep.flight)
 	c.arrived(i, nil)
 	c.tellHeld(i, rep)
 	complete := c.held.Count() == c.geo.Count()
@@ -312,17 +327,6 @@ func (c *Content) bad(e pieces.Extent, err error) {
 		if err := c.v.Drop(e); err != nil && !errors.Is(err, context.Canceled) {
 			c.log.WithError(err).Warn("dropping bad cached bytes")
 		}
-	}
-}
-
-// MarkReplaced says that the Task has a newer Version: what is not held nearby
-// can no longer be had.
-func (c *Content) MarkReplaced() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.replaced {
-		c.replaced = true
-		c.schedule()
 	}
 }
 

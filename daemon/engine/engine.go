@@ -60,11 +60,21 @@ type Options struct {
 	// RegisterTimeout bounds one registration (default 3 s), RegisterRetry is
 	// the pause after a failed one (default 3 s).
 	RegisterTimeout, RegisterRetry time.Duration
+	// Without a scheduler an origin that fails is left alone for RestMin
+	// (default 500 ms), twice as long each time, or as long as it asks for, but
+	// never longer than RestMax (default 20 s); for ErrorRest (default 2 s)
+	// after an error that will not go away by itself.
+	RestMin, RestMax, ErrorRest time.Duration
 	// Tick re-examines contents that somebody waits for (default 1 s).
 	Tick time.Duration
 	// NeighbourWait is how long a request may wait at a neighbour that still
-	// fetches the piece (default 2 s).
+	// fetches the piece (default 1 s).
 	NeighbourWait time.Duration
+	// A piece that takes longer than the 95th percentile of the last ones is
+	// asked of another neighbour, but not before HedgeMin (default 50 ms), and
+	// after HedgeMax at the latest (default 2 s); HedgeStart is used while few
+	// pieces have come (default 500 ms).
+	HedgeMin, HedgeMax, HedgeStart time.Duration
 	// UnknownWait is how long a neighbour's call waits for a Task not known
 	// here yet (default 1 s).
 	UnknownWait time.Duration
@@ -94,8 +104,14 @@ func (o Options) withDefaults() Options {
 	def(&o.AloneAfter, 4*time.Second)
 	def(&o.RegisterTimeout, 3*time.Second)
 	def(&o.RegisterRetry, 3*time.Second)
+	def(&o.RestMin, 500*time.Millisecond)
+	def(&o.RestMax, 20*time.Second)
+	def(&o.ErrorRest, 2*time.Second)
 	def(&o.Tick, time.Second)
-	def(&o.NeighbourWait, 2*time.Second)
+	def(&o.NeighbourWait, time.Second)
+	def(&o.HedgeMin, 50*time.Millisecond)
+	def(&o.HedgeMax, 2*time.Second)
+	def(&o.HedgeStart, 500*time.Millisecond)
 	def(&o.UnknownWait, time.Second)
 	def(&o.LinkIdle, 30*time.Second)
 	if o.Memory == 0 {

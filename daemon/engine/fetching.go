@@ -3,6 +3,8 @@ package engine
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"time"
 
 	"damselfly/daemon/fetch"
@@ -34,9 +36,11 @@ func (c *Content) request(r picker.Request) {
 	if host.Type == pieces.SeedHost {
 		from = fromSeed
 	}
+	f, ctx := c.launch(r)
 	c.tellFetching(r.Extent)
 	c.wg.Go(func() {
-		if c.pin() != nil {
+		if err := c.pin(); err != nil {
+			c.finish(f, 0, 0, err)
 			return
 		}
 		defer c.unpin()
@@ -54,7 +58,7 @@ func (c *Content) request(r picker.Request) {
 			},
 			Free: func([]byte) { cur.release() },
 			Deliver: func(i int, data []byte, sum pieces.Sum, cost time.Duration) {
-				rep := report{cost: costOf(host.ID, len(data), cost), urgent: r.Class == pieces.Demand}
+				rep := report{cost: costOf(host.ID, len(data), cost), urgent: r.Class == pieces.Demand, flight: f}
 				c.deliver(i, cur, sum, from, rep)
 			},
 		}
@@ -62,8 +66,8 @@ func (c *Content) request(r picker.Request) {
 			req.Wait = c.e.o.NeighbourWait
 		}
 		start := time.Now()
-		bytes, err := c.e.fetch.Get(c.ctx, req)
-		c.finish(r, bytes, time.Since(start), err)
+		bytes, err := c.e.fetch.Get(ctx, req)
+		c.finish(f, bytes, time.Since(start), err)
 	})
 }
 
@@ -74,18 +78,23 @@ func (c *Content) sum(i int) pieces.Sum {
 }
 
 // finish ends a request and, when it failed, finds other sources.
-func (c *Content) finish(r picker.Request, bytes int64, took time.Duration, err error) {
+func (c *Content) finish(f *flight, bytes int64, took time.Duration, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.pick.Done(r, bytes, took)
+	c.land(f)
+	c.pick.Done(f.Request, bytes, took)
+	n := c.neighbours[f.Host]
 	var fe *fetch.Error
-	if errors.As(err, &fe) {
-		c.requestFailed(r, fe)
+	switch {
+	case errors.As(err, &fe):
+		c.requestFailed(f.Request, fe)
+	case err == nil && n != nil && !f.overdue:
+		n.strikes = 0
+	case f.beaten && f.overdue && bytes == 0 && n != nil:
+		c.strike(n, f.Request, pieces.FailTimeout)
 	}
 	if err != nil {
-		c.tellStopped(r.Extent)
-	} else if n := c.neighbours[r.Host]; n != nil {
-		n.strikes = 0
+		c.tellStopped(f.Extent)
 	}
 	c.schedule()
 }
@@ -96,27 +105,52 @@ func (c *Content) requestFailed(r picker.Request, fe *fetch.Error) {
 		c.asked[k].RemoveExtent(r.Extent)
 	}
 	n := c.neighbours[r.Host]
-	if n == nil {
-		return
-	}
 	switch {
+	case fe.Reason == pieces.FailBadBytes:
+		// One is enough, even from a host that has left meanwhile.
+		c.log.WithError(fe).Warn("a neighbour sent wrong bytes")
+		c.block(r.Host, badBlock)
+	case n == nil:
+		return
 	case fe.Busy:
 		c.pause(n, max(fe.RetryAfter, 50*time.Millisecond))
 		return
 	case fe.Reason == pieces.FailNotFound:
-		// It lost the pieces, or its fetch did not end in time: no fault.
+		// It lost the pieces, or its fetch did not end in time: no fault,
+		// unless it goes on saying that it holds what it does not give.
+		lied := c.pick.Claims(r.Host, r.Extent)
 		c.pick.NeighbourLost(r.Host, r.Extent)
 		c.pick.NeighbourStopped(r.Host, r.Extent)
-	case fe.Reason == pieces.FailBadBytes:
-		c.log.WithError(fe).Warn("a neighbour sent wrong bytes")
-		c.block(n, badBlock)
+		if lied && !r.Wait {
+			c.strike(n, r, fe.Reason)
+			return
+		}
 	default:
 		c.log.WithError(fe).WithField("host", r.Host.Short()).Debug("a neighbour failed")
-		c.block(n, 0)
+		c.block(r.Host, 0)
 	}
+	c.tellFailed(r, fe.Reason)
+}
+
+func (c *Content) tellFailed(r picker.Request, why pieces.FailReason) {
 	if c.peer != nil {
-		c.peer.Failed(r.Host, []pieces.Extent{r.Extent}, fe.Reason)
+		c.peer.Failed(r.Host, []pieces.Extent{r.Extent}, why)
 	}
+}
+
+// maxStrikes in a row block a neighbour as a failure does.
+const maxStrikes = 3
+
+// strike notes a request that brought nothing though nothing broke. c.mu is
+// held.
+func (c *Content) strike(n *neighbour, r picker.Request, why pieces.FailReason) {
+	if n.strikes++; n.strikes >= maxStrikes {
+		c.log.WithField("host", r.Host.Short()).Debug("a neighbour keeps giving nothing")
+		c.block(r.Host, 0)
+	} else if why != pieces.FailNotFound {
+		return
+	}
+	c.tellFailed(r, why)
 }
 
 // pause leaves a busy neighbour alone for a moment. c.mu is held.
@@ -139,23 +173,41 @@ type block struct {
 	times int
 }
 
-// block stops using a neighbour for d, or, with d = 0, for 1 s, 2 s, … 64 s.
-// c.mu is held.
-func (c *Content) block(n *neighbour, d time.Duration) {
-	b := c.blocked[n.host.ID]
+// maxBlocks bounds the hosts remembered per content.
+const maxBlocks = 1000
+
+// block stops using a host for d, or, with d = 0, for 1 s, 2 s, … 64 s, and
+// gives up what is under way from it. c.mu is held.
+func (c *Content) block(id pieces.HostID, d time.Duration) {
+	b := c.blocked[id]
 	if b == nil {
-		if len(c.blocked) > 1000 {
-			clear(c.blocked)
+		if len(c.blocked) >= maxBlocks {
+			c.forgive()
 		}
 		b = &block{}
-		c.blocked[n.host.ID] = b
+		c.blocked[id] = b
 	}
 	if d == 0 {
 		d = time.Second << min(b.times, 6)
 	}
 	b.times++
-	b.until = time.Now().Add(d)
-	c.removeNeighbour(n)
+	if until := time.Now().Add(d); until.After(b.until) {
+		b.until = until
+	}
+	c.abandon(id)
+	if n := c.neighbours[id]; n != nil {
+		c.removeNeighbour(n)
+	}
+}
+
+// forgive forgets the half of the blocks that end first. c.mu is held.
+func (c *Content) forgive() {
+	ids := slices.SortedFunc(maps.Keys(c.blocked), func(a, b pieces.HostID) int {
+		return c.blocked[a].until.Compare(c.blocked[b].until)
+	})
+	for _, id := range ids[:len(ids)/2] {
+		delete(c.blocked, id)
+	}
 }
 
 func (c *Content) isBlocked(id pieces.HostID) bool {

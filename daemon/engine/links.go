@@ -17,7 +17,10 @@ type neighbour struct {
 	dialling bool
 	parent   bool
 	// wants are pieces that a reader over there waits for.
-	wants   *pieces.Set
+	wants *pieces.Set
+	// strikes counts, since a request brought all it was to bring, requests
+	// that found nothing of what the host says it holds, and those that others
+	// overtook.
 	strikes int
 }
 
@@ -137,7 +140,7 @@ func (c *Content) Left(l *exchange.Link, err error) {
 		c.removeNeighbour(n)
 	} else {
 		c.log.WithError(err).WithField("host", n.host.ID.Short()).Debug("can't reach a neighbour")
-		c.block(n, 0)
+		c.block(n.host.ID, 0)
 		if c.peer != nil {
 			c.peer.Failed(n.host.ID, nil, pieces.FailUnreachable)
 		}

@@ -16,6 +16,8 @@ type report struct {
 	// sum: this host set the digest, so it goes along.
 	sum    bool
 	urgent bool
+	// flight brought the piece, if a neighbour sent it.
+	flight *flight
 }
 
 func costOf(host pieces.HostID, n int, took time.Duration) *announce.Cost {
@@ -276,6 +278,9 @@ func (c *Content) ask() {
 			continue
 		}
 		need := c.unmet(class)
+		if class == pieces.Demand && !c.replaced {
+			c.addDoubtful(need)
+		}
 		if need.Count() == 0 {
 			continue
 		}
@@ -283,7 +288,9 @@ func (c *Content) ask() {
 		case c.replaced:
 			c.failReplaced(need)
 		case c.alone():
-			c.readAlone(class, need)
+			if !c.resting(need) {
+				c.readAlone(class, need)
+			}
 		case c.peer != nil && c.downSince.IsZero():
 			c.askFor(class, need)
 		}
@@ -300,6 +307,27 @@ func (c *Content) unmet(class pieces.Class) *pieces.Set {
 		}
 	}
 	return need
+}
+
+// addDoubtful adds demand that neighbours may never bring: what only late
+// requests are bringing, if there is a scheduler to name others, and the reads
+// that have waited too long whatever neighbours claim. c.mu is held.
+func (c *Content) addDoubtful(need *pieces.Set) {
+	if !c.alone() {
+		for e := range c.pick.Overdue(pieces.Demand).Extents() {
+			need.AddExtent(e)
+		}
+	}
+	for in := range c.interests {
+		if in.stuck {
+			for m := range c.held.Missing(in.extent) {
+				need.AddExtent(m)
+			}
+		}
+	}
+	for o := range c.origins {
+		need.RemoveExtent(o.extent)
+	}
 }
 
 // failReplaced ends waits for pieces of an old Version that nobody near has.
@@ -324,7 +352,6 @@ func (c *Content) askFor(class pieces.Class, need *pieces.Set) {
 	for _, e := range es {
 		c.asked[class].AddExtent(e)
 	}
-	c.askedAt = time.Now()
 	c.peer.Want(es, class, c.blockedHosts())
 	if class == pieces.Demand {
 		c.tell(exchange.Delta{Wants: es}, func(*neighbour) bool { return true })
@@ -386,10 +413,14 @@ func (c *Content) tick(now time.Time) {
 		}
 		return
 	}
-	if now.Sub(c.askedAt) > 2*c.e.o.Tick && c.pick.WantCount(pieces.Demand) > 0 {
-		// A demand that waited this long is asked again, in case the answer
-		// named someone who is gone.
-		c.asked[pieces.Demand] = &pieces.Set{}
+	for in := range c.interests {
+		// A demand that waited this long is asked again every tick, whatever
+		// neighbours claim to have: the answer may have named someone who is
+		// gone, or who keeps nothing of what it says.
+		if in.class == pieces.Demand && now.Sub(in.since) > 2*c.e.o.Tick {
+			in.stuck = true
+			c.asked[pieces.Demand].RemoveExtent(in.extent)
+		}
 	}
 	c.schedule()
 }

@@ -12,6 +12,10 @@ import (
 type interest struct {
 	in     *picker.Interest
 	extent pieces.Extent
+	class  pieces.Class
+	since  time.Time
+	// stuck: it has waited too long to believe what neighbours say they have.
+	stuck bool
 	// err is set before done is closed: the extent can't be had.
 	err  error
 	done chan struct{}
@@ -24,7 +28,7 @@ type arrival struct {
 
 // want states an interest. c.mu is held.
 func (c *Content) want(e pieces.Extent, class pieces.Class) *interest {
-	in := &interest{in: c.pick.Want(e, class), extent: e, done: make(chan struct{})}
+	in := &interest{in: c.pick.Want(e, class), extent: e, class: class, since: time.Now(), done: make(chan struct{})}
 	c.interests[in] = struct{}{}
 	if c.broken != nil {
 		c.failInterest(in, c.broken)
@@ -56,12 +60,16 @@ func (c *Content) drop(in *interest) {
 	c.unask()
 }
 
-// failInterest ends the waits of one interest; c.mu is held.
+// failInterest ends an interest in err: nothing is fetched for it any more,
+// also if nobody waits for it now, as ahead of a reader. c.mu is held.
 func (c *Content) failInterest(in *interest, err error) {
-	if in.err == nil {
-		in.err = err
-		close(in.done)
+	if _, ok := c.interests[in]; !ok {
+		return
 	}
+	delete(c.interests, in)
+	c.pick.Drop(in.in)
+	in.err = err
+	close(in.done)
 }
 
 // fail ends the waits of interests in e that lack pieces of it; c.mu is held.
@@ -73,6 +81,7 @@ func (c *Content) fail(e pieces.Extent, err error) {
 			c.failInterest(in, err)
 		}
 	}
+	c.unask()
 }
 
 // failure is what is remembered of the last one.

@@ -65,6 +65,12 @@ func (p *Picker) NeighbourHeld(id pieces.HostID, e pieces.Extent) {
 	}
 }
 
+// Claims reports whether a neighbour is known to hold all of e.
+func (p *Picker) Claims(id pieces.HostID, e pieces.Extent) bool {
+	n := p.neighbours[id]
+	return n != nil && n.held.HasExtent(e)
+}
+
 // NeighbourLost says that a neighbour no longer serves e.
 func (p *Picker) NeighbourLost(id pieces.HostID, e pieces.Extent) {
 	n := p.neighbours[id]

@@ -109,7 +109,7 @@ type Picker struct {
 
 	held, verifiable *pieces.Set
 	flights          flights
-	interests                [pieces.Classes]map[*Interest]struct{}
+	interests        [pieces.Classes]map[*Interest]struct{}
 	// wanted per class; Invariant: no piece in it is held.
 	wanted     [pieces.Classes]*pieces.Set
 	neighbours map[pieces.HostID]*neighbour
