@@ -231,9 +231,9 @@ func (c *Content) originFailed(o *originRead, err error) {
 		return
 	}
 	c.log.WithError(err).WithField("pieces", o.extent).Info("reading the origin failed")
-	if kind == pieces.Changed {
+	if kind == pieces.Changed && !c.replaced {
 		c.replaced = true
-		go c.e.o.Replaced(c.key.Task, pieces.Facts{})
+		c.wg.Go(func() { c.e.o.Replaced(c.key.Task, pieces.Facts{}) })
 	}
 	for k := range c.asked {
 		c.asked[k].RemoveExtent(o.extent)
@@ -245,6 +245,9 @@ func (c *Content) originFailed(o *originRead, err error) {
 			}
 		}
 		c.peer.OriginError(o.lease, err)
+		return
+	}
+	if (kind != pieces.Changed || c.confirmed) && c.restFrom(err) {
 		return
 	}
 	c.fail(o.extent, err)
