@@ -10,7 +10,10 @@ import (
 	"damselfly/pieces"
 )
 
-var errIdle = errors.New("no byte came")
+var (
+	errIdle   = errors.New("no byte came")
+	errEnough = errors.New("what came will do")
+)
 
 // body reads an answer. With left ≥ 0 it yields exactly that many bytes.
 type body struct {
@@ -20,9 +23,12 @@ type body struct {
 	from   io.ReadCloser
 	left   int64 // bytes still to come, -1 = whatever comes
 	got    int64
-	idle   time.Duration
+	o      *HTTPOptions
 	timer  *time.Timer // runs only inside Read
-	err    error       // sticky
+	// recent bytes came in spent time inside Read; both start anew after SlowTime.
+	recent int64
+	spent  time.Duration
+	err    error // sticky
 	where  string
 }
 
@@ -40,13 +46,15 @@ func (b *body) Read(p []byte) (int, error) {
 		p = p[:b.left]
 	}
 	if b.timer == nil {
-		b.timer = time.AfterFunc(b.idle, func() { b.cancel(errIdle) })
+		b.timer = time.AfterFunc(b.o.IdleTimeout, func() { b.cancel(errIdle) })
 	} else {
-		b.timer.Reset(b.idle)
+		b.timer.Reset(b.o.IdleTimeout)
 	}
+	began := time.Now()
 	n, err := b.from.Read(p)
 	b.timer.Stop()
 	b.got += int64(n)
+	slow := b.slow(n, time.Since(began))
 	if b.left > 0 {
 		b.left -= int64(n)
 	}
@@ -59,8 +67,21 @@ func (b *body) Read(p []byte) (int, error) {
 		b.err = b.short(err)
 	case err != nil:
 		b.err = b.failed(err)
+	case slow:
+		b.err = pieces.Errorf(pieces.Timeout, "%s: fewer than %d bytes in %s, after %d bytes of the answer", b.where, b.o.SlowBytes, b.o.SlowTime, b.got)
 	}
 	return n, b.err
+}
+
+// slow counts n bytes that took d, and reports whether that is too slow.
+func (b *body) slow(n int, d time.Duration) bool {
+	b.recent += int64(n)
+	if b.spent += d; b.spent < b.o.SlowTime {
+		return false
+	}
+	slow := b.recent < b.o.SlowBytes
+	b.recent, b.spent = 0, 0
+	return slow
 }
 
 func (b *body) short(err error) error {
@@ -76,7 +97,7 @@ func (b *body) short(err error) error {
 
 func (b *body) failed(err error) error {
 	if b.ctx.Err() == nil && context.Cause(b.rctx) == errIdle {
-		return pieces.Errorf(pieces.Timeout, "%s: silent for %s after %d bytes of the answer", b.where, b.idle, b.got)
+		return pieces.Errorf(pieces.Timeout, "%s: silent for %s after %d bytes of the answer", b.where, b.o.IdleTimeout, b.got)
 	}
 	return transportError(b.ctx, err, b.where)
 }
@@ -90,6 +111,19 @@ func (b *body) Close() error {
 	_ = b.from.Close() // nothing is lost with it
 	b.cancel(nil)
 	return nil
+}
+
+// readPrefix reads the first n bytes of an answer, or, of a slow one, those that
+// come within PrefixTime.
+func (b *body) readPrefix(n int64) ([]byte, error) {
+	timer := time.AfterFunc(b.o.PrefixTime, func() { b.cancel(errEnough) })
+	defer timer.Stop()
+	buf := make([]byte, n)
+	k, err := io.ReadFull(b, buf)
+	if err != nil && b.ctx.Err() == nil && context.Cause(b.rctx) == errEnough {
+		err = nil
+	}
+	return buf[:k], err
 }
 
 // readUpTo reads the first limit bytes of an answer, or all of a shorter one;

@@ -58,11 +58,11 @@ func statusText(status int) string {
 	return strings.TrimSpace("the origin answered " + strconv.Itoa(status) + " " + http.StatusText(status))
 }
 
-// retryAfter reads seconds or a date; anything else is 0.
+// retryAfter reads seconds, however many, or a date; anything else is 0.
 func retryAfter(v string, now time.Time) time.Duration {
 	v = strings.TrimSpace(v)
 	var d time.Duration
-	if s, err := strconv.ParseUint(v, 10, 63); err == nil {
+	if s, err := strconv.ParseUint(v, 10, 63); err == nil || errors.Is(err, strconv.ErrRange) {
 		d = time.Duration(min(s, uint64(maxRetryAfter/time.Second))) * time.Second
 	} else if t, err := http.ParseTime(v); err == nil {
 		d = t.Sub(now)

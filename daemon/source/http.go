@@ -14,10 +14,18 @@ type HTTPOptions struct {
 
 	DialTimeout   time.Duration // to a connection; default 10 s
 	TLSTimeout    time.Duration // to the end of the handshake; default 10 s
-	HeaderTimeout time.Duration // from the request to the answer's header; default 30 s
+	HeaderTimeout time.Duration // from the request to the answer's header; default 20 s
 	// IdleTimeout is how long a body being read may give no byte; time in which
-	// nobody reads it does not count. Default 30 s.
+	// nobody reads it does not count. Default 10 s: readers wait for 30, so that
+	// a connection that fell silent can be replaced for them.
 	IdleTimeout time.Duration
+	// A body that gave fewer than SlowBytes in SlowTime of reading counts as
+	// silent too. Default 4 KiB in 15 s.
+	SlowTime  time.Duration
+	SlowBytes int64
+	// PrefixTime is how long Stat waits for the first bytes of the content once
+	// their header is there; what has come by then will do. Default 2 s.
+	PrefixTime time.Duration
 
 	MaxRedirects int // default 10; negative means none
 	// IdleConns are kept open per host and reused, for IdleConnTime.
@@ -43,8 +51,11 @@ func (o *HTTPOptions) setDefaults() {
 	set(&o.UserAgent, "damselfly")
 	set(&o.DialTimeout, 10*time.Second)
 	set(&o.TLSTimeout, 10*time.Second)
-	set(&o.HeaderTimeout, 30*time.Second)
-	set(&o.IdleTimeout, 30*time.Second)
+	set(&o.HeaderTimeout, 20*time.Second)
+	set(&o.IdleTimeout, 10*time.Second)
+	set(&o.SlowTime, 15*time.Second)
+	set(&o.SlowBytes, 4<<10)
+	set(&o.PrefixTime, 2*time.Second)
 	set(&o.MaxRedirects, 10)
 	set(&o.IdleConns, 64)
 	set(&o.IdleConnTime, 90*time.Second)

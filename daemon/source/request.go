@@ -98,7 +98,7 @@ func (h *HTTP) roundTrip(ctx context.Context, req *http.Request, where string) (
 		cancel(nil)
 		return nil, transportError(ctx, err, where)
 	}
-	b := &body{ctx: ctx, rctx: rctx, cancel: cancel, from: resp.Body, left: -1, idle: h.o.IdleTimeout, where: where}
+	b := &body{ctx: ctx, rctx: rctx, cancel: cancel, from: resp.Body, left: -1, o: &h.o, where: where}
 	return &answer{status: resp.StatusCode, header: resp.Header, length: resp.ContentLength, body: b, where: where}, nil
 }
 

@@ -62,8 +62,8 @@ type Stat struct {
 	// Facts; with Spool set they name no Version yet: Size may be -1 (unknown)
 	// and Validator may be NoValidator.
 	Facts pieces.Facts
-	// Prefix is the first bytes of the content, at most PrefixSize: all of it
-	// if it is no larger. Always empty from ReadAll.
+	// Prefix is the first bytes of the content, at most PrefixSize, fewer from a
+	// slow origin: all of it if it is no larger. Always empty from ReadAll.
 	Prefix []byte
 	// Spool: without validator or length, the Version is known only after the
 	// whole content was read: Size its length, Validator its SumValidator.

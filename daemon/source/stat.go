@@ -3,7 +3,6 @@ package source
 import (
 	"context"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 
@@ -60,11 +59,14 @@ func statPartial(a *answer) (Stat, error) {
 			a.where, PrefixSize, a.header.Get("Content-Range"))
 	}
 	n := cr.last + 1
-	prefix, err := a.readExactly(n)
+	if err := a.expect(n); err != nil {
+		return Stat{}, err
+	}
+	prefix, err := a.body.readPrefix(n)
 	if err != nil {
 		return Stat{}, err
 	}
-	return a.stat(cr.total, true, prefix, cr.total == n)
+	return a.stat(cr.total, true, prefix, cr.total == int64(len(prefix)))
 }
 
 // statWhole reads a 200: the origin ignored the range.
@@ -84,11 +86,11 @@ func statWhole(a *answer) (Stat, error) {
 	}
 	n := min(a.length, PrefixSize)
 	a.body.left = n
-	prefix := make([]byte, n)
-	if _, err := io.ReadFull(a.body, prefix); err != nil {
+	prefix, err := a.body.readPrefix(n)
+	if err != nil {
 		return Stat{}, err
 	}
-	return a.stat(a.length, false, prefix, n == a.length)
+	return a.stat(a.length, false, prefix, int64(len(prefix)) == a.length)
 }
 
 // stat makes a Stat of what the answer said; whole means that prefix is all.
@@ -107,16 +109,6 @@ func (a *answer) stat(size int64, ranges bool, prefix []byte, whole bool) (Stat,
 		}
 	}
 	return Stat{Facts: f, Prefix: prefix, Spool: f.Size < 0 || f.Validator.Kind == pieces.NoValidator}, nil
-}
-
-// readExactly reads a body that must be n bytes long.
-func (a *answer) readExactly(n int64) ([]byte, error) {
-	if err := a.expect(n); err != nil {
-		return nil, err
-	}
-	buf := make([]byte, n)
-	_, err := io.ReadFull(a.body, buf)
-	return buf, err
 }
 
 // expect makes the body yield exactly n bytes, all that the origin is to send.
