@@ -16,7 +16,7 @@ import (
 func (t *task) current(ctx context.Context) (pieces.Facts, error) {
 	for {
 		t.mu.Lock()
-		if t.facts != nil {
+		if t.facts != nil && !t.doubted {
 			f := *t.facts
 			if time.Since(t.checked) > t.fresh(f) && t.flight == nil {
 				t.learn()
@@ -24,7 +24,7 @@ func (t *task) current(ctx context.Context) (pieces.Facts, error) {
 			t.mu.Unlock()
 			return f, nil
 		}
-		if t.err != nil && time.Now().Before(t.errTo) {
+		if t.facts == nil && t.err != nil && time.Now().Before(t.errTo) {
 			defer t.mu.Unlock()
 			return pieces.Facts{}, t.err
 		}
@@ -34,7 +34,10 @@ func (t *task) current(ctx context.Context) (pieces.Facts, error) {
 		flight := t.flight
 		t.mu.Unlock()
 		select {
-		case <-flight:
+		case <-flight.done:
+			if err := t.unknown(flight); err != nil {
+				return pieces.Facts{}, err
+			}
 		case <-ctx.Done():
 			return pieces.Facts{}, ctx.Err()
 		}
@@ -48,39 +51,69 @@ func (t *task) fresh(f pieces.Facts) time.Duration {
 	return t.d.o.FactsFresh
 }
 
+// flight is the learning of facts under way. err is set before done is closed.
+type flight struct {
+	done chan struct{}
+	err  error
+}
+
+// unknown returns why f brought no facts, unless some are known.
+func (t *task) unknown(f *flight) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.facts != nil {
+		return nil
+	}
+	return f.err
+}
+
 // learn starts a flight; t.mu is held. The result is for everybody who waits,
 // so it does not hang on anybody's context.
 func (t *task) learn() {
-	flight := make(chan struct{})
+	flight := &flight{done: make(chan struct{})}
 	t.flight = flight
-	spec := t.entry.Task
+	spec, sets := t.entry.Task, t.sets
 	t.d.wg.Go(func() {
 		facts, err := t.d.learn(t.d.ctx, t, &spec)
 		t.mu.Lock()
-		t.flight = nil
+		t.flight, t.doubted, flight.err = nil, false, err
 		known := t.facts != nil
+		// Facts that came meanwhile are newer than those we asked for.
+		overtaken := known && t.sets != sets
 		if err != nil {
-			t.err, t.errTo = err, time.Now().Add(t.d.o.FailureMemo)
-			if known {
-				// The origin can't be reached: what is held is served.
-				t.checked = time.Now()
-			}
+			t.failed(err)
 		}
 		t.mu.Unlock()
-		if err == nil {
+		if err == nil && !overtaken {
 			t.set(facts)
-		} else if k := pieces.KindOf(err); known && (k == pieces.NotFound || k == pieces.Denied) {
+		} else if k := pieces.KindOf(err); err != nil && known && (k == pieces.NotFound || k == pieces.Denied) {
 			t.d.o.Log.WithError(err).WithField("task", t.id.Short()).Warn("the origin no longer gives this content")
 		}
-		close(flight)
+		close(flight.done)
 	})
 }
 
-// set takes facts as the current ones and tells the contents of older Versions.
+// failed remembers why there are no facts: longer each time while the origin is
+// in trouble, and as long as it asks for, but never longer than MaxMemo. t.mu
+// is held.
+func (t *task) failed(err error) {
+	memo := t.d.o.FailureMemo
+	if !pieces.IsPermanent(err) {
+		memo <<= min(t.fails, 4)
+		t.fails++
+	}
+	t.err, t.errTo = err, time.Now().Add(min(max(memo, pieces.RetryAfter(err)), t.d.o.MaxMemo))
+	if t.facts != nil {
+		// The origin can't be reached: what is held is served.
+		t.checked = time.Now()
+	}
+}
+
+// set takes facts as the current ones and tells the contents of all Versions.
 func (t *task) set(f pieces.Facts) {
 	t.mu.Lock()
-	changed := t.facts == nil || *t.facts != f
-	t.facts, t.checked, t.err = &f, time.Now(), nil
+	t.facts, t.checked, t.err, t.fails = &f, time.Now(), nil, 0
+	t.sets++
 	checked, kept := t.checked, t.kept
 	t.mu.Unlock()
 	if kept {
@@ -88,13 +121,9 @@ func (t *task) set(f pieces.Facts) {
 			t.d.o.Log.WithError(err).Warn("keeping facts")
 		}
 	}
-	if changed {
-		v := f.VersionID()
-		for _, c := range t.d.engine.OfTask(t.id) {
-			if c.Key().Version != v {
-				c.MarkReplaced()
-			}
-		}
+	v := f.VersionID()
+	for _, c := range t.d.engine.OfTask(t.id) {
+		c.MarkReplaced(c.Key().Version != v)
 	}
 }
 
@@ -111,7 +140,11 @@ func (d *Daemon) replaced(id pieces.TaskID, f pieces.Facts) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.flight == nil && d.ctx.Err() == nil {
+	if d.ctx.Err() != nil {
+		return
+	}
+	t.doubted = true
+	if t.flight == nil {
 		t.learn()
 	}
 }
@@ -152,6 +185,11 @@ func (d *Daemon) ask(ctx context.Context, t *task, spec *pieces.Task) (pieces.Fa
 // it is small or had to be read to the end, else its first bytes. tiny is the
 // content if it may travel inside messages.
 func (d *Daemon) stat(ctx context.Context, t *task, spec *pieces.Task) (f pieces.Facts, tiny []byte, err error) {
+	if !t.canFetch() {
+		// Without them the origin may show something else: a login page.
+		return f, nil, pieces.Errorf(pieces.Denied,
+			"this host lacks the credentials or signed parameters of %s; add it again with them", spec)
+	}
 	st, err := d.origin.Stat(ctx, spec)
 	if err != nil {
 		return f, nil, err

@@ -45,8 +45,10 @@ type Options struct {
 	// SpoolTimeout bounds reading content whole to learn its Version
 	// (default 1 h); lookups wait for it up to FactsTimeout.
 	SpoolTimeout time.Duration
-	// FailureMemo is how long a failed lookup is remembered (default 1 s).
-	FailureMemo time.Duration
+	// FailureMemo is how long a failed lookup is remembered (default 1 s). While
+	// an origin keeps failing it doubles, and a Retry-After is kept to, but no
+	// longer than MaxMemo (default 20 s).
+	FailureMemo, MaxMemo time.Duration
 	// LeaveTimeout bounds saying goodbye at the end (default 2 s).
 	LeaveTimeout time.Duration
 
@@ -72,6 +74,7 @@ func (o Options) withDefaults() Options {
 	def(&o.SumFresh, 10*time.Minute)
 	def(&o.SpoolTimeout, time.Hour)
 	def(&o.FailureMemo, time.Second)
+	def(&o.MaxMemo, 20*time.Second)
 	def(&o.LeaveTimeout, 2*time.Second)
 	if o.UploadSlots == 0 {
 		o.UploadSlots = 64

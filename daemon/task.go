@@ -24,11 +24,16 @@ type task struct {
 	// facts of the current Version as of checked; nil = unknown.
 	facts   *pieces.Facts
 	checked time.Time
+	// doubted: a reader found another Version at the origin; lookups wait for
+	// the flight. sets counts how often facts became known.
+	doubted bool
+	sets    int
 	// flight is the learning of facts under way; its result stands in facts,
-	// or in err until errTo.
-	flight chan struct{}
+	// or in err until errTo. fails counts failures in a row.
+	flight *flight
 	err    error
 	errTo  time.Time
+	fails  int
 	// spooling is the reading of the whole content under way, if its Version
 	// is its digest.
 	spooling *spooling
@@ -155,7 +160,7 @@ func (t *task) add(spec *pieces.Task, name string, owner control.Owner) error {
 		return err
 	}
 	t.entry, t.kept, t.local = e, true, true
-	t.err = nil
+	t.err, t.fails = nil, 0
 	return nil
 }
 
