@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 
@@ -147,18 +146,6 @@ func TestSpoiltInlineBytesAreNeverServed(t *testing.T) {
 	require.False(t, v.Has(0))
 }
 
-const childEnv = "DAMSELFLY_STORE_TEST_CHILD"
-
-func TestMain(m *testing.M) {
-	if dir := os.Getenv(childEnv); dir != "" {
-		if err := writeUntilKilled(dir); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-	}
-	os.Exit(m.Run())
-}
-
 const childPieces = 400
 
 // writeUntilKilled puts pieces from several goroutines and prints each one
@@ -189,9 +176,7 @@ func writeUntilKilled(dir string) error {
 
 func TestKilledWriterLosesNothingItHadPut(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "store")
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), childEnv+"="+dir)
-	cmd.Stderr = os.Stderr
+	cmd := child(t, "write", dir)
 	out, err := cmd.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, cmd.Start())

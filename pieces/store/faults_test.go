@@ -14,11 +14,12 @@ import (
 type faultDisk struct {
 	osDisk
 	mu    sync.Mutex
-	fail  map[string]error // by operation: open, write, read, punch, sync, remove
+	fail  map[string]error // by operation: open, write, read, punch, sync, remove, free
 	fired map[string]int
 	free  int64 // 0: what there is
 	total int64
-	// onPunch and onRemove are called before the operation.
+	// onRead, onPunch and onRemove are called before the operation.
+	onRead   func()
 	onPunch  func()
 	onRemove func(path string)
 }
@@ -71,6 +72,9 @@ func (d *faultDisk) WriteAt(f *os.File, p []byte, off int64) (int, error) {
 }
 
 func (d *faultDisk) ReadAt(f *os.File, p []byte, off int64) (int, error) {
+	if d.onRead != nil {
+		d.onRead()
+	}
 	if err := d.check("read"); err != nil {
 		return 0, err
 	}
@@ -105,6 +109,9 @@ func (d *faultDisk) Remove(path string) error {
 }
 
 func (d *faultDisk) Free(dir string) (int64, int64, error) {
+	if err := d.check("free"); err != nil {
+		return 0, 0, err
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.total == 0 {
