@@ -19,9 +19,6 @@ const (
 	detachWait = 5 * time.Second
 	// killWait is how long a killed daemon may take to be gone.
 	killWait = 5 * time.Second
-	// restartEvery is how much time lies between two starts of a daemon, at
-	// least.
-	restartEvery = 10 * time.Second
 )
 
 // muteDaemon ends the mounts of a daemon that does not beat.
@@ -30,7 +27,7 @@ func (s *supervisor) muteDaemon() {
 		s.log.Errorf("the daemon is stopped (SIGSTOP, or a debugger) and has not beaten for %s: its mounts are cut off", s.o.Mute)
 	} else {
 		s.log.Errorf("the daemon has not beaten for %s: it gets SIGQUIT to write its stacks, and its mounts are cut off", s.o.Mute)
-		if err := s.daemon.proc.Signal(syscall.SIGQUIT); err == nil {
+		if err := s.daemon.signal(syscall.SIGQUIT); err == nil {
 			s.daemon.awaitEnd(dumpWait)
 		}
 	}
@@ -113,7 +110,7 @@ func (s *supervisor) detach(w *watched) {
 
 func (s *supervisor) killDaemon(why string) {
 	s.log.Warn("the daemon is killed: ", why)
-	if err := s.daemon.proc.Kill(); err != nil && !s.daemon.gone() {
+	if err := s.daemon.signal(syscall.SIGKILL); err != nil && !s.daemon.gone() {
 		s.log.WithError(err).Error("the daemon could not be killed")
 	}
 	if !s.daemon.awaitEnd(killWait) {
@@ -126,7 +123,7 @@ func (s *supervisor) restart() error {
 	if !s.daemon.awaitEnd(killWait) {
 		s.killDaemon("another is to be started")
 	}
-	if pause := restartEvery - time.Since(s.began); pause > 0 {
+	if pause := s.o.RestartEvery - time.Since(s.began); pause > 0 {
 		s.log.Warnf("the daemon did not live long: another is started in %s", pause.Round(time.Second))
 		time.Sleep(pause)
 	}

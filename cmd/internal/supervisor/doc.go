@@ -18,7 +18,7 @@
 //   - The daemon is gone (the socket ended without a good-bye): the connections
 //     are aborted, so that whoever still reads gets an error, and the mounts
 //     taken off lazily. Then the child leaves, or, asked to restart, becomes a
-//     new daemon with the same arguments, at most once per restartEvery.
+//     new daemon with the same arguments, at most once per RestartEvery.
 //   - The daemon is mute (no beat for Mute): unless it is stopped, SIGQUIT makes
 //     the Go runtime write all stacks and end it. Then as above. A daemon that is
 //     stopped (SIGSTOP, a debugger) is left to whoever stopped it; continued, it

@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"encoding/json"
+	"errors"
 	"net"
 	"os"
 	"time"
@@ -51,6 +52,10 @@ func newLink(f *os.File) (*link, error) {
 	if err != nil {
 		return nil, err
 	}
+	if _, ok := conn.(*net.UnixConn); !ok {
+		conn.Close()
+		return nil, errors.New("not a unix socket")
+	}
 	return &link{conn: conn, in: json.NewDecoder(conn)}, nil
 }
 
@@ -67,6 +72,21 @@ func socketPair() (*link, *os.File, error) {
 		return nil, nil, err
 	}
 	return ours, theirs, nil
+}
+
+// maker returns the process that made the pair, alive or not.
+func (l *link) maker() (pid int, err error) {
+	raw, err := l.conn.(*net.UnixConn).SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	cerr := raw.Control(func(fd uintptr) {
+		var c *unix.Ucred
+		if c, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED); err == nil {
+			pid = int(c.Pid)
+		}
+	})
+	return pid, errors.Join(err, cerr)
 }
 
 // send writes m. After an error the link is of no more use.

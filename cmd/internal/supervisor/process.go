@@ -11,24 +11,28 @@ import (
 // target is the daemon's process, as its child sees it.
 type target struct {
 	pid int
-	// proc holds a pidfd: a signal never hits another process of that number.
-	proc *os.Process
+	proc *os.Process // a pidfd
 }
 
-// parent returns the process that started this one.
-func parent() (*target, error) {
-	t := &target{pid: os.Getppid()}
-	var err error
-	if t.proc, err = os.FindProcess(t.pid); err != nil {
-		return nil, err
-	}
-	return t, nil
+// newTarget returns the process pid, our parent. It may be dead by now, and its
+// number somebody else's: the parent tells.
+func newTarget(pid int) (*target, error) {
+	proc, err := os.FindProcess(pid)
+	return &target{pid: pid, proc: proc}, err
 }
 
 // gone reports whether the process has ended.
 func (t *target) gone() bool {
 	s, err := t.state()
 	return err != nil || s == 'Z' || s == 'X' || os.Getppid() != t.pid
+}
+
+// signal sends s, unless the process has ended: it never hits another.
+func (t *target) signal(s os.Signal) error {
+	if t.gone() {
+		return os.ErrProcessDone
+	}
+	return t.proc.Signal(s)
 }
 
 // stopped reports whether somebody keeps the process from running.

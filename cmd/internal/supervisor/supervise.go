@@ -27,13 +27,17 @@ type RunOptions struct {
 	// none is started.
 	Restart []string
 	Dir     string
-	Log     *logrus.Entry
+	// RestartEvery is how much time lies between two starts of a daemon, at
+	// least.
+	RestartEvery time.Duration
+	Log          *logrus.Entry
 }
 
 // The defaults of Options and RunOptions.
 const (
-	DefaultBeat = time.Second
-	DefaultMute = 10 * time.Second
+	DefaultBeat         = time.Second
+	DefaultMute         = 10 * time.Second
+	DefaultRestartEvery = 10 * time.Second
 )
 
 // watched is a mount that is looked after.
@@ -67,12 +71,17 @@ func Run(o RunOptions) error {
 		return pieces.Errorf(pieces.Invalid, "this command is dfdaemon's own: it starts it beside its mounts")
 	}
 	o.Beat, o.Mute = cmp.Or(o.Beat, DefaultBeat), cmp.Or(o.Mute, DefaultMute)
+	o.RestartEvery = cmp.Or(o.RestartEvery, DefaultRestartEvery)
 	l, err := newLink(os.NewFile(linkFD, "supervised"))
 	if err != nil {
 		return pieces.WithKind(pieces.Invalid, err, "supervisor")
 	}
 	defer l.close()
-	p, err := parent()
+	pid, err := l.maker()
+	if err != nil {
+		return pieces.WithKind(pieces.Invalid, err, "supervisor")
+	}
+	p, err := newTarget(pid)
 	if err != nil {
 		return pieces.WithKind(pieces.Internal, err, "supervisor")
 	}

@@ -1,0 +1,263 @@
+package supervisor
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/sirupsen/logrus"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"damselfly/fusefs/attach"
+)
+
+// Roles of the test binary.
+const (
+	roleEnv   = "SUPERVISOR_TEST_ROLE"
+	supervise = "supervise"
+)
+
+// Short timings, and such that a loaded machine makes no difference.
+const (
+	testBeat = 50 * time.Millisecond
+	testMute = time.Second
+)
+
+func TestMain(m *testing.M) {
+	role := os.Getenv(roleEnv)
+	var err error
+	switch {
+	case len(os.Args) > 1 && os.Args[1] == supervise:
+		o := RunOptions{Beat: testBeat, Mute: testMute, RestartEvery: time.Second, Log: textLog()}
+		if len(os.Args) > 2 {
+			o.Restart, o.Dir = os.Args[2:], "/"
+		}
+		err = Run(o)
+	case role == "daemon":
+		err = playDaemon(os.Args[1], len(os.Args) > 2)
+	case role == "reader":
+		err = unix.Statfs(os.Args[1], new(unix.Statfs_t))
+	default:
+		os.Exit(m.Run())
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+func textLog() *logrus.Entry { return logrus.NewEntry(logrus.StandardLogger()) }
+
+// playDaemon mounts on dir a connection that it never serves, so that whoever
+// looks there waits; and does what it reads from stdin.
+func playDaemon(dir string, restart bool) error {
+	fd, point, err := attach.Attach(context.Background(), attach.Options{Dir: dir, Source: "test", Subtype: "test", MaxRead: 4096})
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	command := []string{"test", supervise}
+	if restart {
+		command = append(command, os.Args...)
+	}
+	g := New(Options{Beat: testBeat, Pause: 10 * time.Millisecond, Command: command, Log: textLog()})
+	remove := g.Add(dir, point.Dev())
+	fmt.Println("ready")
+	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
+		switch in.Text() {
+		case "child":
+			g.mu.Lock()
+			if g.child != nil {
+				fmt.Println(g.child.pid())
+			} else {
+				fmt.Println(0)
+			}
+			g.mu.Unlock()
+		case "remove":
+			fmt.Println(remove(true))
+		case "wedge":
+			g.mu.Lock() // for ever: no more beats
+			fmt.Println("wedged")
+		case "close":
+			err := point.Detach(context.Background(), true)
+			remove(false)
+			fmt.Println(err, g.Close())
+			return nil
+		}
+	}
+	select {} // a restarted daemon has no stdin
+}
+
+// daemon is a running playDaemon.
+type daemon struct {
+	t     *testing.T
+	cmd   *exec.Cmd
+	dir   string
+	in    io.Writer
+	out   *bufio.Reader
+	ended chan struct{}
+
+	mu  sync.Mutex
+	log bytes.Buffer
+}
+
+// Write takes what daemon and supervisor log.
+func (d *daemon) Write(p []byte) (int, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.log.Write(p)
+}
+
+func (d *daemon) logged() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.log.String()
+}
+
+// startDaemon starts one as the user uid, in a process group of its own.
+func startDaemon(t *testing.T, uid uint32, extra ...string) *daemon {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("needs root")
+	}
+	if _, err := os.Stat("/dev/fuse"); err != nil {
+		t.Skip("needs /dev/fuse")
+	}
+	top, err := os.MkdirTemp("", "supervisor-")
+	require.NoError(t, err)
+	d := &daemon{t: t, dir: filepath.Join(top, "mnt"), ended: make(chan struct{})}
+	t.Cleanup(func() { require.NoError(t, os.RemoveAll(top)) })
+	require.NoError(t, os.Chmod(top, 0o755))
+	require.NoError(t, os.Mkdir(d.dir, 0o755))
+	require.NoError(t, os.Chown(d.dir, int(uid), int(uid)))
+
+	d.cmd = exec.Command(self, append([]string{d.dir}, extra...)...)
+	d.cmd.Env = append(os.Environ(), roleEnv+"=daemon")
+	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: &syscall.Credential{Uid: uid, Gid: uid}}
+	log, theirs, err := os.Pipe()
+	require.NoError(t, err)
+	d.cmd.Stderr = theirs
+	d.in, err = d.cmd.StdinPipe()
+	require.NoError(t, err)
+	out, err := d.cmd.StdoutPipe()
+	require.NoError(t, err)
+	d.out = bufio.NewReader(out)
+	require.NoError(t, d.cmd.Start())
+	theirs.Close()
+	copied := make(chan struct{})
+	go func() {
+		defer close(copied)
+		io.Copy(d, log)
+	}()
+	go func() {
+		defer close(d.ended)
+		d.cmd.Process.Wait()
+	}()
+	t.Cleanup(func() {
+		d.cmd.Process.Kill()
+		<-d.ended
+		select { // the end of the log is the end of the supervisor
+		case <-copied:
+		case <-time.After(10 * time.Second):
+			t.Error("the supervisor is still there")
+		}
+		if t.Failed() {
+			t.Log(d.logged())
+		}
+	})
+	require.Equal(t, "ready", d.line())
+	return d
+}
+
+func (d *daemon) line() string {
+	d.t.Helper()
+	s, err := d.out.ReadString('\n')
+	require.NoError(d.t, err, d.logged())
+	return strings.TrimSpace(s)
+}
+
+// ask has the daemon do something.
+func (d *daemon) ask(command string) string {
+	d.t.Helper()
+	_, err := fmt.Fprintln(d.in, command)
+	require.NoError(d.t, err)
+	return d.line()
+}
+
+// child returns the supervisor's pid.
+func (d *daemon) child() int {
+	d.t.Helper()
+	var pid int
+	d.within(5*time.Second, func() bool {
+		var err error
+		pid, err = strconv.Atoi(d.ask("child"))
+		return err == nil && pid != 0
+	})
+	return pid
+}
+
+func (d *daemon) signal(s syscall.Signal) {
+	d.t.Helper()
+	require.NoError(d.t, d.cmd.Process.Signal(s))
+}
+
+func (d *daemon) mounted() bool {
+	_, ok, err := attach.Top(d.dir)
+	require.NoError(d.t, err)
+	return ok
+}
+
+func (d *daemon) within(limit time.Duration, ok func() bool) {
+	d.t.Helper()
+	require.Eventually(d.t, ok, limit, 5*time.Millisecond, "%s", d.logged())
+}
+
+// reader waits in the mount; the channel gets how long it took to be freed.
+func (d *daemon) reader(uid uint32) <-chan time.Time {
+	d.t.Helper()
+	cmd := exec.Command(self, d.dir)
+	cmd.Env = append(os.Environ(), roleEnv+"=reader")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
+	require.NoError(d.t, cmd.Start())
+	freed := make(chan time.Time, 1)
+	go func() {
+		err := cmd.Wait()
+		if err != nil && cmd.ProcessState.ExitCode() == 1 { // its read failed
+			freed <- time.Now()
+		}
+		close(freed)
+	}()
+	d.t.Cleanup(func() { cmd.Process.Kill() })
+	stat := "/proc/" + strconv.Itoa(cmd.Process.Pid) + "/syscall"
+	d.within(5*time.Second, func() bool {
+		b, _ := os.ReadFile(stat)
+		return strings.HasPrefix(string(b), strconv.Itoa(unix.SYS_STATFS)+" ")
+	})
+	return freed
+}
+
+// requireFreed wants the reader to have got an error, at most d after since.
+func requireFreed(t *testing.T, freed <-chan time.Time, since time.Time, d time.Duration) {
+	t.Helper()
+	select {
+	case at, ok := <-freed:
+		require.True(t, ok, "the reader got no error")
+		t.Logf("the reader was freed after %s", at.Sub(since).Round(time.Millisecond))
+		require.Less(t, at.Sub(since), d)
+	case <-time.After(d + 5*time.Second):
+		t.Fatal("the reader hangs")
+	}
+}

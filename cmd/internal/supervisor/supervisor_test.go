@@ -1,0 +1,259 @@
+package supervisor
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+func alive(pid int) bool {
+	s, err := (&target{pid: pid}).state()
+	return err == nil && s != 'Z'
+}
+
+func TestSilence(t *testing.T) {
+	now := time.Unix(0, 0)
+	s := newSilence(time.Second, now)
+	for i := range 3 {
+		now = now.Add(time.Second)
+		require.Equal(t, time.Duration(i+1)*time.Second, s.tick(now))
+	}
+	now = now.Add(time.Hour) // we did not run
+	require.Equal(t, 5*time.Second, s.tick(now))
+	s.heard()
+	now = now.Add(time.Second)
+	require.Equal(t, time.Second, s.tick(now))
+}
+
+// The daemon and all of its process group are killed: whoever waited in the
+// mount gets an error, and the mount goes. The child was alive all the time.
+func TestKilledDaemonLeavesNoMount(t *testing.T) {
+	d := startDaemon(t, 0)
+	child := d.child()
+	freed := d.reader(0)
+	killed := time.Now()
+	require.NoError(t, unix.Kill(-d.cmd.Process.Pid, unix.SIGKILL))
+	requireFreed(t, freed, killed, time.Second)
+	d.within(2*time.Second, func() bool { return !d.mounted() })
+	d.within(2*time.Second, func() bool { return !alive(child) })
+	require.Contains(t, d.logged(), "the daemon is gone without a clean stop")
+}
+
+// What frees the readers of a killed daemon is the kernel: the child holds no
+// descriptor of the connection, and need not run.
+func TestKilledDaemonWithAStoppedChild(t *testing.T) {
+	d := startDaemon(t, 0)
+	child := d.child()
+	freed := d.reader(0)
+	require.NoError(t, unix.Kill(child, unix.SIGSTOP))
+	d.within(2*time.Second, (&target{pid: child}).stopped)
+	killed := time.Now()
+	d.signal(syscall.SIGKILL)
+	requireFreed(t, freed, killed, time.Second)
+	require.True(t, d.mounted(), "who takes it off is stopped")
+	require.NoError(t, unix.Kill(child, unix.SIGCONT))
+	d.within(2*time.Second, func() bool { return !d.mounted() })
+}
+
+// A stopped daemon's readers are freed after Mute; continued, it learns why.
+func TestStoppedDaemonIsCutOff(t *testing.T) {
+	d := startDaemon(t, 0)
+	d.child()
+	freed := d.reader(0)
+	stopped := time.Now()
+	d.signal(syscall.SIGSTOP)
+	requireFreed(t, freed, stopped, testMute+time.Second)
+	require.Greater(t, time.Since(stopped), testMute/2)
+	d.within(2*time.Second, func() bool { return !d.mounted() })
+	d.signal(syscall.SIGCONT)
+	require.Equal(t, "true", d.ask("remove"))
+	require.Contains(t, d.logged(), "the daemon is stopped")
+	require.Contains(t, d.logged(), "the daemon answers again")
+}
+
+// One that is stopped for a shorter time keeps its mount.
+func TestShortStop(t *testing.T) {
+	d := startDaemon(t, 0)
+	d.child()
+	d.signal(syscall.SIGSTOP)
+	time.Sleep(testMute / 2)
+	d.signal(syscall.SIGCONT)
+	time.Sleep(testMute / 2)
+	require.True(t, d.mounted())
+	require.NotContains(t, d.logged(), "the daemon is stopped")
+}
+
+// Who wakes up with the daemon does not blame it.
+func TestPauseOfBoth(t *testing.T) {
+	d := startDaemon(t, 0)
+	child := d.child()
+	require.NoError(t, unix.Kill(child, unix.SIGSTOP))
+	d.signal(syscall.SIGSTOP)
+	time.Sleep(testMute + testMute/4)
+	require.NoError(t, unix.Kill(child, unix.SIGCONT))
+	time.Sleep(testMute / 4) // the daemon takes a little longer
+	d.signal(syscall.SIGCONT)
+	require.Equal(t, child, d.child())
+	require.True(t, d.mounted())
+	require.NotContains(t, d.logged(), "the daemon is stopped")
+}
+
+// A daemon that runs but does not beat writes its stacks and ends.
+func TestWedgedDaemonWritesItsStacks(t *testing.T) {
+	d := startDaemon(t, 0)
+	d.child()
+	freed := d.reader(0)
+	require.Equal(t, "wedged", d.ask("wedge"))
+	requireFreed(t, freed, time.Now(), testMute+time.Second)
+	d.within(5*time.Second, func() bool { return !d.mounted() })
+	<-d.ended
+	log := d.logged()
+	require.Contains(t, log, "it gets SIGQUIT")
+	require.Contains(t, log, "SIGQUIT: quit")
+	require.Contains(t, log, "supervisor.(*Guard).run", "the stacks tell where it hangs")
+}
+
+// A mount that nobody serves is cut off, though the daemon beats. The
+// connection of playDaemon is such a one from the start.
+func TestDeafMountIsCutOff(t *testing.T) {
+	d := startDaemon(t, 0)
+	child := d.child()
+	d.within(testMute+3*time.Second, func() bool { return !d.mounted() })
+	require.Contains(t, d.logged(), "a mount of this daemon does not answer and is cut off; stacks follow")
+	require.Contains(t, d.logged(), "goroutine ")
+	require.Equal(t, "true", d.ask("remove"))
+	require.Equal(t, child, d.child(), "both live on")
+}
+
+func TestCleanStop(t *testing.T) {
+	d := startDaemon(t, 0)
+	child := d.child()
+	require.Equal(t, "<nil> <nil>", d.ask("close"))
+	require.False(t, alive(child), "Close waits for it")
+	<-d.ended
+	require.Empty(t, strings.TrimSpace(d.logged()), "a clean stop is nothing to talk about")
+}
+
+// A signal that ends daemons does not end the child before its daemon.
+func TestChildOutlivesTheDaemonsSignals(t *testing.T) {
+	d := startDaemon(t, 0)
+	child := d.child()
+	for _, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP} {
+		d.within(2*time.Second, func() bool { // it may not yet be ready for them
+			b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", child))
+			return err == nil && ignores(string(b), s)
+		})
+		require.NoError(t, unix.Kill(child, s))
+	}
+	time.Sleep(2 * testBeat)
+	require.Equal(t, child, d.child())
+	sid, err := unix.Getsid(child)
+	require.NoError(t, err)
+	require.Equal(t, child, sid, "a session of its own")
+}
+
+// ignores reads the SigIgn mask of proc(5).
+func ignores(status string, s syscall.Signal) bool {
+	var mask uint64
+	_, rest, _ := strings.Cut(status, "SigIgn:")
+	_, err := fmt.Sscanf(strings.TrimSpace(rest), "%x", &mask)
+	return err == nil && mask>>(uint(s)-1)&1 == 1
+}
+
+// A killed child does no harm, and the next one does its work.
+func TestKilledChildIsReplaced(t *testing.T) {
+	d := startDaemon(t, 0)
+	first := d.child()
+	require.NoError(t, unix.Kill(first, unix.SIGKILL))
+	d.within(5*time.Second, func() bool { return d.child() != first })
+	require.True(t, d.mounted())
+	require.False(t, alive(first))
+	freed := d.reader(0)
+	killed := time.Now()
+	d.signal(syscall.SIGKILL)
+	requireFreed(t, freed, killed, time.Second)
+	d.within(2*time.Second, func() bool { return !d.mounted() })
+}
+
+// The child has nothing open that the daemon has, not even what the daemon was
+// given by who started it: stdin's pipe stands for that.
+func TestChildHoldsNoDescriptors(t *testing.T) {
+	d := startDaemon(t, 0)
+	for _, fd := range descriptors(t, d.child()) {
+		require.NotContains(t, fd, "/dev/fuse")
+	}
+	var connection, stdio bool
+	for _, fd := range descriptors(t, d.cmd.Process.Pid) {
+		connection = connection || strings.Contains(fd, "/dev/fuse")
+		stdio = stdio || strings.HasPrefix(fd, "0 pipe:")
+		if strings.HasPrefix(fd, "2 ") { // shared, to log to
+			continue
+		}
+		for _, other := range descriptors(t, d.child()) {
+			_, mine, _ := strings.Cut(fd, " ")
+			_, its, _ := strings.Cut(other, " ")
+			if strings.Contains(mine, ":[") && !strings.HasPrefix(mine, "anon_inode:") {
+				require.NotEqual(t, mine, its)
+			}
+		}
+	}
+	require.True(t, connection && stdio, "the daemon has them")
+}
+
+// descriptors lists "N target" of a process.
+func descriptors(t *testing.T, pid int) (all []string) {
+	t.Helper()
+	dir := fmt.Sprintf("/proc/%d/fd/", pid)
+	entries, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	for _, e := range entries {
+		if to, err := os.Readlink(dir + e.Name()); err == nil {
+			all = append(all, e.Name()+" "+to)
+		}
+	}
+	return all
+}
+
+// Asked to, the child becomes the next daemon: of one that died, and of one
+// that is stopped.
+func TestRestart(t *testing.T) {
+	for name, fault := range map[string]syscall.Signal{"killed": syscall.SIGKILL, "stopped": syscall.SIGSTOP} {
+		t.Run(name, func(t *testing.T) {
+			d := startDaemon(t, 0, "restart")
+			child := d.child()
+			d.signal(fault)
+			// The same process, with a supervisor of its own.
+			d.within(10*time.Second, func() bool {
+				b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", child))
+				return !strings.Contains(string(b), "\x00"+supervise+"\x00") && d.mounted() && len(children(child)) == 1
+			})
+			<-d.ended
+			grandchild := children(child)[0]
+			require.NoError(t, unix.Kill(grandchild, unix.SIGKILL)) // or it would go on
+			require.NoError(t, unix.Kill(child, unix.SIGKILL))
+			for _, pid := range children(child) {
+				_ = unix.Kill(pid, unix.SIGKILL)
+			}
+			d.within(5*time.Second, func() bool { return !alive(child) })
+			require.NoError(t, unix.Unmount(d.dir, unix.MNT_DETACH))
+			require.Contains(t, d.logged(), "a new daemon is started")
+		})
+	}
+}
+
+func children(pid int) (pids []int) {
+	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	for f := range strings.FieldsSeq(string(b)) {
+		var c int
+		if _, err := fmt.Sscan(f, &c); err == nil {
+			pids = append(pids, c)
+		}
+	}
+	return pids
+}
