@@ -68,6 +68,9 @@ func (v *version) grantClass(c pieces.Class) verdict {
 		if !v.facts.Ranges && len(v.leases) > 0 {
 			return busy // its executor reads everything anyway
 		}
+		if v.t.origin.err != nil && len(v.leases) >= v.t.opts().Probes {
+			return busy // a few find out whether the origin has recovered
+		}
 		p, why := v.executor(c, e)
 		switch why {
 		case found:

@@ -151,6 +151,7 @@ func (v *version) deliver(p *peer, e pieces.Extent) {
 		}
 		if l.left.Count() < before && l.peer == p {
 			l.heard = v.t.now
+			v.due = v.due || v.t.origin.err != nil
 			v.t.origin.ok()
 			v.confirmed = false
 		}

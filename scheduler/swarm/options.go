@@ -76,6 +76,10 @@ type Options struct {
 	OriginTries int
 	Patience    time.Duration
 
+	// Probes is how many leases run at once between a failure of the origin and
+	// its next delivery.
+	Probes int
+
 	// HoldersPerWant is how many holders of a piece are named at most.
 	HoldersPerWant int
 	// PeerTTL: a silent peer is collected after it. TaskTTL: a Task without
@@ -138,6 +142,7 @@ func Defaults() Options {
 		RestMax:              20 * time.Second,
 		OriginTries:          5,
 		Patience:             20 * time.Second,
+		Probes:               4,
 		HoldersPerWant:       4,
 		PeerTTL:              time.Minute,
 		TaskTTL:              10 * time.Minute,

@@ -75,6 +75,10 @@ func (v *version) onOriginFailed(p *peer, e OriginFailed) {
 		v.changed = e.Err
 	default:
 		wait := t.origin.failed(t.now, e.Err, t.opts())
+		if e.Err.Kind == pieces.Integrity {
+			// Not what was pinned: perhaps a page in place of the content.
+			t.facts.doubted = true
+		}
 		if !e.Err.Permanent {
 			// Somebody else tries first when the time has come.
 			p.rest = t.now.Add(wait + t.opts().LeaseRest)
