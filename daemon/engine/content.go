@@ -73,13 +73,12 @@ type Content struct {
 
 	origins map[*originRead]struct{}
 	failure failure
-	// broken: the whole content does not match its pinned digest.
-	broken error
+	broken  breakage
 	// replaced: the Task has a newer Version; the origin has no more of this.
 	// confirmed: a read of the origin said so, the facts denied it.
 	replaced, confirmed bool
 	rest                rest
-	whole    wholeCheck
+	whole               wholeCheck
 	// verifying: the cache is being read again after an unclean stop.
 	verifying bool
 }

@@ -65,6 +65,9 @@ type Options struct {
 	// never longer than RestMax (default 20 s); for ErrorRest (default 2 s)
 	// after an error that will not go away by itself.
 	RestMin, RestMax, ErrorRest time.Duration
+	// BrokenFor is how long content that did not match its pinned digest is not
+	// read again (default 10 s).
+	BrokenFor time.Duration
 	// Tick re-examines contents that somebody waits for (default 1 s).
 	Tick time.Duration
 	// NeighbourWait is how long a request may wait at a neighbour that still
@@ -107,6 +110,7 @@ func (o Options) withDefaults() Options {
 	def(&o.RestMin, 500*time.Millisecond)
 	def(&o.RestMax, 20*time.Second)
 	def(&o.ErrorRest, 2*time.Second)
+	def(&o.BrokenFor, 10*time.Second)
 	def(&o.Tick, time.Second)
 	def(&o.NeighbourWait, time.Second)
 	def(&o.HedgeMin, 50*time.Millisecond)

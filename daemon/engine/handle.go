@@ -147,7 +147,7 @@ func (c *Content) readHeld(ctx context.Context, p []byte, off int64) (n int, mis
 func (c *Content) readPieceHeld(i int, p []byte, off int64) (bool, error) {
 	c.mu.Lock()
 	if !c.held.Has(i) {
-		err := c.broken
+		err := c.broken.now()
 		c.mu.Unlock()
 		return false, err
 	}

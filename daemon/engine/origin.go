@@ -23,6 +23,7 @@ type originRead struct {
 const (
 	aloneDemand = 16
 	aloneBulk   = 2
+	aloneProbes = 4 // after a failure, until the origin delivers
 )
 
 // readAlone starts origin reads for what is wanted at a class and can't be had
@@ -37,6 +38,9 @@ func (c *Content) readAlone(class pieces.Class, need *pieces.Set) {
 	limit := aloneBulk
 	if class == pieces.Demand {
 		limit = aloneDemand
+	}
+	if c.rest.err != nil {
+		limit = min(limit, aloneProbes)
 	}
 	most := max(1, int(c.e.o.OriginExtent/c.geo.PieceSize))
 	for e := range need.Extents() {
@@ -71,7 +75,9 @@ func (c *Content) startOrigin(lease pieces.LeaseID, e pieces.Extent, class piece
 	c.wg.Go(func() {
 		defer cancel()
 		err := error(pieces.Errorf(pieces.Denied, "this host lacks the credentials or signed parameters of the URL; add it again with them"))
-		if c.replacedNow() {
+		if broken := c.brokenNow(); broken != nil {
+			err = broken
+		} else if c.replacedNow() {
 			err = pieces.Errorf(pieces.Changed, "%v was replaced at its origin", c.key)
 		} else if can && c.pin() == nil {
 			if lease != 0 {
@@ -83,6 +89,12 @@ func (c *Content) startOrigin(lease pieces.LeaseID, e pieces.Extent, class piece
 		cancel()
 		c.endOrigin(o, err)
 	})
+}
+
+func (c *Content) brokenNow() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.broken.now()
 }
 
 func (c *Content) replacedNow() bool {

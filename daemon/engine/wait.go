@@ -30,8 +30,8 @@ type arrival struct {
 func (c *Content) want(e pieces.Extent, class pieces.Class) *interest {
 	in := &interest{in: c.pick.Want(e, class), extent: e, class: class, since: time.Now(), done: make(chan struct{})}
 	c.interests[in] = struct{}{}
-	if c.broken != nil {
-		c.failInterest(in, c.broken)
+	if err := c.broken.now(); err != nil {
+		c.failInterest(in, err)
 	} else if f := c.failure; f.err != nil && class == pieces.Demand && time.Now().Before(f.until) && c.lacks(e.Intersect(f.extent)) {
 		c.failInterest(in, f.err)
 	}

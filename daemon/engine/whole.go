@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"io"
+	"time"
 
 	"damselfly/pieces"
 )
@@ -14,6 +15,21 @@ type wholeCheck struct {
 	err     error
 	// over is closed when the check that is running has ended.
 	over chan struct{}
+}
+
+// breakage: the whole content did not match its pinned digest. It is not read
+// again before until.
+type breakage struct {
+	err   error
+	until time.Time
+}
+
+// now returns the error while it counts.
+func (b breakage) now() error {
+	if time.Now().Before(b.until) {
+		return b.err
+	}
+	return nil
 }
 
 // checkWhole starts the verification of the pinned digest once all pieces are
@@ -38,8 +54,11 @@ func (c *Content) checkWhole() {
 		w.running, w.done, w.err = false, err == nil, err
 		if pieces.KindOf(err) == pieces.Integrity {
 			c.log.WithError(err).Error("content does not match its pinned digest: dropping it")
-			c.broken = err
-			c.failAll(err)
+			e := pieces.Errorf(pieces.Integrity, "%w", err)
+			e.Permanent = true
+			c.broken = breakage{e, time.Now().Add(c.e.o.BrokenFor)}
+			c.failAll(e)
+			c.wg.Go(func() { c.e.o.Replaced(c.key.Task, pieces.Facts{}) })
 			all := c.geo.All()
 			c.forget(all)
 			c.wg.Go(func() { c.dropStored(all) })
@@ -80,7 +99,7 @@ func (c *Content) awaitWhole(ctx context.Context) error {
 	for {
 		c.checkWhole()
 		c.mu.Lock()
-		w, pinned, broken := c.whole, c.task.Digest != "", c.broken
+		w, pinned, broken := c.whole, c.task.Digest != "", c.broken.now()
 		c.mu.Unlock()
 		switch {
 		case broken != nil:
