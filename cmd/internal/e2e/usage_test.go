@@ -14,7 +14,9 @@ import (
 // code 2.
 func TestUsageErrors(t *testing.T) {
 	w := newWorld(t, time.Minute)
-	h := w.host("h1")
+	// So that no command starts a daemon of its own.
+	d := w.alone("h1")
+	h := d.Host
 	unknown := filepath.Join(h.Dir, "unknown.yaml")
 	w.ok(os.WriteFile(unknown, []byte("no-such-key: 1\n"), 0o644))
 	wrong := filepath.Join(h.Dir, "wrong.yaml")
@@ -64,7 +66,7 @@ func TestUsageErrors(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(strings.ReplaceAll(strings.Join(c.argv, " "), h.Dir, "DIR"), func(t *testing.T) {
-			r, err := h.Run(w.ctx, append([]string{filepath.Join(bin, c.argv[0])}, c.argv[1:]...)...)
+			r, err := h.RunEnv(w.ctx, []string{"DAMSELFLY_SOCKET=" + d.Socket}, append([]string{filepath.Join(bin, c.argv[0])}, c.argv[1:]...)...)
 			require.NoError(t, err)
 			require.Equal(t, 2, r.Exit, "%s%s", r.Stdout, r.Stderr)
 			require.Empty(t, r.Stdout)
