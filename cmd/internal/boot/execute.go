@@ -16,6 +16,7 @@ import (
 
 // Main runs the command with the process's arguments and exits.
 func Main(cmd *cobra.Command) {
+	keepSecrets()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	// From the first signal on the default disposition is back: a second one
 	// ends a process that hangs while it stops.
