@@ -23,26 +23,46 @@ func (v *version) accuse(p *peer, host pieces.HostID) (out bool) {
 	if bad == nil || bad == p {
 		return false
 	}
-	if _, again := bad.accusers[p.id]; !again {
-		if len(bad.accusers) >= maxBlocked {
-			return false
-		}
-		if bad.accusers == nil {
-			bad.accusers = map[pieces.HostID]struct{}{}
-		}
-		bad.accusers[p.id] = struct{}{}
-		p.accused++
-		v.t.count(BadBytes, 1)
+	if _, again := bad.accusers[p.id]; again || len(bad.accusers) >= maxBlocked || len(p.accused) >= maxBlocked {
+		return false
 	}
+	if bad.accusers == nil {
+		bad.accusers = map[pieces.HostID]struct{}{}
+	}
+	bad.accusers[p.id] = struct{}{}
+	p.accused = append(p.accused, host)
+	v.t.count(BadBytes, 1)
+	return v.judge(bad)
+}
+
+// credible reports whether p's accusations count.
+func (p *peer) credible() bool { return p.state == live && p.fine > len(p.accused) }
+
+// judge puts bad out if enough voices count against it.
+func (v *version) judge(bad *peer) (out bool) {
 	voices := 0
 	for id := range bad.accusers {
-		if q := v.peers[id]; q != nil && q.state == live && q.fine > q.accused {
+		if q := v.peers[id]; q != nil && q.credible() {
 			voices++
 		}
 	}
-	if voices < o.BadVoices {
+	if voices < v.t.opts().BadVoices {
 		return false
 	}
 	v.expel(bad, "several peers got wrong bytes from it")
 	return true
+}
+
+// gotFine notes n pieces that p got in order; what p said may count now.
+func (v *version) gotFine(p *peer, n int) {
+	before := p.credible()
+	p.fine += n
+	if before || !p.credible() {
+		return
+	}
+	for _, host := range p.accused {
+		if bad := v.peers[host]; bad != nil {
+			v.judge(bad)
+		}
+	}
 }

@@ -82,7 +82,7 @@ const (
 	FactsLeases
 	ParentsReplaced
 	Conflicts
-	BadBytes // hosts accused of wrong bytes, each once per child
+	BadBytes     // hosts accused of wrong bytes, each once per child
 	Counters int = iota
 )
 

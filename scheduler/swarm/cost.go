@@ -52,7 +52,7 @@ func (v *version) forgive() {
 
 // onCosts notes how pieces arrived at child from others.
 func (v *version) onCosts(child *peer, cs []Cost) {
-	child.fine += len(cs)
+	v.gotFine(child, len(cs))
 	for _, c := range cs {
 		v.t.do(Uploads{Host: c.Host, OK: 1})
 		p := v.peers[c.Host]

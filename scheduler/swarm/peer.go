@@ -52,11 +52,12 @@ type peer struct {
 	named map[*peer]struct{}
 
 	blocked map[pieces.HostID]block
-	// accusers say that it sent them wrong bytes. accused counts the hosts of
-	// which it says so itself, fine the pieces it got in order from others.
-	accusers      map[pieces.HostID]struct{}
-	accused, fine int
-	costs         costs
+	// accusers say that it sent them wrong bytes. accused are the hosts of
+	// which it says so itself, fine counts the pieces it got in order.
+	accusers map[pieces.HostID]struct{}
+	accused  []pieces.HostID
+	fine     int
+	costs    costs
 	// badUntil: out of the eligible set before this.
 	badUntil time.Time
 	rate     float64 // bytes/s, 0 = unknown
