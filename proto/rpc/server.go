@@ -24,6 +24,19 @@ const (
 	// DefaultStopTimeout is how long calls under way may take to finish after
 	// the ctx of Serve ended.
 	DefaultStopTimeout = 3 * time.Second
+	// DefaultMaxConns is how many connections a server holds.
+	DefaultMaxConns = 4096
+	// ClusterMaxConns is the same for servers that every host of a cluster is
+	// connected to.
+	ClusterMaxConns = 32768
+	// DefaultOpenTimeout is how long a new connection may take until it speaks
+	// HTTP/2.
+	DefaultOpenTimeout = 5 * time.Second
+	// DefaultIdleTimeout ends connections without a call; clients dial again
+	// when they have one.
+	DefaultIdleTimeout = 5 * time.Minute
+	// maxStreams bounds the calls under way on one connection; more wait.
+	maxStreams = 4096
 )
 
 // ServerOptions say how to serve; the zero value is right for most.
@@ -39,6 +52,12 @@ type ServerOptions struct {
 	HandleTimeout time.Duration
 	// StopTimeout: 0 is DefaultStopTimeout.
 	StopTimeout time.Duration
+	// MaxConns bounds connections, as LimitConns does; 0 is DefaultMaxConns,
+	// negative is no limit. It is lowered to what MaxConns allows.
+	MaxConns int
+	// OpenTimeout and IdleTimeout: 0 are the defaults.
+	OpenTimeout time.Duration
+	IdleTimeout time.Duration
 }
 
 // Server is a gRPC server with the manners of this system. Register services
@@ -65,6 +84,15 @@ func NewServer(o ServerOptions) *Server {
 	if o.StopTimeout <= 0 {
 		o.StopTimeout = DefaultStopTimeout
 	}
+	if o.MaxConns == 0 {
+		o.MaxConns = DefaultMaxConns
+	}
+	if o.OpenTimeout <= 0 {
+		o.OpenTimeout = DefaultOpenTimeout
+	}
+	if o.IdleTimeout <= 0 {
+		o.IdleTimeout = DefaultIdleTimeout
+	}
 	s := &Server{opts: o, log: orDiscard(o.Log), health: health.NewServer()}
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	calls := serverCalls{log: s.log, timeout: o.HandleTimeout, stopping: s.stopping, metrics: newMetrics(o.Registry)}
@@ -73,7 +101,12 @@ func NewServer(o ServerOptions) *Server {
 		grpc.MaxRecvMsgSize(o.MaxMessage),
 		grpc.MaxSendMsgSize(o.MaxMessage),
 		grpc.WaitForHandlers(true),
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Minute, Timeout: 10 * time.Second}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{
+			Time: time.Minute, Timeout: 10 * time.Second, MaxConnectionIdle: o.IdleTimeout,
+		}),
+		grpc.ConnectionTimeout(o.OpenTimeout),
+		grpc.MaxConcurrentStreams(maxStreams),
+		grpc.SharedWriteBuffer(true),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second}),
 		grpc.UnaryInterceptor(calls.unary),
 		grpc.StreamInterceptor(calls.stream),
@@ -89,6 +122,7 @@ func NewServer(o ServerOptions) *Server {
 func (s *Server) Serve(ctx context.Context, lis net.Listener) error {
 	if lis.Addr().Network() != "unix" {
 		plaintext.check(s.log, lis.Addr().String())
+		lis = LimitConns(lis, MaxConns(s.opts.MaxConns))
 	}
 	defer s.stop()
 	served := make(chan error, 1)
