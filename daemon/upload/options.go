@@ -16,7 +16,8 @@ type Options struct {
 
 	// Slots is how many answers are sent at once (64).
 	Slots int
-	// MaxConns bounds open connections; one more is closed at once (1024).
+	// MaxConns bounds open connections as rpc.LimitConns does: one more takes
+	// the place of the most silent one (1024).
 	MaxConns int
 	// Rate limits all uploads together; nil = unlimited.
 	Rate Limiter

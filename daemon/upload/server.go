@@ -12,6 +12,8 @@ import (
 
 	"github.com/sirupsen/logrus"
 	"golang.org/x/sync/semaphore"
+
+	"damselfly/proto/rpc"
 )
 
 // Server answers requests for bytes. Its methods may be called at any time
@@ -82,7 +84,7 @@ func (s *Server) end() {
 func (s *Server) Serve(ctx context.Context, lis net.Listener) error {
 	base, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
-	conns := &connCount{max: s.opts.MaxConns}
+	conns := &connCount{}
 	srv := &http.Server{
 		Handler:           &handler{Server: s, stopping: ctx},
 		ReadHeaderTimeout: s.opts.HeaderTimeout,
@@ -93,7 +95,8 @@ func (s *Server) Serve(ctx context.Context, lis net.Listener) error {
 		ErrorLog:          log.New(logWriter{s.opts.Log}, "", 0),
 	}
 	failed := make(chan error, 1)
-	go func() { failed <- srv.Serve(listener{lis, &s.sent}) }()
+	limited := rpc.LimitConns(listener{lis, &s.sent}, rpc.MaxConns(s.opts.MaxConns))
+	go func() { failed <- srv.Serve(limited) }()
 	var err error
 	select {
 	case err = <-failed:
@@ -109,22 +112,14 @@ func (s *Server) Serve(ctx context.Context, lis net.Listener) error {
 	return err
 }
 
-// connCount bounds the connections of one Serve and lets it wait for them.
-type connCount struct {
-	max  int
-	n    atomic.Int64
-	open sync.WaitGroup
-}
+// connCount lets Serve wait for its connections.
+type connCount struct{ open sync.WaitGroup }
 
-func (c *connCount) changed(conn net.Conn, state http.ConnState) {
+func (c *connCount) changed(_ net.Conn, state http.ConnState) {
 	switch state {
 	case http.StateNew:
 		c.open.Add(1)
-		if c.n.Add(1) > int64(c.max) {
-			_ = conn.Close()
-		}
 	case http.StateClosed, http.StateHijacked:
-		c.n.Add(-1)
 		c.open.Done()
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"damselfly/pieces"
+	"damselfly/proto/rpc"
 )
 
 // NewRegistry returns a metrics registry that already has the process's own
@@ -69,13 +70,15 @@ func isLoopback(hostport string) bool {
 const (
 	httpHeaderTimeout = 5 * time.Second
 	httpIdleTimeout   = 2 * time.Minute
+	httpReadTimeout   = 30 * time.Second
 	httpStopTimeout   = 3 * time.Second
+	httpMaxConns      = 256
 )
 
 // ServeHTTP serves h on lis until ctx ends, then gives running requests 3 s.
-// It closes lis.
+// It closes lis. It holds at most 256 connections, as rpc.LimitConns does.
 func ServeHTTP(ctx context.Context, lis net.Listener, h http.Handler) error {
-	srv := &http.Server{Handler: h, ReadHeaderTimeout: httpHeaderTimeout, IdleTimeout: httpIdleTimeout}
+	srv := &http.Server{Handler: h, ReadHeaderTimeout: httpHeaderTimeout, ReadTimeout: httpReadTimeout, IdleTimeout: httpIdleTimeout}
 	stopped := make(chan struct{})
 	undo := context.AfterFunc(ctx, func() {
 		defer close(stopped)
@@ -85,7 +88,7 @@ func ServeHTTP(ctx context.Context, lis net.Listener, h http.Handler) error {
 			srv.Close()
 		}
 	})
-	err := srv.Serve(lis)
+	err := srv.Serve(rpc.LimitConns(lis, rpc.MaxConns(httpMaxConns)))
 	if !undo() {
 		<-stopped
 	}
