@@ -56,16 +56,15 @@ type Daemon struct {
 	upload   *upload.Server
 	rpc      *rpc.Server
 	prefixes *prefixes
+	unknown  *unknown
 	http     *source.HTTP
 	// ctx lives until Run returns; background work of Tasks hangs on it.
 	ctx    context.Context
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
-	mu    sync.Mutex
-	tasks map[pieces.TaskID]*task
-	// misses are ids that nobody knew a moment ago.
-	misses  map[pieces.TaskID]time.Time
+	mu      sync.Mutex
+	tasks   map[pieces.TaskID]*task
 	handles int
 	lastUse time.Time
 }
@@ -79,7 +78,8 @@ func New(ctx context.Context, o Options) (*Daemon, error) {
 	}
 	d := &Daemon{
 		o: o, id: id, started: time.Now(), lastUse: time.Now(),
-		tasks: map[pieces.TaskID]*task{}, misses: map[pieces.TaskID]time.Time{}, prefixes: newPrefixes(64),
+		tasks: map[pieces.TaskID]*task{}, prefixes: newPrefixes(64),
+		unknown: newUnknown(o.FailureMemo),
 	}
 	d.ctx, d.cancel = context.WithCancel(context.Background())
 	d.host = d.describeHost()

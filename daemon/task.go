@@ -88,12 +88,9 @@ func (d *Daemon) remember(e store.Entry, kept bool) *task {
 		t.facts, t.checked = &facts, checked
 	}
 	d.tasks[id] = t
-	delete(d.misses, id)
+	d.unknown.forget(id)
 	return t
 }
-
-// maxMisses bounds the memory of unknown ids.
-const maxMisses = 65536
 
 // task returns a Task known here or to the manager.
 func (d *Daemon) task(ctx context.Context, id pieces.TaskID) (*task, error) {
@@ -101,25 +98,17 @@ func (d *Daemon) task(ctx context.Context, id pieces.TaskID) (*task, error) {
 	if err == nil || pieces.KindOf(err) != pieces.NotFound {
 		return t, err
 	}
-	d.mu.Lock()
-	missed, ok := d.misses[id]
-	d.mu.Unlock()
-	unknown := pieces.Errorf(pieces.NotFound, "no task %s here; add its URL with: dfmount add URL", id.Short())
-	if ok && time.Since(missed) < d.o.FailureMemo {
-		return nil, unknown
+	nobody := pieces.Errorf(pieces.NotFound, "no task %s here; add its URL with: dfmount add URL", id.Short())
+	if len(d.o.Managers) == 0 || d.unknown.has(id) {
+		return nil, nobody
 	}
-	if len(d.o.Managers) == 0 {
-		return nil, unknown
+	if err := d.unknown.wait(ctx); err != nil {
+		return nil, err
 	}
 	spec, err := d.announce.ResolveTask(ctx, id)
 	if pieces.KindOf(err) == pieces.NotFound {
-		d.mu.Lock()
-		if len(d.misses) >= maxMisses {
-			clear(d.misses)
-		}
-		d.misses[id] = time.Now()
-		d.mu.Unlock()
-		return nil, unknown
+		d.unknown.add(id)
+		return nil, nobody
 	}
 	if err != nil {
 		return nil, err

@@ -62,7 +62,7 @@ func (p *process) startManager(ctx context.Context) (addr string, err error) {
 		http.Close()
 		return "", err
 	}
-	srv := rpc.NewServer(rpc.ServerOptions{Log: log, Registry: p.reg})
+	srv := rpc.NewServer(rpc.ServerOptions{Log: log, Registry: p.reg, MaxConns: rpc.ClusterMaxConns})
 	m.Register(srv)
 	// In this order the manager still writes what the last calls said.
 	p.run(m.Run)
@@ -111,7 +111,7 @@ func (p *process) startScheduler(ctx context.Context, managerAddr string) error 
 	if err != nil {
 		return err
 	}
-	srv := rpc.NewServer(rpc.ServerOptions{Log: log, Registry: p.reg})
+	srv := rpc.NewServer(rpc.ServerOptions{Log: log, Registry: p.reg, MaxConns: rpc.ClusterMaxConns})
 	s.Register(srv)
 	p.run(s.Run)
 	p.run(func(ctx context.Context) error { return srv.Serve(ctx, lis) })

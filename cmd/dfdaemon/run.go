@@ -25,6 +25,10 @@ import (
 // unmountTimeout bounds how long stopping waits for the mounts.
 const unmountTimeout = 8 * time.Second
 
+// scarceReadAheadKiB is the kernel's readahead, and so the size of its
+// requests, where hundreds of readers with large ones would fill the memory.
+const scarceReadAheadKiB = 128
+
 // process is a dfdaemon while it runs.
 type process struct {
 	o     hostcfg.Options
@@ -33,6 +37,8 @@ type process struct {
 	quit  context.CancelFunc // asks for a clean stop
 	ready atomic.Bool
 	undo  stack
+	// memory of the machine, as it is divided.
+	memory boot.Memory
 
 	daemon *daemon.Daemon
 	mounts *host.Mounts
@@ -52,6 +58,8 @@ func run(ctx context.Context, o hostcfg.Options, stderr io.Writer) error {
 	ctx, quit := context.WithCancel(ctx)
 	defer quit()
 	p := &process{o: o, log: log, reg: boot.NewRegistry(), quit: quit}
+	p.memory = boot.PlanMemory(boot.AvailableMemory(), int64(o.Memory))
+	p.memory.Apply()
 	if err = p.start(ctx); err == nil {
 		p.ready.Store(true)
 		log.WithField("version", boot.Version()).Info("daemon is ready")
@@ -134,7 +142,7 @@ func (p *process) startDaemon(ctx context.Context) error {
 	p.daemon, err = daemon.New(ctx, daemon.Options{
 		DataDir: o.DataDir, AdvertiseIP: ip, PeerListen: peers, UploadListen: uploads,
 		Seed: o.SeedPeer || o.AllInOne, Managers: o.Managers, Schedulers: o.Schedulers,
-		CacheSize: int64(o.CacheSize), Memory: int64(o.Memory), UploadSlots: o.UploadSlots,
+		CacheSize: int64(o.CacheSize), Memory: p.memory.Buffers, UploadSlots: o.UploadSlots,
 		UploadRate: int64(o.UploadRate), DownloadRate: int64(o.DownloadRate), OriginRate: int64(o.OriginRate),
 		IDC: o.IDC, Location: o.Location, Labels: o.Labels, Version: boot.Version(),
 		FactsTimeout: o.Times.FactsTimeout, FactsFresh: o.Times.FactsFresh, SumFresh: o.Times.SumFresh,
@@ -152,6 +160,9 @@ func (p *process) startDaemon(ctx context.Context) error {
 // makeMounts makes the mounts that an unclean stop left, and those of --mount.
 func (p *process) makeMounts(ctx context.Context) error {
 	f := p.o.FUSE
+	if f.ReadAheadKiB == 0 && p.memory.Scarce() {
+		f.ReadAheadKiB = scarceReadAheadKiB
+	}
 	mo := host.MountsOptions{
 		FUSE: fusefs.Options{
 			Backend: host.Backend(p.daemon), ProbeDir: p.o.DataDir,

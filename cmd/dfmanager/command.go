@@ -89,7 +89,7 @@ func run(ctx context.Context, o options, stderr io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	srv := rpc.NewServer(rpc.ServerOptions{Log: log, Registry: reg})
+	srv := rpc.NewServer(rpc.ServerOptions{Log: log, Registry: reg, MaxConns: rpc.ClusterMaxConns})
 	m.Register(srv)
 
 	all, ctx := errgroup.WithContext(ctx)

@@ -93,7 +93,7 @@ func run(ctx context.Context, o options, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	srv := rpc.NewServer(rpc.ServerOptions{Log: log, Registry: reg})
+	srv := rpc.NewServer(rpc.ServerOptions{Log: log, Registry: reg, MaxConns: rpc.ClusterMaxConns})
 	s.Register(srv)
 
 	all, ctx := errgroup.WithContext(ctx)
