@@ -39,8 +39,11 @@ func quick(o *daemon.Options) {
 	o.Engine.RestMin, o.Engine.RestMax, o.Engine.ErrorRest = 50*time.Millisecond, rest, 200*time.Millisecond
 }
 
-func quickRules(o *scheduler.Options) {
+func quickRules(o *scheduler.Options, factsFresh time.Duration) {
 	s := swarm.Defaults()
+	if factsFresh > 0 {
+		s.FactsFresh = factsFresh
+	}
 	s.ErrorTTL = 500 * time.Millisecond
 	s.BackoffMin, s.BackoffMax, s.RestMax, s.Patience = 50*time.Millisecond, rest, rest, rest
 	s.FactsWait, s.SeedWake, s.LeaseRest = 500*time.Millisecond, 300*time.Millisecond, 100*time.Millisecond
@@ -64,7 +67,9 @@ func readers(t *testing.T, change func(*daemon.Options)) []reader {
 		}
 	}
 	alone := cluster.New(t, 0)
-	c := cluster.With(t, 1, quickRules)
+	var fresh daemon.Options
+	opts(false)(&fresh)
+	c := cluster.With(t, 1, func(o *scheduler.Options) { quickRules(o, fresh.FactsFresh) })
 	c.Host(opts(true))
 	return []reader{
 		{"alone", []*cluster.Host{alone.Host(opts(false))}},
