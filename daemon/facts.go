@@ -13,10 +13,12 @@ import (
 
 // current returns the facts of t's current Version. Known facts are answered at
 // once; when they are older than FactsFresh they are looked at again beside.
+// When a reader has met another Version, the new facts are waited for.
 func (t *task) current(ctx context.Context) (pieces.Facts, error) {
-	for {
+	for looked := false; ; looked = true {
+		doubted := !looked && t.inDoubt()
 		t.mu.Lock()
-		if t.facts != nil && !t.doubted {
+		if t.facts != nil && !doubted {
 			f := *t.facts
 			if time.Since(t.checked) > t.fresh(f) && t.flight == nil {
 				t.learn()
@@ -42,6 +44,19 @@ func (t *task) current(ctx context.Context) (pieces.Facts, error) {
 			return pieces.Facts{}, ctx.Err()
 		}
 	}
+}
+
+// inDoubt reports whether a reader found another Version than the known one at
+// the origin, and the facts were not looked at since.
+func (t *task) inDoubt() bool {
+	t.mu.Lock()
+	doubted, facts := t.doubted, t.facts
+	t.mu.Unlock()
+	if doubted || facts == nil {
+		return doubted
+	}
+	c := t.d.engine.Lookup(pieces.Key{Task: t.id, Version: facts.VersionID()})
+	return c != nil && c.Replaced()
 }
 
 func (t *task) fresh(f pieces.Facts) time.Duration {
