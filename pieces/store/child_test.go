@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"testing"
 
+	"github.com/sirupsen/logrus"
 	"github.com/stretchr/testify/require"
 )
 
@@ -24,6 +25,7 @@ var children = map[string]func(dir string) error{
 	"world": makeWorldAndDie,
 	"die":   openAndDie,
 	"files": runOutOfFiles,
+	"fill":  writeOnFillingDisk,
 }
 
 func TestMain(m *testing.M) {
@@ -47,6 +49,13 @@ func child(t testing.TB, name, dir string, env ...string) *exec.Cmd {
 	cmd.Env = append(append(os.Environ(), childEnv+"="+name, childDirEnv+"="+dir), env...)
 	cmd.Stderr = os.Stderr
 	return cmd
+}
+
+// warnings is the log of a child.
+func warnings() *logrus.Entry {
+	log := logrus.New()
+	log.SetLevel(logrus.WarnLevel)
+	return logrus.NewEntry(log)
 }
 
 // runToDeath runs a child that must die by a signal.

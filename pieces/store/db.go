@@ -3,6 +3,8 @@ package store
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"damselfly/pieces"
@@ -54,7 +56,22 @@ func openDB(dir string, log *logrus.Entry) (db *badger.DB, err error) {
 			db, err = nil, pieces.Errorf(pieces.Integrity, "Badger can't open %s: panic: %v", dir, p)
 		}
 	}()
+	if err := removeUnborn(dir); err != nil {
+		return nil, err
+	}
 	return badger.Open(dbOptions(dir, log))
+}
+
+// removeUnborn removes memtables without a byte, which a process leaves that is
+// killed between two steps of making one; Badger would not open with them.
+func removeUnborn(dir string) error {
+	paths, err := filepath.Glob(filepath.Join(dir, "*.mem"))
+	for _, path := range paths {
+		if st, serr := os.Lstat(path); serr == nil && st.Size() == 0 {
+			err = errors.Join(err, os.Remove(path))
+		}
+	}
+	return err
 }
 
 // openMemory opens a database that lives in memory alone.
@@ -67,7 +84,8 @@ func openMemory(log *logrus.Entry) (*badger.DB, error) {
 // read-only.
 func MachineFault(err error) bool {
 	for _, passing := range []error{unix.ENOSPC, unix.EDQUOT, unix.EROFS, unix.EMFILE, unix.ENFILE, unix.ENOMEM, unix.EAGAIN} {
-		if errors.Is(err, passing) {
+		// Badger passes some on as text alone.
+		if err != nil && (errors.Is(err, passing) || strings.Contains(err.Error(), passing.Error())) {
 			return true
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"damselfly/pieces"
 
@@ -28,6 +29,10 @@ func (d dataDir) contentFile(ord uint64) string {
 	return filepath.Join(d.content(), fmt.Sprintf("%016x", ord))
 }
 
+// lockWait is how long a process that was just killed, or what it had just
+// started, may take to let go of the lock; lockStep is between two tries.
+const lockWait, lockStep = time.Second, 20 * time.Millisecond
+
 // lock takes the directory for this process. The lock goes with the process,
 // however it ends.
 func (d dataDir) lock() (*os.File, error) {
@@ -42,6 +47,10 @@ func (d dataDir) lock() (*os.File, error) {
 		return nil, pieces.WithKind(pieces.KindOf(err), err, "lock data directory")
 	}
 	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	for wait := lockWait; errors.Is(err, unix.EWOULDBLOCK) && wait > 0; wait -= lockStep {
+		time.Sleep(lockStep)
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	}
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		b := make([]byte, 20)
 		n, _ := f.Read(b)

@@ -2,6 +2,8 @@ package store
 
 import (
 	"cmp"
+	"errors"
+	"io/fs"
 	"os"
 	"slices"
 	"time"
@@ -52,6 +54,16 @@ func haveFiles(fd, n int) error {
 		defer unix.Close(d)
 	}
 	return nil
+}
+
+// haveFilesToOpen returns a Full error unless the database can be opened with
+// the descriptors there are: Badger keeps one for each of its files.
+func (s *Store) haveFilesToOpen() error {
+	entries, err := os.ReadDir(s.dir.db())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return haveFiles(int(s.lockFD.Fd()), len(entries)+4*spareFiles)
 }
 
 // makeFloor sees to it that the database can be opened and closed without
@@ -137,7 +149,8 @@ func (s *Store) dropAside() {
 // it is left open: its log has all of it, and the process ends soon anyway.
 func (s *Store) closeDB() error {
 	if s.uncached == nil {
-		if err := cmp.Or(s.makeFloor(), haveFiles(int(s.lockFD.Fd()), spareFiles)); err != nil {
+		err := cmp.Or(s.makeFloor(), haveFiles(int(s.lockFD.Fd()), spareFiles))
+		if pieces.KindOf(err) == pieces.Full {
 			return err
 		}
 	}

@@ -29,14 +29,14 @@ func churnContent(n int) content {
 	return makeContent(&testing.T{}, n, uint64(n), size)
 }
 
-const churnTasks = 40
+const churnTasks = 24
 
 // churnUntilKilled opens the store, checks everything in it, says "ready" and
 // how much there is, and then writes, reads, drops and evicts until it is
 // killed. It ends by itself only if it has read a wrong byte or can't open.
 func churnUntilKilled(dir string) error {
 	seed, _ := strconv.ParseUint(os.Getenv("SEED"), 10, 64)
-	o := Options{Dir: dir, Reserve: -1, CacheSize: 10 << 20, Interval: 5 * time.Millisecond, SaveEvery: 10 * time.Millisecond, Settle: -1}
+	o := Options{Dir: dir, Reserve: -1, CacheSize: 6 << 20, Interval: 5 * time.Millisecond, SaveEvery: 10 * time.Millisecond, Settle: -1, Log: warnings()}
 	if seed%4 == 0 {
 		o.Probe = probeSelf
 	}

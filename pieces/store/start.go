@@ -23,6 +23,9 @@ func (s *Store) open(ctx context.Context) error {
 	if err := s.makeFloor(); err != nil {
 		return err
 	}
+	if err := s.haveFilesToOpen(); err != nil {
+		return err
+	}
 	if err := s.dir.prepare(); err != nil {
 		return err
 	}
