@@ -24,6 +24,7 @@ import (
 // An open file whose readahead the origin refuses costs nothing while nobody
 // reads, and little while many read.
 func TestNoStormWhileAFileIsOpen(t *testing.T) {
+	t.Parallel()
 	o := origin.New(t, 4)
 	for _, r := range readers(t, nil) {
 		for name, fault := range map[string]origin.Fault{
@@ -88,6 +89,7 @@ func storm(t *testing.T, r reader, f *origin.File, fault origin.Fault) {
 
 // What looks like content can only be told from it by a pinned digest.
 func TestPinnedDigest(t *testing.T) {
+	t.Parallel()
 	o := origin.New(t, 5)
 	for _, r := range readers(t, nil) {
 		for name, fault := range map[string]origin.Fault{"login page": origin.Login(`"portal"`), "shifted bytes": origin.Shifted(8)} {

@@ -125,6 +125,7 @@ func TestMain(m *testing.M) {
 }
 
 func TestMisbehaviour(t *testing.T) {
+	t.Parallel()
 	o := origin.New(t, 3)
 	loop := o.Add("loop", 1)
 	loop.Misbehave(origin.Every, origin.Redirect(o.URL+"/loop"))

@@ -1,0 +1,73 @@
+package origin_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"damselfly/cmd/internal/cluster"
+	"damselfly/cmd/internal/e2e/origin"
+	"damselfly/pieces"
+)
+
+// The deadlines as they are shipped; the matrix runs with shorter ones.
+func TestDefaultDeadlines(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("waits for 30 s")
+	}
+	o := origin.New(t, 11)
+	alone := cluster.New(t, 0)
+	c := cluster.New(t, 1)
+	c.Seed()
+	for _, r := range []reader{{"alone", []*cluster.Host{alone.Host(nil)}}, {"swarm", []*cluster.Host{c.Host(nil)}}} {
+		for _, d := range []struct {
+			name            string
+			when            origin.When
+			fault           origin.Fault
+			want            pieces.Kind
+			atLeast, atMost time.Duration
+		}{
+			{"facts", origin.Every, origin.Mute, pieces.Timeout, 9 * time.Second, 11 * time.Second},
+			{"read", origin.Data, origin.Mute, pieces.Timeout, 29 * time.Second, 32 * time.Second},
+			{"read of a trickle", origin.Data, origin.SlowBody(1), pieces.Timeout, 29 * time.Second, 32 * time.Second},
+			{"stall of 5 s", origin.First(1, origin.Data), origin.Pause(5 * time.Second), right, 4 * time.Second, 8 * time.Second},
+			{"stall of 40 s", origin.First(1, origin.Data), origin.Pause(40 * time.Second), right, 9 * time.Second, 14 * time.Second},
+			{"stall for ever", origin.First(1, origin.Data), origin.Pause(-1), right, 9 * time.Second, 14 * time.Second},
+			{"Retry-After", origin.First(1, origin.Data), origin.Status(503, "3"), right, 2 * time.Second, 8 * time.Second},
+			{"Retry-After of an hour", origin.Data, origin.Status(503, "3600"), pieces.Throttled, 0, 5 * time.Second},
+		} {
+			f := o.Add(r.name+slug(d.name), 400<<10)
+			t.Run(r.name+"/"+d.name, func(t *testing.T) {
+				t.Parallel()
+				rule := f.Misbehave(d.when, d.fault)
+				r.add(t, f.URL(), pieces.Options{})
+				began := time.Now()
+				err := read(t, r.hosts[0], f, pieces.Options{}, 45*time.Second)
+				took := time.Since(began)
+				kind := right
+				if err != nil {
+					kind = pieces.KindOf(err)
+				}
+				require.Equal(t, d.want, kind, "%v after %v", err, took)
+				require.GreaterOrEqual(t, took, d.atLeast)
+				require.LessOrEqual(t, took, d.atMost)
+				require.Positive(t, rule.Fired())
+				if d.want == right {
+					return
+				}
+				f.Heal()
+				ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+				defer cancel()
+				for err != nil && ctx.Err() == nil {
+					err = read(t, r.hosts[0], f, pieces.Options{}, 45*time.Second)
+					time.Sleep(100 * time.Millisecond)
+				}
+				require.NoError(t, err)
+				require.NoError(t, ctx.Err(), "right within 30 s of the end of the fault")
+			})
+		}
+	}
+}
