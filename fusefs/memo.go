@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// maxFailures bounds what one inode remembers.
-const maxFailures = 64
+// maxFailures bounds what one inode remembers: as many READs as may be under
+// way at once, and so fail at once.
+const maxFailures = DefaultMaxBackground
 
 // failures remembers the failed READs of one inode for a moment. A buffered
 // read fails twice: first the kernel's readahead, then its single read of the

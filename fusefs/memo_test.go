@@ -23,11 +23,11 @@ func TestFailures(t *testing.T) {
 	require.False(t, has(4096, 8192, now.Add(time.Second)))
 	require.Empty(t, f.list, "forgotten")
 
-	for i := range int64(1000) {
+	for i := range int64(maxFailures + 100) {
 		f.add(i, i+1, syscall.EACCES, now.Add(time.Second))
 	}
 	require.Len(t, f.list, maxFailures)
-	errno, ok := f.find(999, 1000, now)
+	errno, ok := f.find(maxFailures+99, maxFailures+100, now)
 	require.True(t, ok)
 	require.Equal(t, syscall.EACCES, errno)
 }
