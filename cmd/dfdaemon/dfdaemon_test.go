@@ -326,6 +326,64 @@ func TestMountsComeBackAfterAKill(t *testing.T) {
 	require.Zero(t, r.stop(), r.stderr.String())
 }
 
+// With --restart the supervisor starts another daemon, which serves the mount
+// again; stopped cleanly, that one is not followed by a third.
+func TestRestart(t *testing.T) {
+	needFUSE(t)
+	m := newMachine(t)
+	config := filepath.Join(m.dir, "c.yaml")
+	require.NoError(t, os.WriteFile(config, []byte("supervisor: {beat: 50ms, restart-every: 100ms}\n"), 0o600))
+	cmd := exec.Command(os.Args[0], append(m.args, "--mount", m.mnt, "--restart", "--config", config)...)
+	cmd.Env = append(os.Environ(), playDaemon+"=1")
+	require.NoError(t, cmd.Start())
+	ended := make(chan struct{})
+	go func() {
+		cmd.Wait()
+		close(ended)
+	}()
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		<-ended
+	})
+	m.ready(ended)
+	first := m.pid()
+	require.Equal(t, cmd.Process.Pid, first)
+	time.Sleep(100 * time.Millisecond) // the supervisor has been told
+	require.NoError(t, cmd.Process.Kill())
+	<-ended
+	require.Eventually(t, m.mounted, 10*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return control.Served(m.sock) }, 10*time.Second, 10*time.Millisecond)
+	second := m.pid()
+	require.NotEqual(t, first, second)
+	require.NoError(t, syscall.Kill(second, syscall.SIGTERM))
+	require.Eventually(t, func() bool { return !m.mounted() && !control.Served(m.sock) }, 10*time.Second, 10*time.Millisecond)
+	time.Sleep(500 * time.Millisecond)
+	require.False(t, m.mounted())
+	require.False(t, control.Served(m.sock))
+}
+
+// pid is the process that serves the machine's socket.
+func (m *machine) pid() int {
+	m.t.Helper()
+	var pid int
+	require.Eventually(m.t, func() bool {
+		conn, err := net.Dial("unix", m.sock)
+		if err != nil {
+			return false
+		}
+		defer conn.Close()
+		raw, err := conn.(*net.UnixConn).SyscallConn()
+		require.NoError(m.t, err)
+		require.NoError(m.t, raw.Control(func(fd uintptr) {
+			c, err := syscall.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, syscall.SO_PEERCRED)
+			require.NoError(m.t, err)
+			pid = int(c.Pid)
+		}))
+		return true
+	}, 10*time.Second, 10*time.Millisecond)
+	return pid
+}
+
 func TestIdleFor(t *testing.T) {
 	now := time.Unix(1000, 0)
 	at := func(s int64) time.Time { return time.Unix(s, 0) }

@@ -30,7 +30,8 @@ func newGuard(o hostcfg.Options, log *logrus.Entry) *supervisor.Guard {
 		if err != nil {
 			dir = "/"
 		}
-		command = append(append(command, "--restart-in", dir, "--"), os.Args...)
+		command = append(command, "--restart-in", dir, "--restart-every", s.RestartEvery.String(), "--")
+		command = append(command, os.Args...)
 	}
 	return supervisor.New(supervisor.Options{Beat: s.Beat, Command: command, Log: log.WithField("part", "supervisor")})
 }
@@ -55,6 +56,7 @@ func newSuperviseCommand() *cobra.Command {
 	cmd.Flags().DurationVar(&o.Beat, "beat", 0, "how often the daemon beats (0 = default)")
 	cmd.Flags().DurationVar(&o.Mute, "mute", 0, "after how long without a beat its mounts are ended (0 = default)")
 	cmd.Flags().StringVar(&o.Dir, "restart-in", "/", "directory in which COMMAND LINE is run")
+	cmd.Flags().DurationVar(&o.RestartEvery, "restart-every", 0, "how much time lies between two starts, at least (0 = default)")
 	lo.Flags(cmd.Flags())
 	return cmd
 }

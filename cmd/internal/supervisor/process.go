@@ -10,7 +10,7 @@ import (
 
 // target is the daemon's process, as its child sees it.
 type target struct {
-	pid int
+	pid  int
 	proc *os.Process // a pidfd
 }
 

@@ -285,7 +285,11 @@ func (m *Mounts) Close(ctx context.Context) error {
 	errs := make([]error, len(mounts))
 	var wg sync.WaitGroup
 	for i, mount := range mounts {
-		wg.Go(func() { errs[i] = closeMount(ctx, mount) })
+		wg.Go(func() {
+			if errs[i] = closeMount(ctx, mount); errs[i] == nil {
+				m.forget(mount)
+			}
+		})
 	}
 	wg.Wait()
 	m.cancel()

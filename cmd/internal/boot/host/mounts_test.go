@@ -12,6 +12,7 @@ import (
 
 	"damselfly/cmd/internal/boot"
 	"damselfly/fusefs"
+	"damselfly/fusefs/attach"
 	"damselfly/pieces"
 )
 
@@ -171,4 +172,52 @@ func TestRestore(t *testing.T) {
 
 	require.NoError(t, os.WriteFile(m.o.Record, []byte(`[broken`), 0o600))
 	require.NoError(t, m.Restore(ctx))
+}
+
+// tellingGuard says that it ended every mount.
+type tellingGuard struct{ asked chan string }
+
+func (g tellingGuard) Add(dir, dev string) func(bool) bool {
+	return func(ask bool) bool {
+		if ask {
+			g.asked <- dir
+		}
+		return ask
+	}
+}
+
+// A mount that the guard ended is made again, and its daemon does not leave.
+func TestMountThatTheGuardEndedIsMadeAgain(t *testing.T) {
+	ctx := context.Background()
+	m, dir := newTestMounts(t, func() { t.Error("the last mount is not gone") })
+	g := tellingGuard{asked: make(chan string)} // it answers when its work is done
+	m.o.Guard = g
+	a := filepath.Join(dir, "a")
+	require.NoError(t, m.Mount(ctx, a, []string{"source=label"}))
+	before, _, err := attach.Top(a)
+	require.NoError(t, err)
+	h := attach.Hold(a, before.Dev)
+	defer h.Close()
+	require.NoError(t, h.Abort())
+	was, err := h.Detach(ctx)
+	require.NoError(t, err)
+	require.True(t, was)
+	require.Equal(t, a, <-g.asked)
+	require.Eventually(t, func() bool { return mounted(t, a) }, 5*time.Second, time.Millisecond)
+	after, _, err := attach.Top(a)
+	require.NoError(t, err)
+	require.Equal(t, "label", after.Source)
+	require.Equal(t, []string{a}, recorded(t, m))
+
+	// The hold is on the first mount, whatever its numbers.
+	was, err = h.Detach(ctx)
+	require.NoError(t, err)
+	require.False(t, was)
+	require.NoError(t, h.Abort())
+	require.True(t, mounted(t, a))
+
+	m.o.Last = nil
+	_, err = m.Unmount(ctx, a, false) // our own is no question to the guard
+	require.NoError(t, err)
+	require.False(t, mounted(t, a))
 }

@@ -87,6 +87,8 @@ type SupervisorOptions struct {
 	// without that its mounts are ended.
 	Beat time.Duration `yaml:"beat"`
 	Mute time.Duration `yaml:"mute"`
+	// RestartEvery is how much time lies between two starts, at least.
+	RestartEvery time.Duration `yaml:"restart-every"`
 }
 
 // TimeOptions tune the daemon; zero values are the defaults of package daemon,
@@ -187,8 +189,8 @@ func (o *Options) Check() error {
 		return invalid("--upload-slots %d: want 0 (default) or more", o.UploadSlots)
 	case o.IdleTimeout < 0:
 		return invalid("--idle-timeout %s: want 0 (never) or more", o.IdleTimeout)
-	case o.Supervisor.Beat < 0, o.Supervisor.Mute < 0:
-		return invalid("supervisor: beat and mute can't be negative")
+	case o.Supervisor.Beat < 0, o.Supervisor.Mute < 0, o.Supervisor.RestartEvery < 0:
+		return invalid("supervisor: beat, mute and restart-every can't be negative")
 	case o.Supervisor.Mute > 0 && o.Supervisor.Mute < 3*cmp.Or(o.Supervisor.Beat, time.Second):
 		return invalid("supervisor: mute %s: want at least three beats (of %s)", o.Supervisor.Mute, cmp.Or(o.Supervisor.Beat, time.Second))
 	case o.Restart && o.Supervisor.Off:
