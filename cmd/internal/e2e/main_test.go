@@ -11,7 +11,12 @@ import (
 // bin is where the programs under test are.
 var bin = os.Getenv("DAMSELFLY_BIN")
 
-func TestMain(m *testing.M) { os.Exit(runTests(m)) }
+func TestMain(m *testing.M) {
+	if os.Getenv(readerEnv) != "" {
+		os.Exit(playReader(os.Args[1:]))
+	}
+	os.Exit(runTests(m))
+}
 
 func runTests(m *testing.M) int {
 	if os.Getenv("DAMSELFLY_E2E") != "" && bin == "" {
