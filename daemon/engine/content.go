@@ -50,6 +50,9 @@ type Content struct {
 	loaded  bool     // held and sums were read from the store
 	pick    *picker.Picker
 	ahead   *readahead.Policy
+	// seeding is set on seeds; policy is that of the registration.
+	seeding *picker.Seeding
+	policy  pieces.Policy
 
 	interests map[*interest]struct{}
 	arrivals  map[int]*arrival
@@ -109,6 +112,9 @@ func newContent(e *Engine, t *pieces.Task, key pieces.Key, facts pieces.Facts, c
 	}
 	for i := range c.asked {
 		c.asked[i] = &pieces.Set{}
+	}
+	if e.o.Host.Type == pieces.SeedHost {
+		c.seeding = picker.NewSeeding(geo, picker.SeedingConfig{})
 	}
 	c.ctx, c.cancel = context.WithCancel(e.ctx)
 	return c, nil

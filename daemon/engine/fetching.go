@@ -47,7 +47,7 @@ func (c *Content) request(r picker.Request) {
 		var cur *buffer
 		req := fetch.Request{
 			Key: c.key, Geometry: geo, Extent: r.Extent, Host: host,
-			Sum: c.sum,
+			Sum: c.sum, Urgent: r.Class == pieces.Demand,
 			Buffer: func(ctx context.Context, n int) ([]byte, error) {
 				b, err := c.e.memory.get(ctx, n)
 				if err != nil {
@@ -112,6 +112,9 @@ func (c *Content) requestFailed(r picker.Request, fe *fetch.Error) {
 		c.block(r.Host, badBlock)
 	case n == nil:
 		return
+	case fe.Deferred:
+		c.deferTo(n, r.Extent, fe.RetryAfter)
+		return
 	case fe.Busy:
 		c.pause(n, max(fe.RetryAfter, 50*time.Millisecond))
 		return
@@ -151,6 +154,18 @@ func (c *Content) strike(n *neighbour, r picker.Request, why pieces.FailReason) 
 		return
 	}
 	c.tellFailed(r, why)
+}
+
+// deferTo leaves pieces that a seed gave to another child to that child for a
+// while; demand may ask for them all the same. c.mu is held.
+func (c *Content) deferTo(n *neighbour, e pieces.Extent, d time.Duration) {
+	c.pick.Defer(n.host.ID, e, true)
+	time.AfterFunc(min(max(d, 20*time.Millisecond), time.Second), func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.pick.Defer(n.host.ID, e, false)
+		c.schedule()
+	})
 }
 
 // pause leaves a busy neighbour alone for a moment. c.mu is held.

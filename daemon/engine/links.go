@@ -60,6 +60,9 @@ func (c *Content) removeNeighbour(n *neighbour) {
 	}
 	delete(c.neighbours, n.host.ID)
 	c.pick.RemoveNeighbour(n.host.ID)
+	if c.seeding != nil {
+		c.seeding.Gone(n.host.ID)
+	}
 	n.close()
 }
 

@@ -91,6 +91,7 @@ func (c *Content) registrationFailed(err error) {
 
 // registered takes the reply of a registration. c.mu is held.
 func (c *Content) registered(reg announce.Registration) {
+	c.policy = reg.Policy
 	for _, r := range reg.Sums {
 		c.learn(r)
 	}

@@ -23,6 +23,9 @@ func (e *Engine) Open(ctx context.Context, r upload.Request) (upload.Content, er
 	if ext.Empty() || r.Off+r.N > c.geo.Size {
 		return nil, pieces.Errorf(pieces.Invalid, "bytes %d-%d are outside the content's %d", r.Off, r.Off+r.N-1, c.geo.Size)
 	}
+	if err := c.seed(r, ext); err != nil {
+		return nil, err
+	}
 	if err := c.pin(); err != nil {
 		return nil, err
 	}
@@ -31,6 +34,27 @@ func (e *Engine) Open(ctx context.Context, r upload.Request) (upload.Content, er
 		return nil, err
 	}
 	return &uploading{c: c, off: r.Off, end: r.Off + r.N}, nil
+}
+
+// seed refuses, on a seed with several children, what another child was given
+// first (picker.Seeding).
+func (c *Content) seed(r upload.Request, ext pieces.Extent) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.seeding == nil || c.policy == pieces.PolicyClassic {
+		return nil
+	}
+	ok, again := c.seeding.Ask(time.Now(), r.Asker, ext, r.Urgent, c.expected(), c.pick.HeldNearby)
+	if ok {
+		return nil
+	}
+	return &pieces.Error{Kind: pieces.Exists, RetryAfter: again, Msg: "another host was given these pieces first"}
+}
+
+// expected is how long the content takes at the rate assumed of hosts that
+// have not told theirs: 100 Mbit/s, at least 1 s (DESIGN §1).
+func (c *Content) expected() time.Duration {
+	return max(time.Second, time.Duration(float64(c.geo.Size)/(100e6/8)*float64(time.Second)))
 }
 
 // leaseLag is how long an asker who may wait is given for pieces that nobody

@@ -73,10 +73,11 @@ func (c *Client) Close() { c.http.CloseIdleConnections() }
 // Error is a failed download, classified for the scheduler.
 type Error struct {
 	Reason pieces.FailReason
-	// Busy: the server had no free slot; ask again after RetryAfter.
-	Busy       bool
-	RetryAfter time.Duration
-	Err        error
+	// Busy: the server had no free slot; ask again after RetryAfter. Deferred:
+	// a seed gave the extent to another host first, who has it sooner.
+	Busy, Deferred bool
+	RetryAfter     time.Duration
+	Err            error
 }
 
 func (e *Error) Error() string { return e.Err.Error() }
@@ -88,6 +89,8 @@ type Request struct {
 	Geometry pieces.Geometry
 	Extent   pieces.Extent
 	Host     pieces.Host
+	// Urgent: a reader waits for it.
+	Urgent bool
 	// Wait is how long the server may wait for pieces it is still fetching.
 	Wait time.Duration
 	// Sum returns the recorded digest of a piece of the extent.
@@ -140,6 +143,9 @@ func (c *Client) open(ctx context.Context, r Request) (*http.Response, error) {
 	}
 	req.Header.Set("Range", fmt.Sprintf("bytes=%d-%d", off, off+n-1))
 	req.Header.Set("X-Df-Host", string(c.o.Host))
+	if r.Urgent {
+		req.Header.Set("X-Df-Urgent", "1")
+	}
 	if r.Wait > 0 {
 		req.Header.Set("X-Df-Wait", strconv.FormatInt(r.Wait.Milliseconds(), 10))
 	}
@@ -165,6 +171,9 @@ func check(resp *http.Response, off, n, size int64) error {
 	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
 		ms, _ := strconv.Atoi(resp.Header.Get("Retry-After-Ms"))
 		return &Error{Reason: pieces.FailTimeout, Busy: true, RetryAfter: time.Duration(ms) * time.Millisecond, Err: errors.New("no free upload slot")}
+	case http.StatusConflict:
+		ms, _ := strconv.Atoi(resp.Header.Get("Retry-After-Ms"))
+		return &Error{Reason: pieces.FailNotFound, Deferred: true, RetryAfter: time.Duration(ms) * time.Millisecond, Err: errors.New("another host was given the extent first")}
 	default:
 		return &Error{Reason: pieces.FailMalformed, Err: fmt.Errorf("status %s", resp.Status)}
 	}

@@ -15,6 +15,9 @@ type neighbour struct {
 	requests int
 	// late counts its late requests since one that was not.
 	late int
+	// deferred are pieces that it holds but gives to others first; demand may
+	// ask for them all the same.
+	deferred *pieces.Set
 	// paused: it has no slot for us just now.
 	paused bool
 	// rate is bytes per second of its finished requests, smoothed; 0 = none yet.
@@ -25,7 +28,7 @@ type neighbour struct {
 func (p *Picker) AddNeighbour(id pieces.HostID, parent, seed bool) {
 	n := p.neighbours[id]
 	if n == nil {
-		n = &neighbour{held: &pieces.Set{}, fetching: &pieces.Set{}, leased: &pieces.Set{}}
+		n = &neighbour{held: &pieces.Set{}, fetching: &pieces.Set{}, leased: &pieces.Set{}, deferred: &pieces.Set{}}
 		p.neighbours[id] = n
 		p.order = append(p.order, id)
 	}
@@ -63,6 +66,23 @@ func (p *Picker) NeighbourHeld(id pieces.HostID, e pieces.Extent) {
 		n.fetching.Remove(i)
 		n.leased.Remove(i)
 	}
+}
+
+// Defer keeps e from being asked of a neighbour but by demand, or ends that.
+func (p *Picker) Defer(id pieces.HostID, e pieces.Extent, on bool) {
+	n := p.neighbours[id]
+	switch {
+	case n == nil:
+	case on:
+		n.deferred.AddExtent(e.Intersect(p.geo.All()))
+	default:
+		n.deferred.RemoveExtent(e)
+	}
+}
+
+// gives reports whether n would give piece i to a request of class c.
+func (n *neighbour) gives(i int, c pieces.Class) bool {
+	return n.held.Has(i) && (c == pieces.Demand || !n.deferred.Has(i))
 }
 
 // Claims reports whether a neighbour is known to hold all of e.

@@ -53,7 +53,7 @@ func (p *Picker) inOrder(out []Request, todo *pieces.Set, c pieces.Class) []Requ
 func (p *Picker) source(i int, c pieces.Class) (best pieces.HostID, bn *neighbour, wait bool) {
 	better := func(n *neighbour) bool { return bn == nil || n.before(bn) }
 	for _, id := range p.order {
-		if n := p.neighbours[id]; n.held.Has(i) && p.free(n, c) && better(n) {
+		if n := p.neighbours[id]; n.gives(i, c) && p.free(n, c) && better(n) {
 			best, bn = id, n
 		}
 	}
@@ -61,7 +61,7 @@ func (p *Picker) source(i int, c pieces.Class) (best pieces.HostID, bn *neighbou
 		return best, bn, false
 	}
 	for _, id := range p.order {
-		if n := p.neighbours[id]; n.mayWait(i) && p.free(n, c) && better(n) {
+		if n := p.neighbours[id]; n.mayWait(i) && (c == pieces.Demand || !n.deferred.Has(i)) && p.free(n, c) && better(n) {
 			best, bn = id, n
 		}
 	}
@@ -94,6 +94,7 @@ func (p *Picker) fill(out []Request, todo *pieces.Set) []Request {
 func (p *Picker) choose(n *neighbour, todo *pieces.Set) (int, bool) {
 	have := todo.Clone()
 	have.IntersectSet(n.held)
+	have.SubtractSet(n.deferred)
 	if have.Count() == 0 {
 		return 0, false
 	}
@@ -128,7 +129,7 @@ func (p *Picker) run(n *neighbour, todo *pieces.Set, first int, c pieces.Class, 
 	}
 	budget := min(int64(n.rate*p.cfg.RequestTime.Seconds()), p.cfg.MaxRequestBytes)
 	copies := p.copies[first]
-	for e.End < p.geo.Count() && todo.Has(e.End) && n.held.Has(e.End) {
+	for e.End < p.geo.Count() && todo.Has(e.End) && n.gives(e.End, c) {
 		if int64(e.Len()+1)*p.geo.PieceSize > budget || c == pieces.Fill && p.copies[e.End] > copies {
 			break
 		}

@@ -16,12 +16,15 @@ type Request struct {
 	// Wait is how long the asker waits for bytes that are being fetched;
 	// 0 means that only what is held now is of use.
 	Wait time.Duration
+	// Urgent: a reader waits for the bytes.
+	Urgent bool
 }
 
 // Backend finds content. It is called concurrently.
 type Backend interface {
 	// Open answers the content of a request, or an error whose kind becomes
 	// the status: NotFound for what is not held (or did not come in time),
+	// Exists for what another host was given first and probably has sooner,
 	// Invalid for a range outside the content, Throttled to be asked again
 	// later. It may block for about r.Wait, and not after ctx ended.
 	Open(ctx context.Context, r Request) (Content, error)

@@ -21,6 +21,7 @@ var statusOf = map[pieces.Kind]int{
 	pieces.Unavailable: http.StatusServiceUnavailable,
 	pieces.Throttled:   http.StatusServiceUnavailable,
 	pieces.Full:        http.StatusServiceUnavailable,
+	pieces.Exists:      http.StatusConflict,
 }
 
 // refuse answers err with its status and returns the status.
@@ -51,7 +52,7 @@ func (s *Server) answer(w http.ResponseWriter, code int, err error) int {
 	h.Set("Content-Type", "text/plain; charset=utf-8")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Content-Length", strconv.Itoa(len(text)))
-	if code == http.StatusServiceUnavailable {
+	if code == http.StatusServiceUnavailable || code == http.StatusConflict {
 		after := pieces.RetryAfter(err)
 		if after <= 0 {
 			after = s.opts.RetryAfter

@@ -15,9 +15,11 @@ const (
 	HeaderHost = "X-Df-Host"
 	// HeaderWait carries how many milliseconds the asker may wait.
 	HeaderWait = "X-Df-Wait"
+	// HeaderUrgent, if present, says that a reader waits for the bytes.
+	HeaderUrgent = "X-Df-Urgent"
 	// HeaderError carries the name of an error's kind.
 	HeaderError = "X-Df-Error"
-	// HeaderRetry says, on 503, after how many milliseconds to ask again.
+	// HeaderRetry says, on 503 and 409, after how many milliseconds to ask again.
 	HeaderRetry = "Retry-After-Ms"
 )
 
@@ -53,6 +55,7 @@ func parseRequest(r *http.Request, maxWait time.Duration) (Request, error) {
 	if req.Wait, err = parseWait(r.Header.Values(HeaderWait), maxWait); err != nil {
 		return Request{}, err
 	}
+	req.Urgent = len(r.Header.Values(HeaderUrgent)) > 0
 	return req, nil
 }
 

@@ -1,0 +1,123 @@
+package picker
+
+import (
+	"time"
+
+	"damselfly/pieces"
+)
+
+// SeedingConfig holds the numbers of distinct seeding; zero fields take their
+// defaults.
+type SeedingConfig struct {
+	// Repeats is the share of the bytes sent that may repeat what was sent
+	// before (default 0.2).
+	Repeats float64
+	// ChildTTL is how long a child counts after its last request (default 5 s).
+	ChildTTL time.Duration
+	// Idle: when no child has asked for something new for this long, repeats
+	// are free (default 500 ms).
+	Idle time.Duration
+}
+
+func (c SeedingConfig) withDefaults() SeedingConfig {
+	if c.Repeats == 0 {
+		c.Repeats = 0.2
+	}
+	if c.ChildTTL == 0 {
+		c.ChildTTL = 5 * time.Second
+	}
+	if c.Idle == 0 {
+		c.Idle = 500 * time.Millisecond
+	}
+	return c
+}
+
+// Seeding makes a seed with several children give each piece to one of them
+// first (DESIGN §7): while children ask for pieces that were not sent yet, only
+// a share of what is sent repeats sent ones. Without it, readers in the same
+// order turn the seed into a plain server. Pure; callers serialise their calls.
+type Seeding struct {
+	cfg SeedingConfig
+	geo pieces.Geometry
+	// children by when they asked last.
+	children map[pieces.HostID]time.Time
+	// sent says who was given a piece first, and when.
+	sent map[int]sending
+	// total and repeats are bytes granted.
+	total, repeats int64
+	// fresh is when a piece was last asked for that was not sent before.
+	fresh time.Time
+}
+
+type sending struct {
+	to pieces.HostID
+	at time.Time
+}
+
+// NewSeeding returns the policy for content of geometry g.
+func NewSeeding(g pieces.Geometry, cfg SeedingConfig) *Seeding {
+	return &Seeding{
+		cfg: cfg.withDefaults(), geo: g,
+		children: map[pieces.HostID]time.Time{}, sent: map[int]sending{},
+	}
+}
+
+// Ask decides whether child gets e now. If not, it is told after how long to
+// ask again, at most a tenth of expected, the expected time of the content; by
+// then it probably has it from another child. seen reports whether a neighbour
+// holds a piece. Urgent requests are always granted.
+func (s *Seeding) Ask(now time.Time, child pieces.HostID, e pieces.Extent, urgent bool, expected time.Duration, seen func(int) bool) (ok bool, again time.Duration) {
+	s.children[child] = now
+	for id, at := range s.children {
+		if now.Sub(at) > s.cfg.ChildTTL {
+			delete(s.children, id)
+		}
+	}
+	_, n := s.geo.Bytes(e)
+	repeat, left := s.repeat(now, child, e, expected/10, seen)
+	if !repeat {
+		s.fresh = now
+	}
+	scarce := repeat && len(s.children) > 1 && now.Sub(s.fresh) < s.cfg.Idle
+	if scarce && !urgent && float64(s.repeats+n) > s.cfg.Repeats*float64(s.total+n) {
+		return false, left
+	}
+	s.total += n
+	if repeat {
+		s.repeats += n
+	}
+	for i := range e.All() {
+		if _, before := s.sent[i]; !before {
+			s.sent[i] = sending{child, now}
+		}
+	}
+	return true, 0
+}
+
+// repeat reports whether a piece of e went to another child already, or is held
+// by one, and how long until that piece opens again because it was not seen
+// there. What did not arrive in time is no repeat.
+func (s *Seeding) repeat(now time.Time, child pieces.HostID, e pieces.Extent, opens time.Duration, seen func(int) bool) (yes bool, left time.Duration) {
+	for i := range e.All() {
+		first, sent := s.sent[i]
+		switch {
+		case seen(i):
+			return true, opens
+		case sent && first.to != child && now.Sub(first.at) < opens:
+			return true, opens - now.Sub(first.at)
+		case sent:
+			delete(s.sent, i) // it opens, or its child asks again
+		}
+	}
+	return false, 0
+}
+
+// Gone says that a child left: what was sent to it alone can be sent again.
+func (s *Seeding) Gone(child pieces.HostID) {
+	delete(s.children, child)
+	for i, first := range s.sent {
+		if first.to == child {
+			delete(s.sent, i)
+		}
+	}
+}
