@@ -14,6 +14,8 @@ type ClusterOptions struct {
 	Rate Rate
 	// NoMount: the hosts get no FUSE mount.
 	NoMount bool
+	// Extra are further arguments of every daemon.
+	Extra []string
 }
 
 // Cluster is a whole installation, each part on a host of its own: "manager",
@@ -48,11 +50,11 @@ func (l *Lab) StartCluster(ctx context.Context, o ClusterOptions) (*Cluster, err
 		c.Schedulers = append(c.Schedulers, s)
 	}
 	managers := []string{c.Manager.Addr}
-	if c.Seed, err = l.startDaemon(ctx, "seed", o.Rate, DaemonOptions{Seed: true, Managers: managers}); err != nil {
+	if c.Seed, err = l.startDaemon(ctx, "seed", o.Rate, DaemonOptions{Seed: true, Managers: managers, Extra: o.Extra}); err != nil {
 		return nil, err
 	}
 	for i := range o.Hosts {
-		d, err := l.startDaemon(ctx, fmt.Sprintf("h%d", i+1), o.Rate, DaemonOptions{Mount: !o.NoMount, Managers: managers})
+		d, err := l.startDaemon(ctx, fmt.Sprintf("h%d", i+1), o.Rate, DaemonOptions{Mount: !o.NoMount, Managers: managers, Extra: o.Extra})
 		if err != nil {
 			return nil, err
 		}
