@@ -72,9 +72,12 @@ type Daemon struct {
 // New opens the data dir and makes a daemon; Run makes it work.
 func New(ctx context.Context, o Options) (*Daemon, error) {
 	o = o.withDefaults()
-	id, err := loadIdentity(o.DataDir)
+	id, unkept, err := loadIdentity(o.DataDir)
 	if err != nil {
 		return nil, err
+	}
+	if unkept != nil {
+		o.Log.WithError(unkept).Warn("the host's identity lasts only until the daemon stops")
 	}
 	d := &Daemon{
 		o: o, id: id, started: time.Now(), lastUse: time.Now(),
@@ -85,7 +88,7 @@ func New(ctx context.Context, o Options) (*Daemon, error) {
 	d.host = d.describeHost()
 	spool := filepath.Join(o.DataDir, spoolDir)
 	if err := errors.Join(os.RemoveAll(spool), os.MkdirAll(spool, 0o700)); err != nil {
-		return nil, pieces.WithKind(pieces.KindOf(err), err, "making the spool directory")
+		o.Log.WithError(err).Warn("there is no spool directory: content without a validator can't be read")
 	}
 	if err := d.openStore(ctx); err != nil {
 		return nil, err

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"damselfly/pieces"
+	"damselfly/pieces/store"
 )
 
 // identity is what makes a data dir this host's: drawn at random once.
@@ -20,37 +21,42 @@ type identity struct {
 }
 
 // loadIdentity reads the identity of dir, making what is missing. A damaged
-// file is replaced: the host then is a new one to others.
-func loadIdentity(dir string) (identity, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return identity{}, pieces.WithKind(pieces.KindOf(err), err, "making the data dir")
+// file is replaced: the host then is a new one to others. What can't be kept is
+// this run's alone, and said in unkept; the rest is for people to put right.
+func loadIdentity(dir string) (id identity, unkept, err error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil && !store.MachineFault(err) {
+		return identity{}, nil, pieces.WithKind(pieces.KindOf(err), err, "making the data dir")
 	}
-	host, err := randomFile(filepath.Join(dir, "host-id"), 16)
-	if err != nil {
-		return identity{}, err
+	host, err1 := randomFile(filepath.Join(dir, "host-id"), 16)
+	secret, err2 := randomFile(filepath.Join(dir, "secret"), 32)
+	unkept = errors.Join(err1, err2)
+	if errors.Is(unkept, fs.ErrPermission) {
+		return identity{}, nil, pieces.WithKind(pieces.Denied, unkept, "the host's identity")
 	}
-	secret, err := randomFile(filepath.Join(dir, "secret"), 32)
-	return identity{pieces.NewHostID([16]byte(host)), secret}, err
+	return identity{pieces.NewHostID([16]byte(host)), secret}, unkept, nil
 }
 
 // randomFile returns the n random bytes kept in hex in path, drawing them if
-// the file is missing or is not n bytes in hex.
+// the file can't be read or is not n bytes in hex. An error says that they are
+// not kept there.
 func randomFile(path string, n int) ([]byte, error) {
-	text, err := os.ReadFile(path)
-	if err == nil {
-		if b, err := hex.DecodeString(strings.TrimSpace(string(text))); err == nil && len(b) == n {
-			return b, nil
-		}
-	} else if !errors.Is(err, fs.ErrNotExist) {
-		return nil, pieces.WithKind(pieces.KindOf(err), err, "reading the host's identity")
+	text, rerr := os.ReadFile(path)
+	if b, err := hex.DecodeString(strings.TrimSpace(string(text))); rerr == nil && err == nil && len(b) == n {
+		return b, nil
 	}
 	b := make([]byte, n)
-	if _, err := rand.Read(b); err != nil {
-		return nil, err
+	rand.Read(b) // never fails
+	if rerr != nil && !errors.Is(rerr, fs.ErrNotExist) {
+		return b, rerr
 	}
 	tmp := path + ".new"
-	if err := os.WriteFile(tmp, []byte(hex.EncodeToString(b)+"\n"), 0o600); err != nil {
-		return nil, pieces.WithKind(pieces.KindOf(err), err, "keeping the host's identity")
+	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return b, err
 	}
-	return b, os.Rename(tmp, path)
+	_, err = f.WriteString(hex.EncodeToString(b) + "\n")
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+		err = os.Rename(tmp, path)
+	}
+	return b, err
 }

@@ -145,10 +145,14 @@ func (t *task) add(spec *pieces.Task, name string, owner control.Owner) error {
 	if name != "" && !contains(e.Names, name) {
 		e.Names = append(append([]string(nil), e.Names...), name)
 	}
-	if err := t.d.store.PutEntry(e); err != nil {
+	err := t.d.store.PutEntry(e)
+	if err != nil && (pieces.KindOf(err) != pieces.Full || len(e.Names) > 0) {
 		return err
 	}
-	t.entry, t.kept, t.local = e, true, true
+	if err != nil { // it can be read until the daemon stops, and may be kept when it is opened
+		t.d.o.Log.WithError(err).Warn("a task is added, but not kept")
+	}
+	t.entry, t.kept, t.local = e, err == nil, true
 	t.err, t.fails = nil, 0
 	return nil
 }

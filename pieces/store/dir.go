@@ -41,7 +41,9 @@ func (d dataDir) lock() (*os.File, error) {
 	}
 	f, err := os.OpenFile(d.path("lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	if errors.Is(err, unix.EROFS) {
-		f, err = os.Open(d.path("lock")) // good enough to find another daemon
+		if found, ferr := os.Open(d.path("lock")); ferr == nil {
+			f, err = found, nil // good enough to find another daemon
+		}
 	}
 	if err != nil {
 		return nil, pieces.WithKind(pieces.KindOf(err), err, "lock data directory")

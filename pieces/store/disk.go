@@ -27,6 +27,9 @@ type Disk interface {
 	Free(dir string) (free, total int64, err error)
 }
 
+// OSDisk is the operating system's, for those who wrap it.
+func OSDisk() Disk { return osDisk{} }
+
 // osDisk is the operating system's.
 type osDisk struct{}
 

@@ -90,14 +90,15 @@ func NewMounts(o MountsOptions) *Mounts {
 func (m *Mounts) Restore(ctx context.Context) error {
 	paths, err := readRecord(m.o.Record)
 	if err != nil {
-		return err
+		m.o.Log.WithError(err).Warn("the mounts from before are not known")
 	}
 	for _, p := range paths {
 		if err := m.Mount(ctx, p, nil); err != nil && pieces.KindOf(err) != pieces.Exists {
 			m.o.Log.WithError(err).WithField("mount", p).Warn("a mount from before could not be made again")
 		}
 	}
-	return m.record()
+	m.note()
+	return nil
 }
 
 // Mount implements control.Mounts. The one option is source=LABEL, the first
@@ -136,7 +137,8 @@ func (m *Mounts) mount(o fusefs.Options) error {
 	m.mu.Unlock()
 	unguard := m.o.Guard.Add(mount.Dir(), mount.Dev())
 	m.watches.Go(func() { m.watch(mount, o, unguard) })
-	return m.record()
+	m.note()
+	return nil
 }
 
 // checkDir returns an Invalid error unless path is a directory. A dead mount
@@ -177,9 +179,7 @@ func (m *Mounts) watch(mount *fusefs.Mount, o fusefs.Options, unguard func(ask b
 	last := len(m.live) == 0 && m.ctx.Err() == nil
 	m.mu.Unlock()
 	if m.ctx.Err() == nil {
-		if err := m.record(); err != nil {
-			m.o.Log.WithError(err).Warn("recording the mounts")
-		}
+		m.note()
 	}
 	if last && m.o.Last != nil {
 		m.o.Last()
@@ -247,7 +247,8 @@ func (m *Mounts) Unmount(ctx context.Context, path string, lazy bool) (stopping 
 	m.mu.Lock()
 	stopping = m.o.Last != nil && len(m.mounts) == 0
 	m.mu.Unlock()
-	return stopping, m.record()
+	m.note()
+	return stopping, nil
 }
 
 // List implements control.Mounts.
@@ -301,7 +302,8 @@ func (m *Mounts) Close(ctx context.Context) error {
 	} else {
 		m.watches.Wait()
 	}
-	return m.record()
+	m.note()
+	return nil
 }
 
 func closeMount(ctx context.Context, mount *fusefs.Mount) error {

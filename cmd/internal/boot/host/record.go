@@ -29,6 +29,14 @@ func (m *Mounts) record() error {
 	return pieces.WithKind(pieces.Internal, err, "recording the mounts")
 }
 
+// note is record where a disk that can't be written to is no reason to give up:
+// after an unclean stop it is the old mounts that are made again.
+func (m *Mounts) note() {
+	if err := m.record(); err != nil {
+		m.o.Log.WithError(err).Warn("the mounts are not on record")
+	}
+}
+
 // readRecord returns the paths in the file; none if there is no file, or one
 // that nobody can read.
 func readRecord(path string) ([]string, error) {
