@@ -56,7 +56,8 @@ func (c *Content) request(r picker.Request) {
 				cur = b
 				return b.data, nil
 			},
-			Free: func([]byte) { cur.release() },
+			Progress: func(n int) { f.bytes.Add(int64(n)) },
+			Free:     func([]byte) { cur.release() },
 			Deliver: func(i int, data []byte, sum pieces.Sum, cost time.Duration) {
 				rep := report{cost: costOf(host.ID, len(data), cost), urgent: r.Class == pieces.Demand, flight: f}
 				c.deliver(i, cur, sum, from, rep)

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"damselfly/daemon/picker"
@@ -19,6 +20,11 @@ type flight struct {
 	since time.Time
 	// overdue: it was late at least once.
 	overdue bool
+	// bytes came so far, seen of them by the last tick; brisk: enough came
+	// between the last two.
+	bytes atomic.Int64
+	seen  int64
+	brisk bool
 	// beaten: others brought all it was to bring.
 	beaten bool
 }
@@ -66,6 +72,38 @@ func (c *Content) overtaken(i int, by *flight) {
 			f.cancel()
 		}
 	}
+}
+
+// briskTime is how long a piece may take for its request to be worth waiting for
+// whatever the time: a slow link is no reason to read the origin again.
+const briskTime = 10 * time.Second
+
+// pace finds out which requests are worth waiting for. c.mu is held.
+func (c *Content) pace() {
+	least := int64(float64(c.geo.PieceSize) * c.e.o.Tick.Seconds() / briskTime.Seconds())
+	for f := range c.flights {
+		n := f.bytes.Load()
+		f.brisk = n-f.seen >= least
+		f.seen = n
+	}
+}
+
+// stuck returns the missing pieces of e that nothing brisk is bringing. c.mu is
+// held.
+func (c *Content) stuck(e pieces.Extent) *pieces.Set {
+	s := &pieces.Set{}
+	for m := range c.held.Missing(e) {
+		s.AddExtent(m)
+	}
+	for f := range c.flights {
+		if f.brisk {
+			s.RemoveExtent(f.Extent)
+		}
+	}
+	for o := range c.origins {
+		s.RemoveExtent(o.extent)
+	}
+	return s
 }
 
 // abandon cancels what is under way from a host. c.mu is held.

@@ -320,12 +320,13 @@ func (c *Content) addDoubtful(need *pieces.Set) {
 		}
 	}
 	for in := range c.interests {
-		if in.stuck {
-			for m := range c.held.Missing(in.extent) {
-				need.AddExtent(m)
+		if in.stuck != nil {
+			for e := range in.stuck.Extents() {
+				need.AddExtent(e)
 			}
 		}
 	}
+	need.SubtractSet(c.held)
 	for o := range c.origins {
 		need.RemoveExtent(o.extent)
 	}
@@ -414,13 +415,14 @@ func (c *Content) tick(now time.Time) {
 		}
 		return
 	}
+	c.pace()
 	for in := range c.interests {
 		// A demand that waited this long is asked again every tick, whatever
 		// neighbours claim to have: the answer may have named someone who is
 		// gone, or who keeps nothing of what it says.
 		if in.class == pieces.Demand && now.Sub(in.since) > 2*c.e.o.Tick {
-			in.stuck = true
-			c.asked[pieces.Demand].RemoveExtent(in.extent)
+			in.stuck = c.stuck(in.extent)
+			c.asked[pieces.Demand].SubtractSet(in.stuck)
 		}
 	}
 	c.schedule()

@@ -14,8 +14,9 @@ type interest struct {
 	extent pieces.Extent
 	class  pieces.Class
 	since  time.Time
-	// stuck: it has waited too long to believe what neighbours say they have.
-	stuck bool
+	// stuck are pieces it has waited for too long to believe what neighbours
+	// say they have; nil = none.
+	stuck *pieces.Set
 	// err is set before done is closed: the extent can't be had.
 	err  error
 	done chan struct{}

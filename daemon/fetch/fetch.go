@@ -97,6 +97,8 @@ type Request struct {
 	Sum func(i int) pieces.Sum
 	// Buffer returns a buffer of n bytes for piece i, waiting for memory.
 	Buffer func(ctx context.Context, n int) ([]byte, error)
+	// Progress, if set, is told of every n bytes that came.
+	Progress func(n int)
 	// Free takes back a buffer that was not delivered.
 	Free func(buf []byte)
 	// Deliver takes a verified piece and owns its buffer; cost is how long
@@ -206,6 +208,9 @@ func (c *Client) piece(ctx context.Context, r Request, i int, body io.Reader, wa
 		got += n
 		if n > 0 {
 			watch.beat(n)
+			if r.Progress != nil {
+				r.Progress(n)
+			}
 		}
 		if err != nil && got < want {
 			r.Free(buf)

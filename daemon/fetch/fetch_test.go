@@ -140,7 +140,7 @@ func TestWrongAnswers(t *testing.T) {
 		}, pieces.FailTimeout, true, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, _, _, err := get(t, Options{IdleTimeout: 100 * time.Millisecond}, tc.serve, nil)
+			got, _, _, err := get(t, Options{IdleTimeout: 400 * time.Millisecond}, tc.serve, nil)
 			var fe *Error
 			require.ErrorAs(t, err, &fe)
 			require.Equal(t, tc.reason, fe.Reason, "%v", err)
