@@ -109,6 +109,10 @@ type daemon struct {
 	in    io.Writer
 	out   *bufio.Reader
 	ended chan struct{}
+	// mounts is the mountinfo of where the daemon lives; enter leads there, as
+	// the user it has.
+	mounts string
+	enter  []string
 
 	mu  sync.Mutex
 	log bytes.Buffer
@@ -127,8 +131,17 @@ func (d *daemon) logged() string {
 	return d.log.String()
 }
 
-// startDaemon starts one as the user uid, in a process group of its own.
-func startDaemon(t *testing.T, uid uint32, extra ...string) *daemon {
+// startDaemon starts one as root.
+func startDaemon(t *testing.T, extra ...string) *daemon {
+	t.Helper()
+	d := newDaemon(t)
+	d.enter = []string{self}
+	d.start(extra...)
+	return d
+}
+
+// newDaemon makes a place for one.
+func newDaemon(t *testing.T) *daemon {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("needs root")
@@ -138,15 +151,32 @@ func startDaemon(t *testing.T, uid uint32, extra ...string) *daemon {
 	}
 	top, err := os.MkdirTemp("", "supervisor-")
 	require.NoError(t, err)
-	d := &daemon{t: t, dir: filepath.Join(top, "mnt"), ended: make(chan struct{})}
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(top)) })
 	require.NoError(t, os.Chmod(top, 0o755))
+	d := &daemon{t: t, dir: filepath.Join(top, "mnt"), ended: make(chan struct{}), mounts: "/proc/self/mountinfo"}
 	require.NoError(t, os.Mkdir(d.dir, 0o755))
-	require.NoError(t, os.Chown(d.dir, int(uid), int(uid)))
+	return d
+}
 
-	d.cmd = exec.Command(self, append([]string{d.dir}, extra...)...)
-	d.cmd.Env = append(os.Environ(), roleEnv+"=daemon")
-	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: &syscall.Credential{Uid: uid, Gid: uid}}
+// command is this binary in a role, where and as whom the daemon lives.
+func (d *daemon) command(role string, args ...string) *exec.Cmd {
+	argv := append(append([]string{}, d.enter...), args...)
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Env = append(os.Environ(), roleEnv+"="+role)
+	return cmd
+}
+
+// start starts it, in a process group of its own.
+func (d *daemon) start(extra ...string) {
+	t := d.t
+	t.Helper()
+	d.cmd = d.command("daemon", append([]string{d.dir}, extra...)...)
+	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	// What the daemon inherits without knowing, as from a careless shell.
+	gift, err := os.Open("/dev/zero")
+	require.NoError(t, err)
+	defer gift.Close()
+	d.cmd.ExtraFiles = []*os.File{gift}
 	log, theirs, err := os.Pipe()
 	require.NoError(t, err)
 	d.cmd.Stderr = theirs
@@ -179,7 +209,6 @@ func startDaemon(t *testing.T, uid uint32, extra ...string) *daemon {
 		}
 	})
 	require.Equal(t, "ready", d.line())
-	return d
 }
 
 func (d *daemon) line() string {
@@ -215,9 +244,9 @@ func (d *daemon) signal(s syscall.Signal) {
 }
 
 func (d *daemon) mounted() bool {
-	_, ok, err := attach.Top(d.dir)
+	b, err := os.ReadFile(d.mounts)
 	require.NoError(d.t, err)
-	return ok
+	return strings.Contains(string(b), " "+d.dir+" ")
 }
 
 func (d *daemon) within(limit time.Duration, ok func() bool) {
@@ -225,12 +254,10 @@ func (d *daemon) within(limit time.Duration, ok func() bool) {
 	require.Eventually(d.t, ok, limit, 5*time.Millisecond, "%s", d.logged())
 }
 
-// reader waits in the mount; the channel gets how long it took to be freed.
-func (d *daemon) reader(uid uint32) <-chan time.Time {
+// reader waits in the mount; the channel gets when it got its error.
+func (d *daemon) reader() <-chan time.Time {
 	d.t.Helper()
-	cmd := exec.Command(self, d.dir)
-	cmd.Env = append(os.Environ(), roleEnv+"=reader")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
+	cmd := d.command("reader", d.dir)
 	require.NoError(d.t, cmd.Start())
 	freed := make(chan time.Time, 1)
 	go func() {

@@ -2,7 +2,12 @@ package supervisor
 
 import (
 	"fmt"
+	"io"
+	"maps"
 	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -34,9 +39,9 @@ func TestSilence(t *testing.T) {
 // The daemon and all of its process group are killed: whoever waited in the
 // mount gets an error, and the mount goes. The child was alive all the time.
 func TestKilledDaemonLeavesNoMount(t *testing.T) {
-	d := startDaemon(t, 0)
+	d := startDaemon(t)
 	child := d.child()
-	freed := d.reader(0)
+	freed := d.reader()
 	killed := time.Now()
 	require.NoError(t, unix.Kill(-d.cmd.Process.Pid, unix.SIGKILL))
 	requireFreed(t, freed, killed, time.Second)
@@ -48,9 +53,9 @@ func TestKilledDaemonLeavesNoMount(t *testing.T) {
 // What frees the readers of a killed daemon is the kernel: the child holds no
 // descriptor of the connection, and need not run.
 func TestKilledDaemonWithAStoppedChild(t *testing.T) {
-	d := startDaemon(t, 0)
+	d := startDaemon(t)
 	child := d.child()
-	freed := d.reader(0)
+	freed := d.reader()
 	require.NoError(t, unix.Kill(child, unix.SIGSTOP))
 	d.within(2*time.Second, (&target{pid: child}).stopped)
 	killed := time.Now()
@@ -63,9 +68,9 @@ func TestKilledDaemonWithAStoppedChild(t *testing.T) {
 
 // A stopped daemon's readers are freed after Mute; continued, it learns why.
 func TestStoppedDaemonIsCutOff(t *testing.T) {
-	d := startDaemon(t, 0)
+	d := startDaemon(t)
 	d.child()
-	freed := d.reader(0)
+	freed := d.reader()
 	stopped := time.Now()
 	d.signal(syscall.SIGSTOP)
 	requireFreed(t, freed, stopped, testMute+time.Second)
@@ -79,7 +84,7 @@ func TestStoppedDaemonIsCutOff(t *testing.T) {
 
 // One that is stopped for a shorter time keeps its mount.
 func TestShortStop(t *testing.T) {
-	d := startDaemon(t, 0)
+	d := startDaemon(t)
 	d.child()
 	d.signal(syscall.SIGSTOP)
 	time.Sleep(testMute / 2)
@@ -91,7 +96,7 @@ func TestShortStop(t *testing.T) {
 
 // Who wakes up with the daemon does not blame it.
 func TestPauseOfBoth(t *testing.T) {
-	d := startDaemon(t, 0)
+	d := startDaemon(t)
 	child := d.child()
 	require.NoError(t, unix.Kill(child, unix.SIGSTOP))
 	d.signal(syscall.SIGSTOP)
@@ -106,9 +111,9 @@ func TestPauseOfBoth(t *testing.T) {
 
 // A daemon that runs but does not beat writes its stacks and ends.
 func TestWedgedDaemonWritesItsStacks(t *testing.T) {
-	d := startDaemon(t, 0)
+	d := startDaemon(t)
 	d.child()
-	freed := d.reader(0)
+	freed := d.reader()
 	require.Equal(t, "wedged", d.ask("wedge"))
 	requireFreed(t, freed, time.Now(), testMute+time.Second)
 	d.within(5*time.Second, func() bool { return !d.mounted() })
@@ -122,7 +127,7 @@ func TestWedgedDaemonWritesItsStacks(t *testing.T) {
 // A mount that nobody serves is cut off, though the daemon beats. The
 // connection of playDaemon is such a one from the start.
 func TestDeafMountIsCutOff(t *testing.T) {
-	d := startDaemon(t, 0)
+	d := startDaemon(t)
 	child := d.child()
 	d.within(testMute+3*time.Second, func() bool { return !d.mounted() })
 	require.Contains(t, d.logged(), "a mount of this daemon does not answer and is cut off; stacks follow")
@@ -132,7 +137,7 @@ func TestDeafMountIsCutOff(t *testing.T) {
 }
 
 func TestCleanStop(t *testing.T) {
-	d := startDaemon(t, 0)
+	d := startDaemon(t)
 	child := d.child()
 	require.Equal(t, "<nil> <nil>", d.ask("close"))
 	require.False(t, alive(child), "Close waits for it")
@@ -142,7 +147,7 @@ func TestCleanStop(t *testing.T) {
 
 // A signal that ends daemons does not end the child before its daemon.
 func TestChildOutlivesTheDaemonsSignals(t *testing.T) {
-	d := startDaemon(t, 0)
+	d := startDaemon(t)
 	child := d.child()
 	for _, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP} {
 		d.within(2*time.Second, func() bool { // it may not yet be ready for them
@@ -168,53 +173,49 @@ func ignores(status string, s syscall.Signal) bool {
 
 // A killed child does no harm, and the next one does its work.
 func TestKilledChildIsReplaced(t *testing.T) {
-	d := startDaemon(t, 0)
+	d := startDaemon(t)
 	first := d.child()
 	require.NoError(t, unix.Kill(first, unix.SIGKILL))
 	d.within(5*time.Second, func() bool { return d.child() != first })
 	require.True(t, d.mounted())
 	require.False(t, alive(first))
-	freed := d.reader(0)
+	freed := d.reader()
 	killed := time.Now()
 	d.signal(syscall.SIGKILL)
 	requireFreed(t, freed, killed, time.Second)
 	d.within(2*time.Second, func() bool { return !d.mounted() })
 }
 
-// The child has nothing open that the daemon has, not even what the daemon was
-// given by who started it: stdin's pipe stands for that.
+// The child has nothing open of what the daemon has, but stderr; not even what
+// the daemon inherited.
 func TestChildHoldsNoDescriptors(t *testing.T) {
-	d := startDaemon(t, 0)
-	for _, fd := range descriptors(t, d.child()) {
-		require.NotContains(t, fd, "/dev/fuse")
-	}
-	var connection, stdio bool
-	for _, fd := range descriptors(t, d.cmd.Process.Pid) {
-		connection = connection || strings.Contains(fd, "/dev/fuse")
-		stdio = stdio || strings.HasPrefix(fd, "0 pipe:")
-		if strings.HasPrefix(fd, "2 ") { // shared, to log to
-			continue
-		}
-		for _, other := range descriptors(t, d.child()) {
-			_, mine, _ := strings.Cut(fd, " ")
-			_, its, _ := strings.Cut(other, " ")
-			if strings.Contains(mine, ":[") && !strings.HasPrefix(mine, "anon_inode:") {
-				require.NotEqual(t, mine, its)
-			}
+	d := startDaemon(t)
+	its := descriptors(t, d.child())
+	var shared []string
+	own := map[string]bool{}
+	for fd, to := range descriptors(t, d.cmd.Process.Pid) {
+		own[to] = true
+		// Anonymous ones have all the same name.
+		if slices.Contains(slices.Collect(maps.Values(its)), to) && to != os.DevNull && !strings.HasPrefix(to, "anon_inode:") && !strings.HasPrefix(to, "/sys/fs/cgroup/") {
+			shared = append(shared, fd+" "+to)
 		}
 	}
-	require.True(t, connection && stdio, "the daemon has them")
+	require.True(t, own["/dev/fuse"], "the daemon has the connection")
+	require.True(t, own["/dev/zero"], "the daemon has what it inherited")
+	require.Len(t, shared, 1, "%s", shared)
+	require.Regexp(t, "^2 ", shared[0])
 }
 
-// descriptors lists "N target" of a process.
-func descriptors(t *testing.T, pid int) (all []string) {
+// descriptors are those of a process, and what they lead to.
+func descriptors(t *testing.T, pid int) map[string]string {
 	t.Helper()
+	all := map[string]string{}
 	dir := fmt.Sprintf("/proc/%d/fd/", pid)
 	entries, err := os.ReadDir(dir)
 	require.NoError(t, err)
 	for _, e := range entries {
 		if to, err := os.Readlink(dir + e.Name()); err == nil {
-			all = append(all, e.Name()+" "+to)
+			all[e.Name()] = to
 		}
 	}
 	return all
@@ -225,7 +226,7 @@ func descriptors(t *testing.T, pid int) (all []string) {
 func TestRestart(t *testing.T) {
 	for name, fault := range map[string]syscall.Signal{"killed": syscall.SIGKILL, "stopped": syscall.SIGSTOP} {
 		t.Run(name, func(t *testing.T) {
-			d := startDaemon(t, 0, "restart")
+			d := startDaemon(t, "restart")
 			child := d.child()
 			d.signal(fault)
 			// The same process, with a supervisor of its own.
@@ -256,4 +257,73 @@ func children(pid int) (pids []int) {
 		}
 	}
 	return pids
+}
+
+// startUser starts a daemon as an ordinary user, in a mount namespace where the
+// device is open to all, as it usually is; fusectl may be in /sys or not.
+func startUser(t *testing.T, fusectl bool) *daemon {
+	t.Helper()
+	d := newDaemon(t)
+	require.NoError(t, os.Chown(d.dir, 65534, 65534))
+	top := filepath.Dir(d.dir)
+	binary, err := os.ReadFile(self)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(top+"/test", binary, 0o755))
+	script := "mknod $0/fuse c 10 229; chmod 0666 $0/fuse; mount --bind $0/fuse /dev/fuse; "
+	if fusectl {
+		script += "mount -t fusectl none /sys/fs/fuse/connections; "
+	} else {
+		script += "mount -t tmpfs none /sys/fs/fuse/connections; "
+	}
+	keeper := exec.Command("unshare", "--mount", "--propagation", "private", "sh", "-ec", script+"echo made; exec cat", top)
+	in, err := keeper.StdinPipe()
+	require.NoError(t, err)
+	out, err := keeper.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, keeper.Start())
+	t.Cleanup(func() {
+		in.Close()
+		require.NoError(t, keeper.Wait())
+	})
+	_, err = io.ReadFull(out, make([]byte, len("made\n")))
+	require.NoError(t, err)
+	proc := fmt.Sprintf("/proc/%d/", keeper.Process.Pid)
+	d.mounts = proc + "mountinfo"
+	d.enter = []string{"nsenter", "--mount=" + proc + "ns/mnt", "setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", top + "/test"}
+	d.start()
+	return d
+}
+
+// As an ordinary user: the helper takes the mount off, and the connection is
+// aborted through its file in /sys. Without that, a stopped daemon is killed:
+// nothing else frees its readers.
+func TestOrdinaryUser(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		fault   syscall.Signal
+		fusectl bool
+	}{
+		{"killed", syscall.SIGKILL, true},
+		{"stopped", syscall.SIGSTOP, true},
+		{"stopped without fusectl", syscall.SIGSTOP, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d := startUser(t, c.fusectl)
+			d.child()
+			freed := d.reader()
+			since := time.Now()
+			d.signal(c.fault)
+			requireFreed(t, freed, since, testMute+time.Second)
+			d.within(5*time.Second, func() bool { return !d.mounted() })
+			switch {
+			case c.fault == syscall.SIGKILL:
+			case c.fusectl:
+				d.signal(syscall.SIGCONT)
+				require.Equal(t, "true", d.ask("remove"))
+			default:
+				<-d.ended
+				require.Contains(t, d.logged(), "the daemon is killed: abort the connection")
+			}
+		})
+	}
 }
