@@ -1,9 +1,12 @@
 package e2e
 
 import (
+	"errors"
 	"os"
 	"testing"
 	"time"
+
+	"damselfly/cmd/internal/e2e/lab"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
@@ -58,9 +61,22 @@ func TestDaemonDiesUnderSixtyFourReaders(t *testing.T) {
 
 	// Stopped for longer than the supervisor waits.
 	m = rs.marks()
+	extra := w.startReader(direct, partPath, part)
+	w.ok(lab.Until(w.ctx, healTime, "the extra reader", func() error {
+		if oks, _ := extra.count(); oks == 0 {
+			return errors.New("it has not read")
+		}
+		return nil
+	}))
 	w.ok(d.Stop())
+	stopped := time.Now()
+	time.Sleep(2 * readPause) // it is in a read that nobody answers
+	w.ok(extra.cmd.Process.Kill())
 	took := rs.failed(mute+2*time.Second, m, throughDaemon...)
 	require.Greater(t, took, mute/2, "a stopped daemon answers nobody, and the supervisor takes its time")
+	<-extra.done
+	t.Logf("stopped: a reader killed meanwhile was gone after %s", time.Since(stopped).Round(time.Millisecond))
+	require.Less(t, time.Since(stopped), mute+time.Second, "a reader killed while the daemon was stopped")
 	w.unmounted(d)
 	rs.unharmed(m)
 	t.Logf("stopped: every reader had its error after %s", took.Round(time.Millisecond))
