@@ -2,6 +2,8 @@ package boot
 
 import (
 	"io"
+	stdlog "log"
+	"strings"
 
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/pflag"
@@ -50,7 +52,22 @@ func (o LogOptions) Logger(w io.Writer, app string) (*logrus.Entry, error) {
 	default:
 		return nil, pieces.Errorf(pieces.Invalid, "log format %.40q: want text or json", o.Format)
 	}
-	return l.WithField("app", app), nil
+	e := l.WithField("app", app)
+	stdlog.SetFlags(0)
+	stdlog.SetOutput(library{e})
+	return e, nil
+}
+
+// library takes what libraries print to the standard logger: net/http prints
+// what a server sends behind an answer, 64 KiB of whatever it likes.
+type library struct{ log *logrus.Entry }
+
+const maxLibraryLine = 200
+
+func (l library) Write(p []byte) (int, error) {
+	s := strings.TrimSpace(string(p[:min(len(p), maxLibraryLine)]))
+	l.log.WithField("part", "library").Debug(s)
+	return len(p), nil
 }
 
 // Discard returns a log that goes nowhere.
