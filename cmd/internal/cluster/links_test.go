@@ -180,6 +180,9 @@ func parentGoesMute(t *testing.T, f proxy.Fault, only, bulk bool) {
 
 // A crowd of 7 hosts among 3 bad ones, against the same crowd alone. Upload rates, not the CPU, are the limit.
 func TestThirtyPercentBad(t *testing.T) {
+	if testing.Short() {
+		t.Skip("measures")
+	}
 	const size, rate = 12 << 20, 3 << 20
 	crowd := func(t *testing.T, good int, tricks ...Trick) (took time.Duration) {
 		r := newRig(t, size, rate)
