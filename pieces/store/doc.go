@@ -5,7 +5,8 @@
 //
 //	lock            held with flock by the one process that has the store open
 //	format          the number of the on-disk format
-//	run             boot id of the last run, and whether it ended cleanly
+//	run             what is known of the last run: boot id, whether it ended
+//	                cleanly, how the files of the database looked then
 //	db/             Badger
 //	content/<n>     bytes of the Version with ordinal n (16 hex digits), sparse
 //	aside/          a former store that this program could not use
@@ -33,6 +34,30 @@
 // Version is suspect: a piece is hashed again before it is first served, all of
 // them before passthrough. Pieces that fail are dropped and told to
 // Options.BeforeEvict.
+//
+// # Damage
+//
+// Every record carries a checksum over its owner, key and value (seal.go): a
+// damaged one is one that is not there. Inline bytes are checked at every read.
+// A content file is trusted while its inode, size and times are those after our
+// last write (stamp.go), which the Version's record keeps together with a hash
+// of the set of pieces held: whoever else writes to the file, online or offline,
+// causes its pieces to be hashed again before they are served. What this can't
+// see: a medium that changes bits by itself in bytes that were verified, a write
+// in the same tick of the clock as ours, and what the kernel reads by a
+// passthrough descriptor that is already open.
+//
+// Badger can panic or exit in goroutines of its own, so a child process opens
+// the database first (probe.go) after anything but a clean stop in this boot;
+// if the child does not survive that, or two runs in a row have died before
+// they settled, the store is moved aside and starts empty (start.go, mark.go).
+//
+// Where the machine is at fault, Open succeeds with a store without a disk: the
+// catalogue lives in memory, and every Put is Full (see Usage.Uncached). Badger
+// writes through maps, which a full disk makes fatal: nothing is recorded below
+// a floor of free space (floor.go), and at the start content files make room
+// for the database. Who fills the disk faster than the janitor looks (Interval)
+// may still end the process by SIGBUS.
 //
 // # Room
 //
