@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -14,6 +15,12 @@ var bin = os.Getenv("DAMSELFLY_BIN")
 func TestMain(m *testing.M) {
 	if os.Getenv(readerEnv) != "" {
 		os.Exit(playReader(os.Args[1:]))
+	}
+	flag.Parse()
+	// What runs beside others waits more than it works.
+	if err := flag.Set("test.parallel", "16"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
 	os.Exit(runTests(m))
 }

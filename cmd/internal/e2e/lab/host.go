@@ -175,30 +175,49 @@ func (h *Host) LinkBytes(ctx context.Context) (sent, received int64, err error) 
 }
 
 // Dial connects from inside the host. addr must hold a literal IP.
-func (h *Host) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
+func (h *Host) Dial(ctx context.Context, network, addr string) (conn net.Conn, err error) {
+	err = h.inside(func() (err error) {
+		conn, err = (&net.Dialer{}).DialContext(ctx, network, addr)
+		return err
+	})
+	return conn, err
+}
+
+// Listen opens a port on the host for a server in this process. addr must hold
+// a literal IP.
+func (h *Host) Listen(ctx context.Context, network, addr string) (lis net.Listener, err error) {
+	err = h.inside(func() (err error) {
+		lis, err = (&net.ListenConfig{}).Listen(ctx, network, addr)
+		return err
+	})
+	return lis, err
+}
+
+// inside runs do in the host's namespace: a socket belongs to the one its
+// thread is in when it is made.
+func (h *Host) inside(do func() error) error {
 	ns, err := os.Open(filepath.Join(netnsDir, h.lab.netns(h.Name)))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer ns.Close()
-	// A socket belongs to the namespace its thread is in when it is made.
 	runtime.LockOSThread()
 	home, err := os.Open("/proc/thread-self/ns/net")
 	if err != nil {
 		runtime.UnlockOSThread()
-		return nil, err
+		return err
 	}
 	defer home.Close()
 	if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
 		runtime.UnlockOSThread()
-		return nil, fmt.Errorf("enter %s: %w", h.Name, err)
+		return fmt.Errorf("enter %s: %w", h.Name, err)
 	}
-	conn, derr := (&net.Dialer{}).DialContext(ctx, network, addr)
+	err = do()
 	if err := unix.Setns(int(home.Fd()), unix.CLONE_NEWNET); err != nil {
 		panic("lab: can't leave the namespace of " + h.Name + ": " + err.Error())
 	}
 	runtime.UnlockOSThread()
-	return conn, derr
+	return err
 }
 
 // Enter is the command that runs another one inside the host.

@@ -41,10 +41,15 @@ func start(t testing.TB, seed uint64, c *tls.Config) *Origin {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := &Origin{URL: "http://" + lis.Addr().String(), seed: seed, lis: lis, files: map[string]*File{}, open: map[net.Conn]struct{}{}}
 	if c != nil {
-		o.lis, o.URL = tls.NewListener(lis, c), "https://"+lis.Addr().String()
+		return On(t, seed, tls.NewListener(lis, c), "https")
 	}
+	return On(t, seed, lis, "http")
+}
+
+// On is New with a listener of your own, which the origin closes.
+func On(t testing.TB, seed uint64, lis net.Listener, scheme string) *Origin {
+	o := &Origin{URL: scheme + "://" + lis.Addr().String(), seed: seed, lis: lis, files: map[string]*File{}, open: map[net.Conn]struct{}{}}
 	o.wg.Go(o.accept)
 	t.Cleanup(o.close)
 	return o
