@@ -7,7 +7,7 @@ programs := $(patsubst cmd/%/.,%,$(wildcard cmd/df*/.))
 version  := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 ldflags  := -X damselfly/cmd/internal/boot.version=$(version)
 
-.PHONY: help build test unit race e2e lint generate verify demo clean
+.PHONY: help build test unit race e2e soak lint generate verify demo clean
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -33,6 +33,10 @@ race: ## the short tests of all packages under the race detector
 e2e: build ## real processes in network namespaces (root); RACE=1: with the race detector
 	@scripts/deps.sh test
 	DAMSELFLY_E2E=1 DAMSELFLY_RACE=$(RACE) DAMSELFLY_BIN=$(if $(RACE),,$(CURDIR)/bin) go test -count=1 -p 1 -timeout 12m ./cmd/internal/e2e/...
+
+soak: build ## hours of random faults, long fuzzing, a thousand kills (root; DURATION=1h SEED= ROUND= KILLS=)
+	@scripts/deps.sh test
+	scripts/soak
 
 lint: ## gofmt, go vet, staticcheck
 	scripts/lint

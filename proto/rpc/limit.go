@@ -12,12 +12,12 @@ import (
 )
 
 // MaxConns returns how many connections a listener that wants max of them may
-// hold: no more than a quarter of the descriptors that the process may open, so
+// hold: no more than an eighth of the descriptors that the process may open, so
 // that a crowd at one port leaves room for files and the other ports.
 func MaxConns(max int) int {
 	var l unix.Rlimit
-	if unix.Getrlimit(unix.RLIMIT_NOFILE, &l) == nil && l.Cur/4 < uint64(max) {
-		max = int(l.Cur / 4)
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &l) == nil && l.Cur/8 < uint64(max) {
+		max = int(l.Cur / 8)
 	}
 	return max
 }

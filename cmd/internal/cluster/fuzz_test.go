@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"io"
 	"net"
 	"net/netip"
 	"path/filepath"
@@ -162,7 +163,11 @@ func (t target) call(ctx context.Context, m *maker) error {
 		return err
 	}
 	for {
-		if err := s.RecvMsg(dynamicpb.NewMessage(out)); err != nil {
+		switch err := s.RecvMsg(dynamicpb.NewMessage(out)); err {
+		case nil:
+		case io.EOF:
+			return nil
+		default:
 			return err
 		}
 	}

@@ -36,6 +36,7 @@ type options struct {
 	round    int
 	keep     bool
 	readers  int
+	share    int
 }
 
 func main() {
@@ -46,7 +47,12 @@ func main() {
 	flag.IntVar(&o.round, "round", -1, "run only this round, again and again")
 	flag.BoolVar(&o.keep, "keep", false, "keep logs and data also when all was well")
 	flag.IntVar(&o.readers, "readers", 4, "readers on each host")
+	flag.IntVar(&o.share, "share", 0, "only print one part of the duration, of so many")
 	flag.Parse()
+	if o.share > 0 {
+		fmt.Println(max(time.Second, (o.duration / time.Duration(o.share)).Round(time.Second)))
+		return
+	}
 	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer cancel()
 	if o.seed == 0 {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"damselfly/daemon/control"
@@ -21,6 +22,9 @@ type DaemonOptions struct {
 	Schedulers []string
 	// Extra are further arguments.
 	Extra []string
+	// Wrap is a command that runs the daemon, given as its further arguments,
+	// in its own place: env, nice, a shell that ends in exec "$@".
+	Wrap []string
 }
 
 // Daemon is a dfdaemon with its directories. Its Proc changes with Start, so
@@ -73,7 +77,8 @@ func (d *Daemon) Args() []string {
 
 // Start starts the daemon again with the same arguments, after it ended.
 func (d *Daemon) Start(ctx context.Context) error {
-	p, err := d.Host.Start("dfdaemon", append([]string{d.Host.lab.bin("dfdaemon")}, d.Args()...)...)
+	argv := slices.Concat(d.opts.Wrap, []string{d.Host.lab.bin("dfdaemon")}, d.Args())
+	p, err := d.Host.Start("dfdaemon", argv...)
 	if err != nil {
 		return err
 	}
