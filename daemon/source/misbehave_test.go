@@ -229,7 +229,7 @@ func TestReadAllRefuses(t *testing.T) {
 func TestRetryAfterIsTold(t *testing.T) {
 	now := time.Date(2024, 5, 1, 12, 0, 0, 0, time.UTC)
 	for value, want := range map[string]time.Duration{
-		"7": 7 * time.Second, "": 0, "soon": 0, "-5": 0, "99999999999999999": time.Hour,
+		"7": 7 * time.Second, "": 0, "soon": 0, "-5": 0, "99999999999999999": time.Hour, "99999999999999999999999": time.Hour,
 		"Wed, 01 May 2024 12:00:30 GMT": 30 * time.Second, "Wed, 01 May 2024 11:00:00 GMT": 0,
 	} {
 		o, task := open(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
