@@ -5,6 +5,9 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 
 	"damselfly/pieces"
 )
@@ -37,8 +40,8 @@ func (m *Mounts) note() {
 	}
 }
 
-// readRecord returns the paths in the file; none if there is no file, or one
-// that nobody can read.
+// readRecord returns the paths in the file, without those that can't be from
+// us; none if there is no file, or one that nobody can read.
 func readRecord(path string) ([]string, error) {
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -51,5 +54,7 @@ func readRecord(path string) ([]string, error) {
 	if json.Unmarshal(data, &paths) != nil {
 		return nil, nil
 	}
-	return paths, nil
+	return slices.DeleteFunc(paths, func(p string) bool {
+		return !filepath.IsAbs(p) || filepath.Clean(p) != p || strings.ContainsRune(p, 0)
+	}), nil
 }
