@@ -13,9 +13,8 @@ import (
 
 // stuckReads are buffered reads that wait, each a thread of this process.
 type stuckReads struct {
-	w     *world
-	began time.Time
-	wg    sync.WaitGroup
+	w  *world
+	wg sync.WaitGroup
 
 	mu   sync.Mutex
 	errs []error // of those that ended
@@ -26,7 +25,7 @@ type stuckReads struct {
 // daemon has them all.
 func (w *world) stuckReads(path string, size int64, n int) *stuckReads {
 	w.Helper()
-	s := &stuckReads{w: w, began: time.Now()}
+	s := &stuckReads{w: w}
 	step := size / int64(n) / 4096 * 4096
 	for i := range n {
 		fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
@@ -40,6 +39,7 @@ func (w *world) stuckReads(path string, size int64, n int) *stuckReads {
 
 func (s *stuckReads) read(fd int, off int64) {
 	defer unix.Close(fd)
+	began := time.Now()
 	_, err := unix.Pread(fd, make([]byte, 4*kiB), off)
 	if err == nil {
 		err = fmt.Errorf("the read at %d got its bytes", off)
@@ -47,7 +47,7 @@ func (s *stuckReads) read(fd int, off int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.errs = append(s.errs, err)
-	s.slow = max(s.slow, time.Since(s.began))
+	s.slow = max(s.slow, time.Since(began))
 }
 
 // ended returns the outcomes so far.
@@ -57,16 +57,15 @@ func (s *stuckReads) ended() []error {
 	return s.errs
 }
 
-// wait wants every read to end with ETIMEDOUT, the last at most d after the
-// beginning.
+// wait wants every read to end with ETIMEDOUT, at most d after it began.
 func (s *stuckReads) wait(d time.Duration) {
 	s.w.Helper()
 	s.wg.Wait()
 	for _, err := range s.errs {
 		require.ErrorIs(s.w, err, unix.ETIMEDOUT)
 	}
-	require.Less(s.w, s.slow, d, "the last of %d reads that waited", len(s.errs))
-	s.w.Logf("%d reads of a silent origin ended with ETIMEDOUT, the last after %s", len(s.errs), s.slow.Round(time.Millisecond))
+	require.Less(s.w, s.slow, d, "the slowest of %d reads", len(s.errs))
+	s.w.Logf("%d reads of a silent origin ended with ETIMEDOUT, the slowest after %s", len(s.errs), s.slow.Round(time.Millisecond))
 }
 
 // checkWithin reads the first n bytes until they are right, at most for d.

@@ -20,7 +20,9 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
+	"damselfly/fusefs"
 	"damselfly/fusefs/attach"
+	"damselfly/pieces"
 )
 
 // Roles of the test binary.
@@ -32,7 +34,7 @@ const (
 // Short timings, and such that a loaded machine makes no difference.
 const (
 	testBeat = 50 * time.Millisecond
-	testMute = time.Second
+	testMute = 2 * time.Second
 )
 
 func TestMain(m *testing.M) {
@@ -46,9 +48,9 @@ func TestMain(m *testing.M) {
 		}
 		err = Run(o)
 	case role == "daemon":
-		err = playDaemon(os.Args[1], len(os.Args) > 2)
+		err = playDaemon(os.Args[1], append(os.Args[2:], "")[0])
 	case role == "reader":
-		err = unix.Statfs(os.Args[1], new(unix.Statfs_t))
+		err = unix.Statx(unix.AT_FDCWD, filepath.Join(os.Args[1], strings.Repeat("0", 64)), 0, 0, new(unix.Statx_t))
 	default:
 		os.Exit(m.Run())
 	}
@@ -61,20 +63,39 @@ func TestMain(m *testing.M) {
 
 func textLog() *logrus.Entry { return logrus.NewEntry(logrus.StandardLogger()) }
 
-// playDaemon mounts on dir a connection that it never serves, so that whoever
-// looks there waits; and does what it reads from stdin.
-func playDaemon(dir string, restart bool) error {
-	fd, point, err := attach.Attach(context.Background(), attach.Options{Dir: dir, Source: "test", Subtype: "test", MaxRead: 4096})
-	if err != nil {
-		return err
+// silent is a backend that keeps everybody waiting.
+type silent struct{ fusefs.Backend }
+
+func (silent) Lookup(ctx context.Context, _ pieces.TaskID) (fusefs.Entry, error) {
+	<-ctx.Done()
+	return fusefs.Entry{}, ctx.Err()
+}
+
+// playDaemon serves a mount on dir, in which whoever looks waits, and does what
+// it reads from stdin. How may be "restart": the supervisor is to restart it; or
+// "deaf": it does not even serve the mount.
+func playDaemon(dir, how string) error {
+	var dev string
+	unmount := func(context.Context, bool) error { return nil }
+	if how == "deaf" {
+		_, point, err := attach.Attach(context.Background(), attach.Options{Dir: dir, Source: "test", Subtype: "test", MaxRead: 4096})
+		if err != nil {
+			return err
+		}
+		dev = point.Dev()
+	} else {
+		m, err := fusefs.New(context.Background(), fusefs.Options{Dir: dir, Backend: silent{}, LookupDeadline: time.Minute, NoPassthrough: true})
+		if err != nil {
+			return err
+		}
+		dev, unmount = m.Dev(), m.Unmount
 	}
-	defer unix.Close(fd)
 	command := []string{"test", supervise}
-	if restart {
+	if how == "restart" {
 		command = append(command, os.Args...)
 	}
 	g := New(Options{Beat: testBeat, Pause: 10 * time.Millisecond, Command: command, Log: textLog()})
-	remove := g.Add(dir, point.Dev())
+	remove := g.Add(dir, dev)
 	fmt.Println("ready")
 	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
 		switch in.Text() {
@@ -92,7 +113,7 @@ func playDaemon(dir string, restart bool) error {
 			g.mu.Lock() // for ever: no more beats
 			fmt.Println("wedged")
 		case "close":
-			err := point.Detach(context.Background(), true)
+			err := unmount(context.Background(), true)
 			remove(false)
 			fmt.Println(err, g.Close())
 			return nil
@@ -140,9 +161,11 @@ func startDaemon(t *testing.T, extra ...string) *daemon {
 	return d
 }
 
-// newDaemon makes a place for one.
+// newDaemon makes a place for one. Most of a test is waiting, so they run in
+// parallel.
 func newDaemon(t *testing.T) *daemon {
 	t.Helper()
+	t.Parallel()
 	if os.Geteuid() != 0 {
 		t.Skip("needs root")
 	}
@@ -271,7 +294,7 @@ func (d *daemon) reader() <-chan time.Time {
 	stat := "/proc/" + strconv.Itoa(cmd.Process.Pid) + "/syscall"
 	d.within(5*time.Second, func() bool {
 		b, _ := os.ReadFile(stat)
-		return strings.HasPrefix(string(b), strconv.Itoa(unix.SYS_STATFS)+" ")
+		return strings.HasPrefix(string(b), strconv.Itoa(unix.SYS_STATX)+" ")
 	})
 	return freed
 }

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -74,7 +75,7 @@ func TestStoppedDaemonIsCutOff(t *testing.T) {
 	stopped := time.Now()
 	d.signal(syscall.SIGSTOP)
 	requireFreed(t, freed, stopped, testMute+time.Second)
-	require.Greater(t, time.Since(stopped), testMute/2)
+	require.Greater(t, time.Since(stopped), testMute/2, "it was stopped")
 	d.within(2*time.Second, func() bool { return !d.mounted() })
 	d.signal(syscall.SIGCONT)
 	require.Equal(t, "true", d.ask("remove"))
@@ -87,9 +88,9 @@ func TestShortStop(t *testing.T) {
 	d := startDaemon(t)
 	d.child()
 	d.signal(syscall.SIGSTOP)
-	time.Sleep(testMute / 2)
+	time.Sleep(testMute / 4)
 	d.signal(syscall.SIGCONT)
-	time.Sleep(testMute / 2)
+	time.Sleep(testMute)
 	require.True(t, d.mounted())
 	require.NotContains(t, d.logged(), "the daemon is stopped")
 }
@@ -124,10 +125,9 @@ func TestWedgedDaemonWritesItsStacks(t *testing.T) {
 	require.Contains(t, log, "supervisor.(*Guard).run", "the stacks tell where it hangs")
 }
 
-// A mount that nobody serves is cut off, though the daemon beats. The
-// connection of playDaemon is such a one from the start.
+// A mount that nobody serves is cut off, though the daemon beats.
 func TestDeafMountIsCutOff(t *testing.T) {
-	d := startDaemon(t)
+	d := startDaemon(t, "deaf")
 	child := d.child()
 	d.within(testMute+3*time.Second, func() bool { return !d.mounted() })
 	require.Contains(t, d.logged(), "a mount of this daemon does not answer and is cut off; stacks follow")
@@ -228,32 +228,41 @@ func TestRestart(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			d := startDaemon(t, "restart")
 			child := d.child()
+			t.Cleanup(func() { endFamily(d, child) })
 			d.signal(fault)
 			// The same process, with a supervisor of its own.
-			d.within(10*time.Second, func() bool {
+			d.within(20*time.Second, func() bool {
 				b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", child))
 				return !strings.Contains(string(b), "\x00"+supervise+"\x00") && d.mounted() && len(children(child)) == 1
 			})
 			<-d.ended
-			grandchild := children(child)[0]
-			require.NoError(t, unix.Kill(grandchild, unix.SIGKILL)) // or it would go on
-			require.NoError(t, unix.Kill(child, unix.SIGKILL))
-			for _, pid := range children(child) {
-				_ = unix.Kill(pid, unix.SIGKILL)
-			}
-			d.within(5*time.Second, func() bool { return !alive(child) })
-			require.NoError(t, unix.Unmount(d.dir, unix.MNT_DETACH))
 			require.Contains(t, d.logged(), "a new daemon is started")
 		})
 	}
 }
 
+// endFamily ends a daemon that was started by a supervisor, and those it would
+// be followed by.
+func endFamily(d *daemon, pid int) {
+	for alive(pid) {
+		for _, c := range children(pid) {
+			_ = unix.Kill(c, unix.SIGKILL)
+		}
+		_ = unix.Kill(pid, unix.SIGKILL)
+		time.Sleep(20 * time.Millisecond)
+	}
+	_ = unix.Unmount(d.dir, unix.MNT_DETACH)
+}
+
+// children are those of all threads of a process.
 func children(pid int) (pids []int) {
-	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
-	for f := range strings.FieldsSeq(string(b)) {
-		var c int
-		if _, err := fmt.Sscan(f, &c); err == nil {
-			pids = append(pids, c)
+	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid)) // only a bad pattern errs
+	for _, list := range lists {
+		b, _ := os.ReadFile(list)
+		for f := range strings.FieldsSeq(string(b)) {
+			if c, err := strconv.Atoi(f); err == nil {
+				pids = append(pids, c)
+			}
 		}
 	}
 	return pids
