@@ -275,7 +275,7 @@ func (t *task) isSpooling() bool {
 func (d *Daemon) spoolNow(ctx context.Context, spec *pieces.Task) (pieces.Facts, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.o.SpoolTimeout)
 	defer cancel()
-	s, err := engine.Spool(ctx, d.origin, spec, filepath.Join(d.o.DataDir, spoolDir))
+	s, err := engine.Spool(ctx, d.origin, spec, filepath.Join(d.o.DataDir, spoolDir), engine.HasRoom(d.store))
 	if err != nil {
 		return pieces.Facts{}, err
 	}
