@@ -154,7 +154,7 @@ func TestFalseClaims(t *testing.T) {
 	for _, trick := range []Trick{Missing, Busy, Mute, Flip} {
 		t.Run(string(trick), func(t *testing.T) {
 			t.Parallel()
-			r := newRig(t, 5<<20, 0)
+			r := newRig(t, 5<<20, 4<<20) // slow enough for the bad host to come back
 			bad := r.bad(trick, true)
 			h := r.Host(nil)
 			bad.Join(h.Daemon.Host())
@@ -169,6 +169,9 @@ func TestFalseClaims(t *testing.T) {
 			require.Less(t, worst, patient)
 			r.stored(h)
 			require.NotEmpty(t, bad.Answers())
+			if trick.Lies() {
+				outAtOnce(t, bad.Answers())
+			}
 		})
 	}
 }
