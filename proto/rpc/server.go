@@ -106,7 +106,6 @@ func NewServer(o ServerOptions) *Server {
 		}),
 		grpc.ConnectionTimeout(o.OpenTimeout),
 		grpc.MaxConcurrentStreams(maxStreams),
-		grpc.SharedWriteBuffer(true),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second}),
 		grpc.UnaryInterceptor(calls.unary),
 		grpc.StreamInterceptor(calls.stream),
