@@ -23,12 +23,12 @@ import (
 // matrix runs in seconds. What is promised within 30 s is promised here within
 // healed.
 const (
-	readDeadline  = 4 * time.Second
-	factsDeadline = 3 * time.Second
+	readDeadline  = patience * 4 * time.Second
+	factsDeadline = patience * 3 * time.Second
 	silence       = 500 * time.Millisecond
 	rest          = time.Second // the longest that an origin is left alone
-	healed        = 15 * time.Second
-	slack         = 4 * time.Second // for a busy machine
+	healed        = patience * 15 * time.Second
+	slack         = patience * 4 * time.Second // for a busy machine
 )
 
 func quick(o *daemon.Options) {
