@@ -18,7 +18,7 @@ func TestErrorsOfTheBackendBecomeStatuses(t *testing.T) {
 	want := map[pieces.Kind]int{
 		pieces.Internal: 500, pieces.Invalid: 416, pieces.NotFound: 404, pieces.Denied: 403, pieces.Changed: 410,
 		pieces.Timeout: 504, pieces.Canceled: 503, pieces.Unavailable: 503, pieces.Throttled: 503,
-		pieces.Integrity: 500, pieces.Origin: 500, pieces.Full: 503, pieces.Exists: 500,
+		pieces.Integrity: 500, pieces.Origin: 500, pieces.Full: 503, pieces.Exists: 409,
 	}
 	for _, kind := range pieces.Kinds() {
 		t.Run(kind.String(), func(t *testing.T) {
@@ -29,7 +29,7 @@ func TestErrorsOfTheBackendBecomeStatuses(t *testing.T) {
 			require.Equal(t, want[kind], resp.StatusCode)
 			require.Equal(t, kind.String(), resp.Header.Get(HeaderError))
 			require.Equal(t, "because\n", string(b))
-			if resp.StatusCode == 503 {
+			if resp.StatusCode == 503 || resp.StatusCode == 409 {
 				require.Equal(t, "1500", resp.Header.Get(HeaderRetry))
 			}
 		})
