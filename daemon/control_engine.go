@@ -38,7 +38,14 @@ func (c controlled) Add(ctx context.Context, spec *pieces.Task, name string, own
 			return err
 		default:
 			if err != nil {
-				d.o.Log.WithError(err).Warn("the manager's catalogue could not be told")
+				d.o.Log.WithError(err).Warn("the manager's catalogue could not be told yet")
+				if err := t.add(spec, name, owner); err != nil {
+					return err
+				}
+				if !d.untold.add(spec.ID, name) {
+					d.o.Log.Warnf("over %d entries that the manager has not heard of: this one stays here", maxUntold)
+				}
+				return nil
 			}
 		}
 	}
@@ -199,6 +206,7 @@ func (c controlled) Remove(ctx context.Context, id pieces.TaskID) (int64, error)
 	c.d.mu.Lock()
 	delete(c.d.tasks, id)
 	c.d.mu.Unlock()
+	c.d.untold.drop(id)
 	if len(c.d.o.Managers) > 0 && t.spec().Public() {
 		if err := c.d.announce.RemoveTask(ctx, id); err != nil && pieces.KindOf(err) != pieces.NotFound {
 			return freed, pieces.WithKind(pieces.KindOf(err), err, "removed here, but not from the manager's catalogue")

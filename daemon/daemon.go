@@ -57,6 +57,7 @@ type Daemon struct {
 	rpc      *rpc.Server
 	prefixes *prefixes
 	unknown  *unknown
+	untold   *untold
 	http     *source.HTTP
 	// ctx lives until Run returns; background work of Tasks hangs on it.
 	ctx    context.Context
@@ -82,7 +83,7 @@ func New(ctx context.Context, o Options) (*Daemon, error) {
 	d := &Daemon{
 		o: o, id: id, started: time.Now(), lastUse: time.Now(),
 		tasks: map[pieces.TaskID]*task{}, prefixes: newPrefixes(64),
-		unknown: newUnknown(o.FailureMemo),
+		unknown: newUnknown(o.FailureMemo), untold: newUntold(),
 	}
 	d.ctx, d.cancel = context.WithCancel(context.Background())
 	d.host = d.describeHost()
@@ -195,6 +196,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	g.Go(func() error { return d.upload.Serve(serve, d.o.UploadListen) })
 	g.Go(func() error { return d.announce.Run(serve) })
 	g.Go(func() error { d.resume(serve); return nil })
+	g.Go(func() error { d.tellManager(serve); return nil })
 	<-ctx.Done()
 	bye, cancel := context.WithTimeout(context.Background(), d.o.LeaveTimeout)
 	defer cancel()

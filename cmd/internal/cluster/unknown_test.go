@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/hex"
+	"net"
 	"path/filepath"
 	"runtime"
 	"sync"
@@ -14,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"damselfly/daemon"
+	"damselfly/daemon/control"
 	"damselfly/manager"
 	"damselfly/manager/store"
 	"damselfly/pieces"
@@ -22,13 +24,17 @@ import (
 
 // manage starts a manager; handled is how many calls it has answered.
 func (c *Cluster) manage() (addr string, handled func() float64) {
+	return c.manageOn(listen(c.t))
+}
+
+func (c *Cluster) manageOn(lis net.Listener) (addr string, handled func() float64) {
 	db, err := store.Open(context.Background(), "sqlite:"+filepath.Join(c.t.TempDir(), "m.db"))
 	require.NoError(c.t, err)
 	c.t.Cleanup(func() { db.Close() })
 	m, err := manager.New(manager.Options{Store: db})
 	require.NoError(c.t, err)
 	reg := prometheus.NewRegistry()
-	srv, lis := rpc.NewServer(rpc.ServerOptions{Registry: reg}), listen(c.t)
+	srv := rpc.NewServer(rpc.ServerOptions{Registry: reg})
 	m.Register(srv)
 	c.run(func(ctx context.Context) error { return srv.Serve(ctx, lis) }, m.Run)
 	return lis.Addr().String(), func() (n float64) {
@@ -116,4 +122,44 @@ func TestAMillionUnknownLookups(t *testing.T) {
 	// Afterwards what is known is found as ever.
 	o := newOrigin(t, 100)
 	member.Open(o.URL+"/f", pieces.Options{})
+}
+
+// What was added while no manager answered is in the catalogue soon after one
+// does; a name that meant something else by then is not taken.
+func TestTheManagerLearnsLaterOfWhatWasAdded(t *testing.T) {
+	c := New(t, 1)
+	lis := listen(t)
+	addr := lis.Addr().String()
+	require.NoError(t, lis.Close()) // nobody answers
+	member := func(o *daemon.Options) { o.Managers = []string{addr} }
+	a, b := c.Host(member), c.Host(member)
+	o := newOrigin(t, 1000)
+	add := func(h *Host, path, name string) pieces.TaskID {
+		spec, err := h.Control().NewTask(o.URL+path, pieces.Options{})
+		require.NoError(t, err)
+		require.NoError(t, h.Control().Add(t.Context(), spec, name, control.Owner{}))
+		return spec.ID
+	}
+	one, removed := add(a, "/one", "first"), add(a, "/removed", "")
+	_, err := a.Control().Remove(t.Context(), removed)
+	require.ErrorContains(t, err, "not from the manager's catalogue")
+	two := add(b, "/two", "first")
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	_, err = b.Lookup(ctx, one)
+	require.Equal(t, pieces.Unavailable, pieces.KindOf(err), "unreachable is not unknown: %v", err)
+
+	lis, err = net.Listen("tcp", addr)
+	require.NoError(t, err)
+	c.manageOn(lis)
+	knows := func(h *Host, id pieces.TaskID) func() bool {
+		return func() bool {
+			_, err := h.Lookup(t.Context(), id)
+			return err == nil
+		}
+	}
+	require.Eventually(t, knows(b, one), 15*time.Second, 50*time.Millisecond)
+	require.Eventually(t, knows(a, two), 15*time.Second, 50*time.Millisecond)
+	_, err = b.Lookup(t.Context(), removed)
+	require.Equal(t, pieces.NotFound, pieces.KindOf(err))
 }
