@@ -89,7 +89,11 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 	k.load = &load{tally: k.tally}
 	err = errors.Join(k.rounds(ctx), s.broken())
 	fmt.Fprint(out, k.tally)
-	for _, b := range k.tally.bad() {
+	for i, b := range k.tally.bad() {
+		if i == mostPrinted {
+			fmt.Fprintln(out, "… and so on")
+			break
+		}
 		fmt.Fprintln(out, "FAILED", b)
 	}
 	if n := len(k.tally.bad()); n > 0 {
@@ -97,6 +101,9 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 	}
 	return err
 }
+
+// mostPrinted failures of a run are printed; the first tells most.
+const mostPrinted = 20
 
 // soak is one run.
 type soak struct {

@@ -71,6 +71,11 @@ func (r Round) Breaks(part string) bool {
 	})
 }
 
+// Hits reports whether any fault of the round is at that part.
+func (r Round) Hits(part string) bool {
+	return slices.ContainsFunc(r.Faults, func(f Fault) bool { return f.Target == part || f.Other == part })
+}
+
 // Has reports whether a fault of that kind is in the round.
 func (r Round) Has(k Kind) bool {
 	return slices.ContainsFunc(r.Faults, func(f Fault) bool { return f.Kind == k })
