@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -115,14 +116,18 @@ func matrix(o *origin.Origin) []misbehaviour {
 	}
 }
 
-// Rows wait for deadlines more than they work.
+// Rows wait for deadlines more than they work; under the race detector they
+// work too.
 func TestMain(m *testing.M) {
 	flag.Parse()
-	if err := flag.Set("test.parallel", "24"); err != nil {
+	if err := flag.Set("test.parallel", strconv.Itoa(24/(patience*patience))); err != nil {
 		panic(err)
 	}
 	m.Run()
 }
+
+// shortMatrix: one of so many rows is run by short tests.
+const shortMatrix = 8
 
 func TestMisbehaviour(t *testing.T) {
 	o := origin.New(t, 3)
@@ -131,6 +136,9 @@ func TestMisbehaviour(t *testing.T) {
 	// Rules with a memory belong to one file: a matrix per reader.
 	for _, r := range readers(t, nil) {
 		for i, m := range matrix(o) {
+			if testing.Short() && i%shortMatrix != 0 {
+				continue
+			}
 			f := o.Add(fmt.Sprintf("%s-%d", r.name, i), size)
 			t.Run(r.name+"/"+m.name, func(t *testing.T) {
 				t.Parallel()
