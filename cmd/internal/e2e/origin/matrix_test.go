@@ -120,7 +120,7 @@ func matrix(o *origin.Origin) []misbehaviour {
 // work too.
 func TestMain(m *testing.M) {
 	flag.Parse()
-	if err := flag.Set("test.parallel", strconv.Itoa(24/(patience*patience))); err != nil {
+	if err := flag.Set("test.parallel", strconv.Itoa(24/patience)); err != nil {
 		panic(err)
 	}
 	m.Run()
