@@ -61,11 +61,11 @@ fi
 
 want=$(awk '$1 == "go" {print $2}' go.mod)
 command -v go >/dev/null || {
-  echo "deps.sh: Go is missing: install Go $want or newer from https://go.dev/dl/ into /usr/local/go" >&2
+  echo "deps.sh: Go is missing: install Go $want or newer" >&2
   exit 1
 }
 have=$(go env GOVERSION | sed 's/^go//; s/[^0-9.].*//')
 if [[ $(printf '%s\n' "$want" "$have" | sort -V | head -n 1) != "$want" ]]; then
-  echo "deps.sh: Go $have is too old: install Go $want or newer from https://go.dev/dl/" >&2
+  echo "deps.sh: Go $have is too old: install Go $want or newer" >&2
   exit 1
 fi
