@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"time"
 
@@ -250,89 +249,6 @@ func (c *Content) setterIndex(h pieces.HostID) uint16 {
 	}
 	c.setters = append(c.setters, h)
 	return uint16(len(c.setters) - 1)
-}
-
-// origin says where a piece came from.
-type origin uint8
-
-const (
-	fromOrigin origin = iota
-	fromPeer
-	fromSeed
-)
-
-// deliver takes a verified piece and one reference to its buffer.
-func (c *Content) deliver(i int, b *buffer, sum pieces.Sum, from origin, rep report) {
-	c.mu.Lock()
-	if f := rep.flight; f != nil {
-		c.brought(f)
-	}
-	// The record may have changed since the piece was compared with it.
-	if c.closed || c.held.Has(i) || from != fromOrigin && sum != c.sums[i] {
-		c.mu.Unlock()
-		b.release()
-		return
-	}
-	if from == fromOrigin {
-		c.rest, c.confirmed = rest{}, false
-		c.record(pieces.SumRun{First: i, Sums: []pieces.Sum{sum}, Setter: c.e.o.Host.ID})
-	}
-	setter := c.setters[c.setter[i]]
-	c.held.Add(i)
-	c.mem[i] = b
-	c.pick.Held(i)
-	for k := range c.asked {
-		c.asked[k].Remove(i)
-	}
-	c.progress = time.Now()
-	c.traffic.add(from, int64(len(b.data)))
-	c.e.traffic.add(from, int64(len(b.data)))
-	c.overtaken(i, rep.flight)
-	c.arrived(i, nil)
-	c.tellHeld(i, rep)
-	complete := c.held.Count() == c.geo.Count()
-	c.schedule()
-	c.mu.Unlock()
-	c.e.writes.put(c, i, b, sum, setter)
-	if complete {
-		c.checkWhole()
-	}
-}
-
-// lost forgets pieces that are no longer here and tells the others.
-func (c *Content) lost(es []pieces.Extent) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, e := range es {
-		c.forget(e)
-	}
-	c.schedule()
-}
-
-// forget is lost for one extent; c.mu is held.
-func (c *Content) forget(e pieces.Extent) {
-	if c.held.RemoveExtent(e) == 0 {
-		return
-	}
-	for i := range e.All() {
-		if b := c.mem[i]; b != nil {
-			delete(c.mem, i)
-			b.release()
-		}
-	}
-	c.pick.Lost(e)
-	c.tellLost(e)
-}
-
-// bad drops pieces whose stored bytes turned out wrong.
-func (c *Content) bad(e pieces.Extent, err error) {
-	c.log.WithError(err).WithField("pieces", e).Warn("dropping bad cached bytes")
-	c.lost([]pieces.Extent{e})
-	if c.v != nil {
-		if err := c.v.Drop(e); err != nil && !errors.Is(err, context.Canceled) {
-			c.log.WithError(err).Warn("dropping bad cached bytes")
-		}
-	}
 }
 
 // Replaced reports whether the Task has a newer Version.

@@ -1,0 +1,97 @@
+package engine
+
+import (
+	"time"
+
+	"damselfly/daemon/announce"
+	"damselfly/pieces"
+)
+
+// follow replaces the parents. c.mu is held.
+func (c *Content) follow(parents []pieces.Parent) {
+	now := map[pieces.HostID]bool{}
+	for _, p := range parents {
+		now[p.Host.ID] = true
+		if c.addNeighbour(p.Host, true, true) != nil && p.Complete {
+			c.pick.NeighbourHeld(p.Host.ID, c.geo.All())
+		}
+	}
+	for id, n := range c.neighbours {
+		if n.parent && !now[id] {
+			n.parent = false
+			c.pick.AddNeighbour(id, false, n.host.Type == pieces.SeedHost)
+		}
+	}
+}
+
+// HandleEvent takes what the scheduler says (announce.Handler).
+func (c *Content) HandleEvent(ev announce.Event) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return
+	}
+	switch ev := ev.(type) {
+	case announce.Parents:
+		c.follow(ev.Parents)
+	case announce.Holders:
+		for _, h := range ev.Holders {
+			c.holder(h)
+		}
+	case announce.Digests:
+		for _, r := range ev.Runs {
+			c.learn(r)
+		}
+	case announce.Lease:
+		c.startOrigin(ev.ID, ev.Extent, ev.Class)
+	case announce.LeaseEnd:
+		c.endLease(ev.ID)
+	case announce.FactsChanged:
+		c.replaced = true
+		c.wg.Go(func() { c.e.o.Replaced(c.key.Task, ev.Facts) })
+	case announce.OriginError:
+		c.originError(ev)
+	case announce.SessionDown:
+		c.downSince = time.Now()
+		if p := c.peer; ev.Final && p != nil {
+			c.peer, c.retryAt = nil, time.Now().Add(c.e.o.RegisterRetry)
+			c.wg.Go(func() { p.Close(c.ctx) })
+		}
+	case announce.SessionUp:
+		c.downSince = time.Time{}
+		c.registered(ev.Registration)
+	}
+	c.schedule()
+}
+
+func (c *Content) holder(h pieces.Holder) {
+	n := c.neighbours[h.Host.ID]
+	parent := n != nil && n.parent
+	if c.addNeighbour(h.Host, parent, true) == nil {
+		return
+	}
+	for _, e := range h.Held {
+		c.pick.NeighbourHeld(h.Host.ID, e)
+	}
+	for _, e := range h.Fetching {
+		c.pick.NeighbourFetching(h.Host.ID, e, true)
+	}
+}
+
+// originError is the origin's answer to a want of ours. c.mu is held.
+func (c *Content) originError(ev announce.OriginError) {
+	if pieces.KindOf(ev.Err) == pieces.Changed {
+		c.replaced = true
+		c.wg.Go(func() { c.e.o.Replaced(c.key.Task, pieces.Facts{}) })
+	}
+	es := ev.Extents
+	if len(es) == 0 {
+		es = []pieces.Extent{c.geo.All()}
+	}
+	for _, e := range es {
+		for k := range c.asked {
+			c.asked[k].RemoveExtent(e)
+		}
+		c.fail(e, ev.Err)
+	}
+}
