@@ -73,7 +73,9 @@ func TestLeftoversAreRemovedAtOpen(t *testing.T) {
 	s := openStore(t, Options{Dir: dir})
 	v := openVersion(t, s, c)
 	c.putAll(t, v)
+	v.v.mu.Lock()
 	v.v.gone = true // so that Close does not write it again
+	v.v.mu.Unlock()
 	require.NoError(t, s.deleteKeys(nil, [][]byte{versionKey(1)}, nil))
 	require.NoError(t, s.Close())
 	stray := filepath.Join(dir, "content", "00000000000000ff")
