@@ -37,11 +37,14 @@ func TestPassthroughIsOn(t *testing.T) {
 	require.Empty(t, probes, "the scratch file is gone")
 }
 
+// patient waits for every RELEASE, however busy the machine is.
+func patient(o *Options) { o.ReleaseGrace = 5 * time.Second }
+
 // A file read to its end becomes complete: reopened, the kernel reads it.
 func TestReopenedInPassthrough(t *testing.T) {
 	b := newFake()
 	a := b.add("a", size)
-	m := mount(t, b)
+	m := mount(t, b, patient)
 	for range 20 {
 		readAll(t, m.path(a))
 	}
@@ -61,7 +64,7 @@ func TestReopenedInPassthrough(t *testing.T) {
 func TestHeldInCachedMode(t *testing.T) {
 	b := newFake()
 	a := b.add("a", size)
-	m := mount(t, b)
+	m := mount(t, b, patient)
 	held, err := os.Open(m.path(a))
 	require.NoError(t, err)
 	defer held.Close()
