@@ -89,10 +89,11 @@ func (c *Content) finish(f *flight, bytes int64, took time.Duration, err error) 
 	switch {
 	case errors.As(err, &fe):
 		c.requestFailed(f.Request, fe)
-	case err == nil && n != nil && !f.overdue:
-		n.strikes = 0
-	case f.beaten && f.overdue && bytes == 0 && n != nil:
-		c.strike(n, f.Request, pieces.FailTimeout)
+	case err == nil && n != nil:
+		n.strikes = 0 // late or not: it gives
+		// One that others overtook proves nothing: a busy seed is late for
+		// everybody, and who is blocked for it reads the origin again. The
+		// picker asks the late last.
 	}
 	if err != nil {
 		c.tellStopped(f.Extent)
@@ -125,8 +126,13 @@ func (c *Content) requestFailed(r picker.Request, fe *fetch.Error) {
 		lied := c.pick.Claims(r.Host, r.Extent)
 		c.pick.NeighbourLost(r.Host, r.Extent)
 		c.pick.NeighbourStopped(r.Host, r.Extent)
-		if lied && !r.Wait {
-			c.strike(n, r, fe.Reason)
+		if r.Wait {
+			// The scheduler may know by now that the piece has come, and
+			// would hold the wait against the host.
+			return
+		}
+		if lied {
+			c.strike(n, r)
 			return
 		}
 	default:
@@ -145,16 +151,14 @@ func (c *Content) tellFailed(r picker.Request, why pieces.FailReason) {
 // maxStrikes in a row block a neighbour as a failure does.
 const maxStrikes = 3
 
-// strike notes a request that brought nothing though nothing broke. c.mu is
-// held.
-func (c *Content) strike(n *neighbour, r picker.Request, why pieces.FailReason) {
+// strike notes a request for something that the host says it holds and does
+// not give. c.mu is held.
+func (c *Content) strike(n *neighbour, r picker.Request) {
 	if n.strikes++; n.strikes >= maxStrikes {
 		c.log.WithField("host", r.Host.Short()).Debug("a neighbour keeps giving nothing")
 		c.block(r.Host, 0)
-	} else if why != pieces.FailNotFound {
-		return
 	}
-	c.tellFailed(r, why)
+	c.tellFailed(r, pieces.FailNotFound)
 }
 
 // deferTo leaves pieces that a seed gave to another child to that child for a

@@ -18,15 +18,11 @@ type flight struct {
 	// started or brought its last piece.
 	late  *time.Timer
 	since time.Time
-	// overdue: it was late at least once.
-	overdue bool
 	// bytes came so far, seen of them by the last tick; brisk: enough came
 	// between the last two.
 	bytes atomic.Int64
 	seen  int64
 	brisk bool
-	// beaten: others brought all it was to bring.
-	beaten bool
 }
 
 // launch starts the clock of a request. c.mu is held.
@@ -50,7 +46,6 @@ func (c *Content) overdue(f *flight) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if _, flying := c.flights[f]; flying && !c.closed && c.pick.Late(f.ID) {
-		f.overdue = true
 		c.schedule()
 	}
 }
@@ -68,7 +63,6 @@ func (c *Content) brought(f *flight) {
 func (c *Content) overtaken(i int, by *flight) {
 	for f := range c.flights {
 		if f != by && f.Extent.Has(i) && !c.lacks(f.Extent) {
-			f.beaten = true
 			f.cancel()
 		}
 	}

@@ -19,8 +19,7 @@ type neighbour struct {
 	// wants are pieces that a reader over there waits for.
 	wants *pieces.Set
 	// strikes counts, since a request brought all it was to bring, requests
-	// that found nothing of what the host says it holds, and those that others
-	// overtook.
+	// that found nothing of what the host says it holds.
 	strikes int
 }
 

@@ -29,7 +29,9 @@ func (v *version) tellWanters(fresh, recorded []int, started []*lease) {
 	started = slices.DeleteFunc(started, func(l *lease) bool { return l.ended })
 	v.eachWanter(func(p *peer) {
 		v.sendSums(p, wantedOf(p, recorded))
-		hs, stuck := v.chooseHolders(p, wantedOf(p, fresh))
+		got := wantedOf(p, fresh)
+		v.askedAnew(p, got)
+		hs, stuck := v.chooseHolders(p, got)
 		for _, l := range started {
 			var es []pieces.Extent
 			for i := range l.extent.All() {

@@ -121,6 +121,21 @@ func (v *version) askedBefore(p *peer, i int) bool {
 	return false
 }
 
+// askedAnew counts the age of p's demand for pieces that became available only
+// now from now on: while they were being read, nobody could have served them.
+func (v *version) askedAnew(p *peer, es []pieces.Extent) {
+	if len(p.asked) == 0 {
+		return
+	}
+	for _, e := range es {
+		for i := range e.All() {
+			if _, ok := p.asked[i]; ok {
+				p.asked[i] = v.t.now
+			}
+		}
+	}
+}
+
 // repeatLate leases again, to p itself, pieces whose demand has stood for
 // RepeatAfter though somebody holds them: the repeat rule.
 func (v *version) repeatLate(p *peer, es []pieces.Extent) {
