@@ -98,7 +98,7 @@ func TestBadPeer(t *testing.T) {
 			var wg sync.WaitGroup
 			for _, h := range readers {
 				wg.Go(func() {
-					if worst := r.read(h); worst > 2*patient {
+					if worst := r.read(h); worst > slowed*patient {
 						t.Errorf("a read waited %v", worst)
 					}
 				})

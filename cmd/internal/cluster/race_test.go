@@ -1,0 +1,6 @@
+//go:build race
+
+package cluster
+
+// slowed: the race detector makes everything slower.
+const slowed = 2
