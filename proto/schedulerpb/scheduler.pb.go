@@ -246,7 +246,13 @@ type StatTaskRequest struct {
 	// host_id. The scheduler computes its digest.
 	Tiny []byte `protobuf:"bytes,7,opt,name=tiny,proto3" json:"tiny,omitempty"`
 	// The owner of the Task was tried and did not answer: don't say Moved.
-	OwnerTried    bool `protobuf:"varint,8,opt,name=owner_tried,json=ownerTried,proto3" json:"owner_tried,omitempty"`
+	OwnerTried bool `protobuf:"varint,8,opt,name=owner_tried,json=ownerTried,proto3" json:"owner_tried,omitempty"`
+	// The scheduler that Moved named can't be reached from here: answer here,
+	// whoever else may have the swarm.
+	Stay bool `protobuf:"varint,9,opt,name=stay,proto3" json:"stay,omitempty"`
+	// Asked by another scheduler of the ring, with task.id alone: does a swarm of
+	// this Task live here? If so, moved in the reply is the address asked.
+	Lives         bool `protobuf:"varint,10,opt,name=lives,proto3" json:"lives,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -333,6 +339,20 @@ func (x *StatTaskRequest) GetTiny() []byte {
 func (x *StatTaskRequest) GetOwnerTried() bool {
 	if x != nil {
 		return x.OwnerTried
+	}
+	return false
+}
+
+func (x *StatTaskRequest) GetStay() bool {
+	if x != nil {
+		return x.Stay
+	}
+	return false
+}
+
+func (x *StatTaskRequest) GetLives() bool {
+	if x != nil {
+		return x.Lives
 	}
 	return false
 }
@@ -428,7 +448,9 @@ type RegisterPeerTaskRequest struct {
 	Held []*commonpb.Extent `protobuf:"bytes,9,rep,name=held,proto3" json:"held,omitempty"`
 	// Digests of held pieces, at most 64: all of them for small content, so that
 	// the next peer to register finds them.
-	Sums          []*commonpb.Sums `protobuf:"bytes,10,rep,name=sums,proto3" json:"sums,omitempty"`
+	Sums []*commonpb.Sums `protobuf:"bytes,10,rep,name=sums,proto3" json:"sums,omitempty"`
+	// As in StatTaskRequest.
+	Stay          bool `protobuf:"varint,11,opt,name=stay,proto3" json:"stay,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -531,6 +553,13 @@ func (x *RegisterPeerTaskRequest) GetSums() []*commonpb.Sums {
 		return x.Sums
 	}
 	return nil
+}
+
+func (x *RegisterPeerTaskRequest) GetStay() bool {
+	if x != nil {
+		return x.Stay
+	}
+	return false
 }
 
 type RunningLease struct {
@@ -1590,6 +1619,7 @@ type SchedulerMessage struct {
 	//	*SchedulerMessage_OriginError
 	//	*SchedulerMessage_Moved
 	//	*SchedulerMessage_Rejected
+	//	*SchedulerMessage_Resume
 	Body          isSchedulerMessage_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1745,6 +1775,15 @@ func (x *SchedulerMessage) GetRejected() *Rejected {
 	return nil
 }
 
+func (x *SchedulerMessage) GetResume() *Resume {
+	if x != nil {
+		if x, ok := x.Body.(*SchedulerMessage_Resume); ok {
+			return x.Resume
+		}
+	}
+	return nil
+}
+
 type isSchedulerMessage_Body interface {
 	isSchedulerMessage_Body()
 }
@@ -1793,6 +1832,10 @@ type SchedulerMessage_Rejected struct {
 	Rejected *Rejected `protobuf:"bytes,13,opt,name=rejected,proto3,oneof"`
 }
 
+type SchedulerMessage_Resume struct {
+	Resume *Resume `protobuf:"bytes,14,opt,name=resume,proto3,oneof"`
+}
+
 func (*SchedulerMessage_Welcome) isSchedulerMessage_Body() {}
 
 func (*SchedulerMessage_Heartbeat) isSchedulerMessage_Body() {}
@@ -1814,6 +1857,8 @@ func (*SchedulerMessage_OriginError) isSchedulerMessage_Body() {}
 func (*SchedulerMessage_Moved) isSchedulerMessage_Body() {}
 
 func (*SchedulerMessage_Rejected) isSchedulerMessage_Body() {}
+
+func (*SchedulerMessage_Resume) isSchedulerMessage_Body() {}
 
 // Welcome answers Hello.
 type Welcome struct {
@@ -2221,6 +2266,7 @@ func (x *TaskFacts) GetFacts() *commonpb.Facts {
 	return nil
 }
 
+// Moved: the swarm goes on at another scheduler; register there as resumed.
 type Moved struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Address       string                 `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
@@ -2265,6 +2311,46 @@ func (x *Moved) GetAddress() string {
 	return ""
 }
 
+// Resume goes to a host whose inventory names this (Task, Version): register
+// here what is held of it, as resumed. A host that is a Peer of it at another
+// scheduler leaves that one for this; one that holds nothing of it any more
+// answers with LeaveTask.
+type Resume struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Resume) Reset() {
+	*x = Resume{}
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Resume) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Resume) ProtoMessage() {}
+
+func (x *Resume) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Resume.ProtoReflect.Descriptor instead.
+func (*Resume) Descriptor() ([]byte, []int) {
+	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{28}
+}
+
 // Rejected: the scheduler does not know this peer (any more), or has put it out
 // of the Task; register again after retry_after_ms unless it is 0 = never.
 type Rejected struct {
@@ -2277,7 +2363,7 @@ type Rejected struct {
 
 func (x *Rejected) Reset() {
 	*x = Rejected{}
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[28]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2289,7 +2375,7 @@ func (x *Rejected) String() string {
 func (*Rejected) ProtoMessage() {}
 
 func (x *Rejected) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[28]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2302,7 +2388,7 @@ func (x *Rejected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rejected.ProtoReflect.Descriptor instead.
 func (*Rejected) Descriptor() ([]byte, []int) {
-	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{28}
+	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Rejected) GetReason() string {
@@ -2336,7 +2422,7 @@ type ReportPeerResultRequest struct {
 
 func (x *ReportPeerResultRequest) Reset() {
 	*x = ReportPeerResultRequest{}
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[29]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2348,7 +2434,7 @@ func (x *ReportPeerResultRequest) String() string {
 func (*ReportPeerResultRequest) ProtoMessage() {}
 
 func (x *ReportPeerResultRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[29]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2361,7 +2447,7 @@ func (x *ReportPeerResultRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportPeerResultRequest.ProtoReflect.Descriptor instead.
 func (*ReportPeerResultRequest) Descriptor() ([]byte, []int) {
-	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{29}
+	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ReportPeerResultRequest) GetHostId() string {
@@ -2435,7 +2521,7 @@ type ReportPeerResultReply struct {
 
 func (x *ReportPeerResultReply) Reset() {
 	*x = ReportPeerResultReply{}
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[30]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2447,7 +2533,7 @@ func (x *ReportPeerResultReply) String() string {
 func (*ReportPeerResultReply) ProtoMessage() {}
 
 func (x *ReportPeerResultReply) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[30]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2460,21 +2546,26 @@ func (x *ReportPeerResultReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportPeerResultReply.ProtoReflect.Descriptor instead.
 func (*ReportPeerResultReply) Descriptor() ([]byte, []int) {
-	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{30}
+	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{31}
 }
 
 type LeaveTaskRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	HostId        string                 `protobuf:"bytes,1,opt,name=host_id,json=hostId,proto3" json:"host_id,omitempty"`
-	Task          string                 `protobuf:"bytes,2,opt,name=task,proto3" json:"task,omitempty"`
-	Version       string                 `protobuf:"bytes,3,opt,name=version,proto3" json:"version,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	HostId  string                 `protobuf:"bytes,1,opt,name=host_id,json=hostId,proto3" json:"host_id,omitempty"`
+	Task    string                 `protobuf:"bytes,2,opt,name=task,proto3" json:"task,omitempty"`
+	Version string                 `protobuf:"bytes,3,opt,name=version,proto3" json:"version,omitempty"`
+	// How many pieces the host still holds, as an InventoryItem.
+	Pieces uint32 `protobuf:"varint,4,opt,name=pieces,proto3" json:"pieces,omitempty"`
+	// Where the Peer goes on; empty = nowhere. If that is the Task's owner, the
+	// scheduler sends the other Peers there too.
+	Moved         string `protobuf:"bytes,5,opt,name=moved,proto3" json:"moved,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *LeaveTaskRequest) Reset() {
 	*x = LeaveTaskRequest{}
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[31]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2486,7 +2577,7 @@ func (x *LeaveTaskRequest) String() string {
 func (*LeaveTaskRequest) ProtoMessage() {}
 
 func (x *LeaveTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[31]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2499,7 +2590,7 @@ func (x *LeaveTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveTaskRequest.ProtoReflect.Descriptor instead.
 func (*LeaveTaskRequest) Descriptor() ([]byte, []int) {
-	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{31}
+	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *LeaveTaskRequest) GetHostId() string {
@@ -2523,6 +2614,20 @@ func (x *LeaveTaskRequest) GetVersion() string {
 	return ""
 }
 
+func (x *LeaveTaskRequest) GetPieces() uint32 {
+	if x != nil {
+		return x.Pieces
+	}
+	return 0
+}
+
+func (x *LeaveTaskRequest) GetMoved() string {
+	if x != nil {
+		return x.Moved
+	}
+	return ""
+}
+
 type LeaveTaskReply struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -2531,7 +2636,7 @@ type LeaveTaskReply struct {
 
 func (x *LeaveTaskReply) Reset() {
 	*x = LeaveTaskReply{}
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[32]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2543,7 +2648,7 @@ func (x *LeaveTaskReply) String() string {
 func (*LeaveTaskReply) ProtoMessage() {}
 
 func (x *LeaveTaskReply) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[32]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2556,20 +2661,24 @@ func (x *LeaveTaskReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveTaskReply.ProtoReflect.Descriptor instead.
 func (*LeaveTaskReply) Descriptor() ([]byte, []int) {
-	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{32}
+	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{33}
 }
 
 type AnnounceHostRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Host          *commonpb.Host         `protobuf:"bytes,1,opt,name=host,proto3" json:"host,omitempty"`
-	Inventory     []*InventoryItem       `protobuf:"bytes,2,rep,name=inventory,proto3" json:"inventory,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Host  *commonpb.Host         `protobuf:"bytes,1,opt,name=host,proto3" json:"host,omitempty"`
+	// One page of what the host holds, public Tasks only. An announcement without
+	// any leaves what was said before as it is.
+	Inventory []*InventoryItem `protobuf:"bytes,2,rep,name=inventory,proto3" json:"inventory,omitempty"`
+	// This is the first page: what was said before is forgotten.
+	InventoryBegins bool `protobuf:"varint,3,opt,name=inventory_begins,json=inventoryBegins,proto3" json:"inventory_begins,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *AnnounceHostRequest) Reset() {
 	*x = AnnounceHostRequest{}
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[33]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2581,7 +2690,7 @@ func (x *AnnounceHostRequest) String() string {
 func (*AnnounceHostRequest) ProtoMessage() {}
 
 func (x *AnnounceHostRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[33]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2594,7 +2703,7 @@ func (x *AnnounceHostRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnnounceHostRequest.ProtoReflect.Descriptor instead.
 func (*AnnounceHostRequest) Descriptor() ([]byte, []int) {
-	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{33}
+	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *AnnounceHostRequest) GetHost() *commonpb.Host {
@@ -2611,6 +2720,13 @@ func (x *AnnounceHostRequest) GetInventory() []*InventoryItem {
 	return nil
 }
 
+func (x *AnnounceHostRequest) GetInventoryBegins() bool {
+	if x != nil {
+		return x.InventoryBegins
+	}
+	return false
+}
+
 type InventoryItem struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Task          string                 `protobuf:"bytes,1,opt,name=task,proto3" json:"task,omitempty"`
@@ -2622,7 +2738,7 @@ type InventoryItem struct {
 
 func (x *InventoryItem) Reset() {
 	*x = InventoryItem{}
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[34]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2634,7 +2750,7 @@ func (x *InventoryItem) String() string {
 func (*InventoryItem) ProtoMessage() {}
 
 func (x *InventoryItem) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[34]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2647,7 +2763,7 @@ func (x *InventoryItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InventoryItem.ProtoReflect.Descriptor instead.
 func (*InventoryItem) Descriptor() ([]byte, []int) {
-	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{34}
+	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *InventoryItem) GetTask() string {
@@ -2674,14 +2790,17 @@ func (x *InventoryItem) GetPieces() uint32 {
 type AnnounceHostReply struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// How often to announce again, milliseconds.
-	IntervalMs    uint32 `protobuf:"varint,1,opt,name=interval_ms,json=intervalMs,proto3" json:"interval_ms,omitempty"`
+	IntervalMs uint32 `protobuf:"varint,1,opt,name=interval_ms,json=intervalMs,proto3" json:"interval_ms,omitempty"`
+	// How many items of this host's inventory the scheduler knows: 0 tells a host
+	// that sent one to send it again.
+	Inventory     uint32 `protobuf:"varint,2,opt,name=inventory,proto3" json:"inventory,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AnnounceHostReply) Reset() {
 	*x = AnnounceHostReply{}
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[35]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2693,7 +2812,7 @@ func (x *AnnounceHostReply) String() string {
 func (*AnnounceHostReply) ProtoMessage() {}
 
 func (x *AnnounceHostReply) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[35]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2706,12 +2825,19 @@ func (x *AnnounceHostReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnnounceHostReply.ProtoReflect.Descriptor instead.
 func (*AnnounceHostReply) Descriptor() ([]byte, []int) {
-	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{35}
+	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *AnnounceHostReply) GetIntervalMs() uint32 {
 	if x != nil {
 		return x.IntervalMs
+	}
+	return 0
+}
+
+func (x *AnnounceHostReply) GetInventory() uint32 {
+	if x != nil {
+		return x.Inventory
 	}
 	return 0
 }
@@ -2725,7 +2851,7 @@ type LeaveHostRequest struct {
 
 func (x *LeaveHostRequest) Reset() {
 	*x = LeaveHostRequest{}
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[36]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2737,7 +2863,7 @@ func (x *LeaveHostRequest) String() string {
 func (*LeaveHostRequest) ProtoMessage() {}
 
 func (x *LeaveHostRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[36]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2750,7 +2876,7 @@ func (x *LeaveHostRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveHostRequest.ProtoReflect.Descriptor instead.
 func (*LeaveHostRequest) Descriptor() ([]byte, []int) {
-	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{36}
+	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *LeaveHostRequest) GetHostId() string {
@@ -2768,7 +2894,7 @@ type LeaveHostReply struct {
 
 func (x *LeaveHostReply) Reset() {
 	*x = LeaveHostReply{}
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[37]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2780,7 +2906,7 @@ func (x *LeaveHostReply) String() string {
 func (*LeaveHostReply) ProtoMessage() {}
 
 func (x *LeaveHostReply) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[37]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2793,14 +2919,14 @@ func (x *LeaveHostReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveHostReply.ProtoReflect.Descriptor instead.
 func (*LeaveHostReply) Descriptor() ([]byte, []int) {
-	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{37}
+	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{38}
 }
 
 var File_proto_schedulerpb_scheduler_proto protoreflect.FileDescriptor
 
 const file_proto_schedulerpb_scheduler_proto_rawDesc = "" +
 	"\n" +
-	"!proto/schedulerpb/scheduler.proto\x12\x16damselfly.scheduler.v1\x1a\x1bproto/commonpb/common.proto\"\xaa\x02\n" +
+	"!proto/schedulerpb/scheduler.proto\x12\x16damselfly.scheduler.v1\x1a\x1bproto/commonpb/common.proto\"\xd4\x02\n" +
 	"\x0fStatTaskRequest\x12\x17\n" +
 	"\ahost_id\x18\x01 \x01(\tR\x06hostId\x12-\n" +
 	"\x04task\x18\x02 \x01(\v2\x19.damselfly.common.v1.TaskR\x04task\x12\x1b\n" +
@@ -2810,12 +2936,15 @@ const file_proto_schedulerpb_scheduler_proto_rawDesc = "" +
 	"\x05error\x18\x06 \x01(\v2\x1a.damselfly.common.v1.ErrorR\x05error\x12\x12\n" +
 	"\x04tiny\x18\a \x01(\fR\x04tiny\x12\x1f\n" +
 	"\vowner_tried\x18\b \x01(\bR\n" +
-	"ownerTried\"\x8b\x01\n" +
+	"ownerTried\x12\x12\n" +
+	"\x04stay\x18\t \x01(\bR\x04stay\x12\x14\n" +
+	"\x05lives\x18\n" +
+	" \x01(\bR\x05lives\"\x8b\x01\n" +
 	"\rStatTaskReply\x120\n" +
 	"\x05facts\x18\x01 \x01(\v2\x1a.damselfly.common.v1.FactsR\x05facts\x12\x19\n" +
 	"\blease_id\x18\x02 \x01(\x04R\aleaseId\x12\x17\n" +
 	"\await_ms\x18\x03 \x01(\rR\x06waitMs\x12\x14\n" +
-	"\x05moved\x18\x04 \x01(\tR\x05moved\"\xa3\x03\n" +
+	"\x05moved\x18\x04 \x01(\tR\x05moved\"\xb7\x03\n" +
 	"\x17RegisterPeerTaskRequest\x12\x17\n" +
 	"\ahost_id\x18\x01 \x01(\tR\x06hostId\x12-\n" +
 	"\x04task\x18\x02 \x01(\v2\x19.damselfly.common.v1.TaskR\x04task\x12\x18\n" +
@@ -2828,7 +2957,8 @@ const file_proto_schedulerpb_scheduler_proto_rawDesc = "" +
 	"\x05facts\x18\b \x01(\v2\x1a.damselfly.common.v1.FactsR\x05facts\x12/\n" +
 	"\x04held\x18\t \x03(\v2\x1b.damselfly.common.v1.ExtentR\x04held\x12-\n" +
 	"\x04sums\x18\n" +
-	" \x03(\v2\x19.damselfly.common.v1.SumsR\x04sums\"`\n" +
+	" \x03(\v2\x19.damselfly.common.v1.SumsR\x04sums\x12\x12\n" +
+	"\x04stay\x18\v \x01(\bR\x04stay\"`\n" +
 	"\fRunningLease\x12\x19\n" +
 	"\blease_id\x18\x01 \x01(\x04R\aleaseId\x125\n" +
 	"\aextents\x18\x02 \x03(\v2\x1b.damselfly.common.v1.ExtentR\aextents\"\xa7\x03\n" +
@@ -2901,7 +3031,7 @@ const file_proto_schedulerpb_scheduler_proto_rawDesc = "" +
 	"\x05error\x18\x02 \x01(\v2\x1a.damselfly.common.v1.ErrorR\x05error\x125\n" +
 	"\aextents\x18\x03 \x03(\v2\x1b.damselfly.common.v1.ExtentR\aextents\"@\n" +
 	"\aTouched\x125\n" +
-	"\aextents\x18\x01 \x03(\v2\x1b.damselfly.common.v1.ExtentR\aextents\"\xfc\x05\n" +
+	"\aextents\x18\x01 \x03(\v2\x1b.damselfly.common.v1.ExtentR\aextents\"\xb6\x06\n" +
 	"\x10SchedulerMessage\x12\x12\n" +
 	"\x04task\x18\x01 \x01(\tR\x04task\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12;\n" +
@@ -2917,7 +3047,8 @@ const file_proto_schedulerpb_scheduler_proto_rawDesc = "" +
 	" \x01(\v2!.damselfly.scheduler.v1.TaskFactsH\x00R\ttaskFacts\x12H\n" +
 	"\forigin_error\x18\v \x01(\v2#.damselfly.scheduler.v1.OriginErrorH\x00R\voriginError\x125\n" +
 	"\x05moved\x18\f \x01(\v2\x1d.damselfly.scheduler.v1.MovedH\x00R\x05moved\x12>\n" +
-	"\brejected\x18\r \x01(\v2 .damselfly.scheduler.v1.RejectedH\x00R\brejectedB\x06\n" +
+	"\brejected\x18\r \x01(\v2 .damselfly.scheduler.v1.RejectedH\x00R\brejected\x128\n" +
+	"\x06resume\x18\x0e \x01(\v2\x1e.damselfly.scheduler.v1.ResumeH\x00R\x06resumeB\x06\n" +
 	"\x04body\"F\n" +
 	"\aWelcome\x12\x18\n" +
 	"\asession\x18\x01 \x01(\x04R\asession\x12!\n" +
@@ -2942,7 +3073,8 @@ const file_proto_schedulerpb_scheduler_proto_rawDesc = "" +
 	"\tTaskFacts\x120\n" +
 	"\x05facts\x18\x01 \x01(\v2\x1a.damselfly.common.v1.FactsR\x05facts\"!\n" +
 	"\x05Moved\x12\x18\n" +
-	"\aaddress\x18\x01 \x01(\tR\aaddress\"H\n" +
+	"\aaddress\x18\x01 \x01(\tR\aaddress\"\b\n" +
+	"\x06Resume\"H\n" +
 	"\bRejected\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12$\n" +
 	"\x0eretry_after_ms\x18\x02 \x01(\rR\fretryAfterMs\"\xcd\x02\n" +
@@ -2957,22 +3089,26 @@ const file_proto_schedulerpb_scheduler_proto_rawDesc = "" +
 	"\vduration_ms\x18\b \x01(\x03R\n" +
 	"durationMs\x120\n" +
 	"\x05error\x18\t \x01(\v2\x1a.damselfly.common.v1.ErrorR\x05error\"\x17\n" +
-	"\x15ReportPeerResultReply\"Y\n" +
+	"\x15ReportPeerResultReply\"\x87\x01\n" +
 	"\x10LeaveTaskRequest\x12\x17\n" +
 	"\ahost_id\x18\x01 \x01(\tR\x06hostId\x12\x12\n" +
 	"\x04task\x18\x02 \x01(\tR\x04task\x12\x18\n" +
-	"\aversion\x18\x03 \x01(\tR\aversion\"\x10\n" +
-	"\x0eLeaveTaskReply\"\x89\x01\n" +
+	"\aversion\x18\x03 \x01(\tR\aversion\x12\x16\n" +
+	"\x06pieces\x18\x04 \x01(\rR\x06pieces\x12\x14\n" +
+	"\x05moved\x18\x05 \x01(\tR\x05moved\"\x10\n" +
+	"\x0eLeaveTaskReply\"\xb4\x01\n" +
 	"\x13AnnounceHostRequest\x12-\n" +
 	"\x04host\x18\x01 \x01(\v2\x19.damselfly.common.v1.HostR\x04host\x12C\n" +
-	"\tinventory\x18\x02 \x03(\v2%.damselfly.scheduler.v1.InventoryItemR\tinventory\"U\n" +
+	"\tinventory\x18\x02 \x03(\v2%.damselfly.scheduler.v1.InventoryItemR\tinventory\x12)\n" +
+	"\x10inventory_begins\x18\x03 \x01(\bR\x0finventoryBegins\"U\n" +
 	"\rInventoryItem\x12\x12\n" +
 	"\x04task\x18\x01 \x01(\tR\x04task\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x16\n" +
-	"\x06pieces\x18\x03 \x01(\rR\x06pieces\"4\n" +
+	"\x06pieces\x18\x03 \x01(\rR\x06pieces\"R\n" +
 	"\x11AnnounceHostReply\x12\x1f\n" +
 	"\vinterval_ms\x18\x01 \x01(\rR\n" +
-	"intervalMs\"+\n" +
+	"intervalMs\x12\x1c\n" +
+	"\tinventory\x18\x02 \x01(\rR\tinventory\"+\n" +
 	"\x10LeaveHostRequest\x12\x17\n" +
 	"\ahost_id\x18\x01 \x01(\tR\x06hostId\"\x10\n" +
 	"\x0eLeaveHostReply*7\n" +
@@ -3014,7 +3150,7 @@ func file_proto_schedulerpb_scheduler_proto_rawDescGZIP() []byte {
 }
 
 var file_proto_schedulerpb_scheduler_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_proto_schedulerpb_scheduler_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
+var file_proto_schedulerpb_scheduler_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
 var file_proto_schedulerpb_scheduler_proto_goTypes = []any{
 	(SizeScope)(0),                  // 0: damselfly.scheduler.v1.SizeScope
 	(Policy)(0),                     // 1: damselfly.scheduler.v1.Policy
@@ -3048,41 +3184,42 @@ var file_proto_schedulerpb_scheduler_proto_goTypes = []any{
 	(*LeaseEnd)(nil),                // 29: damselfly.scheduler.v1.LeaseEnd
 	(*TaskFacts)(nil),               // 30: damselfly.scheduler.v1.TaskFacts
 	(*Moved)(nil),                   // 31: damselfly.scheduler.v1.Moved
-	(*Rejected)(nil),                // 32: damselfly.scheduler.v1.Rejected
-	(*ReportPeerResultRequest)(nil), // 33: damselfly.scheduler.v1.ReportPeerResultRequest
-	(*ReportPeerResultReply)(nil),   // 34: damselfly.scheduler.v1.ReportPeerResultReply
-	(*LeaveTaskRequest)(nil),        // 35: damselfly.scheduler.v1.LeaveTaskRequest
-	(*LeaveTaskReply)(nil),          // 36: damselfly.scheduler.v1.LeaveTaskReply
-	(*AnnounceHostRequest)(nil),     // 37: damselfly.scheduler.v1.AnnounceHostRequest
-	(*InventoryItem)(nil),           // 38: damselfly.scheduler.v1.InventoryItem
-	(*AnnounceHostReply)(nil),       // 39: damselfly.scheduler.v1.AnnounceHostReply
-	(*LeaveHostRequest)(nil),        // 40: damselfly.scheduler.v1.LeaveHostRequest
-	(*LeaveHostReply)(nil),          // 41: damselfly.scheduler.v1.LeaveHostReply
-	(*commonpb.Task)(nil),           // 42: damselfly.common.v1.Task
-	(*commonpb.Facts)(nil),          // 43: damselfly.common.v1.Facts
-	(*commonpb.Error)(nil),          // 44: damselfly.common.v1.Error
-	(*commonpb.Extent)(nil),         // 45: damselfly.common.v1.Extent
-	(*commonpb.Sums)(nil),           // 46: damselfly.common.v1.Sums
-	(*commonpb.Host)(nil),           // 47: damselfly.common.v1.Host
+	(*Resume)(nil),                  // 32: damselfly.scheduler.v1.Resume
+	(*Rejected)(nil),                // 33: damselfly.scheduler.v1.Rejected
+	(*ReportPeerResultRequest)(nil), // 34: damselfly.scheduler.v1.ReportPeerResultRequest
+	(*ReportPeerResultReply)(nil),   // 35: damselfly.scheduler.v1.ReportPeerResultReply
+	(*LeaveTaskRequest)(nil),        // 36: damselfly.scheduler.v1.LeaveTaskRequest
+	(*LeaveTaskReply)(nil),          // 37: damselfly.scheduler.v1.LeaveTaskReply
+	(*AnnounceHostRequest)(nil),     // 38: damselfly.scheduler.v1.AnnounceHostRequest
+	(*InventoryItem)(nil),           // 39: damselfly.scheduler.v1.InventoryItem
+	(*AnnounceHostReply)(nil),       // 40: damselfly.scheduler.v1.AnnounceHostReply
+	(*LeaveHostRequest)(nil),        // 41: damselfly.scheduler.v1.LeaveHostRequest
+	(*LeaveHostReply)(nil),          // 42: damselfly.scheduler.v1.LeaveHostReply
+	(*commonpb.Task)(nil),           // 43: damselfly.common.v1.Task
+	(*commonpb.Facts)(nil),          // 44: damselfly.common.v1.Facts
+	(*commonpb.Error)(nil),          // 45: damselfly.common.v1.Error
+	(*commonpb.Extent)(nil),         // 46: damselfly.common.v1.Extent
+	(*commonpb.Sums)(nil),           // 47: damselfly.common.v1.Sums
+	(*commonpb.Host)(nil),           // 48: damselfly.common.v1.Host
 }
 var file_proto_schedulerpb_scheduler_proto_depIdxs = []int32{
-	42, // 0: damselfly.scheduler.v1.StatTaskRequest.task:type_name -> damselfly.common.v1.Task
-	43, // 1: damselfly.scheduler.v1.StatTaskRequest.facts:type_name -> damselfly.common.v1.Facts
-	44, // 2: damselfly.scheduler.v1.StatTaskRequest.error:type_name -> damselfly.common.v1.Error
-	43, // 3: damselfly.scheduler.v1.StatTaskReply.facts:type_name -> damselfly.common.v1.Facts
-	42, // 4: damselfly.scheduler.v1.RegisterPeerTaskRequest.task:type_name -> damselfly.common.v1.Task
+	43, // 0: damselfly.scheduler.v1.StatTaskRequest.task:type_name -> damselfly.common.v1.Task
+	44, // 1: damselfly.scheduler.v1.StatTaskRequest.facts:type_name -> damselfly.common.v1.Facts
+	45, // 2: damselfly.scheduler.v1.StatTaskRequest.error:type_name -> damselfly.common.v1.Error
+	44, // 3: damselfly.scheduler.v1.StatTaskReply.facts:type_name -> damselfly.common.v1.Facts
+	43, // 4: damselfly.scheduler.v1.RegisterPeerTaskRequest.task:type_name -> damselfly.common.v1.Task
 	7,  // 5: damselfly.scheduler.v1.RegisterPeerTaskRequest.leases:type_name -> damselfly.scheduler.v1.RunningLease
-	43, // 6: damselfly.scheduler.v1.RegisterPeerTaskRequest.facts:type_name -> damselfly.common.v1.Facts
-	45, // 7: damselfly.scheduler.v1.RegisterPeerTaskRequest.held:type_name -> damselfly.common.v1.Extent
-	46, // 8: damselfly.scheduler.v1.RegisterPeerTaskRequest.sums:type_name -> damselfly.common.v1.Sums
-	45, // 9: damselfly.scheduler.v1.RunningLease.extents:type_name -> damselfly.common.v1.Extent
-	43, // 10: damselfly.scheduler.v1.RegisterPeerTaskReply.facts:type_name -> damselfly.common.v1.Facts
+	44, // 6: damselfly.scheduler.v1.RegisterPeerTaskRequest.facts:type_name -> damselfly.common.v1.Facts
+	46, // 7: damselfly.scheduler.v1.RegisterPeerTaskRequest.held:type_name -> damselfly.common.v1.Extent
+	47, // 8: damselfly.scheduler.v1.RegisterPeerTaskRequest.sums:type_name -> damselfly.common.v1.Sums
+	46, // 9: damselfly.scheduler.v1.RunningLease.extents:type_name -> damselfly.common.v1.Extent
+	44, // 10: damselfly.scheduler.v1.RegisterPeerTaskReply.facts:type_name -> damselfly.common.v1.Facts
 	0,  // 11: damselfly.scheduler.v1.RegisterPeerTaskReply.scope:type_name -> damselfly.scheduler.v1.SizeScope
 	9,  // 12: damselfly.scheduler.v1.RegisterPeerTaskReply.parents:type_name -> damselfly.scheduler.v1.Parent
-	45, // 13: damselfly.scheduler.v1.RegisterPeerTaskReply.access_order:type_name -> damselfly.common.v1.Extent
-	46, // 14: damselfly.scheduler.v1.RegisterPeerTaskReply.sums:type_name -> damselfly.common.v1.Sums
+	46, // 13: damselfly.scheduler.v1.RegisterPeerTaskReply.access_order:type_name -> damselfly.common.v1.Extent
+	47, // 14: damselfly.scheduler.v1.RegisterPeerTaskReply.sums:type_name -> damselfly.common.v1.Sums
 	1,  // 15: damselfly.scheduler.v1.RegisterPeerTaskReply.policy:type_name -> damselfly.scheduler.v1.Policy
-	47, // 16: damselfly.scheduler.v1.Parent.host:type_name -> damselfly.common.v1.Host
+	48, // 16: damselfly.scheduler.v1.Parent.host:type_name -> damselfly.common.v1.Host
 	11, // 17: damselfly.scheduler.v1.PeerMessage.hello:type_name -> damselfly.scheduler.v1.Hello
 	12, // 18: damselfly.scheduler.v1.PeerMessage.heartbeat:type_name -> damselfly.scheduler.v1.Heartbeat
 	13, // 19: damselfly.scheduler.v1.PeerMessage.held:type_name -> damselfly.scheduler.v1.Held
@@ -3093,18 +3230,18 @@ var file_proto_schedulerpb_scheduler_proto_depIdxs = []int32{
 	19, // 24: damselfly.scheduler.v1.PeerMessage.lease_progress:type_name -> damselfly.scheduler.v1.LeaseProgress
 	20, // 25: damselfly.scheduler.v1.PeerMessage.origin_error:type_name -> damselfly.scheduler.v1.OriginError
 	21, // 26: damselfly.scheduler.v1.PeerMessage.touched:type_name -> damselfly.scheduler.v1.Touched
-	45, // 27: damselfly.scheduler.v1.Held.extents:type_name -> damselfly.common.v1.Extent
-	46, // 28: damselfly.scheduler.v1.Held.sums:type_name -> damselfly.common.v1.Sums
+	46, // 27: damselfly.scheduler.v1.Held.extents:type_name -> damselfly.common.v1.Extent
+	47, // 28: damselfly.scheduler.v1.Held.sums:type_name -> damselfly.common.v1.Sums
 	14, // 29: damselfly.scheduler.v1.Held.costs:type_name -> damselfly.scheduler.v1.ParentCost
-	45, // 30: damselfly.scheduler.v1.Lost.extents:type_name -> damselfly.common.v1.Extent
-	45, // 31: damselfly.scheduler.v1.Failed.extents:type_name -> damselfly.common.v1.Extent
+	46, // 30: damselfly.scheduler.v1.Lost.extents:type_name -> damselfly.common.v1.Extent
+	46, // 31: damselfly.scheduler.v1.Failed.extents:type_name -> damselfly.common.v1.Extent
 	3,  // 32: damselfly.scheduler.v1.Failed.reason:type_name -> damselfly.scheduler.v1.Failed.Reason
-	45, // 33: damselfly.scheduler.v1.Want.extents:type_name -> damselfly.common.v1.Extent
+	46, // 33: damselfly.scheduler.v1.Want.extents:type_name -> damselfly.common.v1.Extent
 	2,  // 34: damselfly.scheduler.v1.Want.class:type_name -> damselfly.scheduler.v1.Class
-	45, // 35: damselfly.scheduler.v1.Cancel.extents:type_name -> damselfly.common.v1.Extent
-	44, // 36: damselfly.scheduler.v1.OriginError.error:type_name -> damselfly.common.v1.Error
-	45, // 37: damselfly.scheduler.v1.OriginError.extents:type_name -> damselfly.common.v1.Extent
-	45, // 38: damselfly.scheduler.v1.Touched.extents:type_name -> damselfly.common.v1.Extent
+	46, // 35: damselfly.scheduler.v1.Cancel.extents:type_name -> damselfly.common.v1.Extent
+	45, // 36: damselfly.scheduler.v1.OriginError.error:type_name -> damselfly.common.v1.Error
+	46, // 37: damselfly.scheduler.v1.OriginError.extents:type_name -> damselfly.common.v1.Extent
+	46, // 38: damselfly.scheduler.v1.Touched.extents:type_name -> damselfly.common.v1.Extent
 	23, // 39: damselfly.scheduler.v1.SchedulerMessage.welcome:type_name -> damselfly.scheduler.v1.Welcome
 	12, // 40: damselfly.scheduler.v1.SchedulerMessage.heartbeat:type_name -> damselfly.scheduler.v1.Heartbeat
 	24, // 41: damselfly.scheduler.v1.SchedulerMessage.parents:type_name -> damselfly.scheduler.v1.Parents
@@ -3115,38 +3252,39 @@ var file_proto_schedulerpb_scheduler_proto_depIdxs = []int32{
 	30, // 46: damselfly.scheduler.v1.SchedulerMessage.task_facts:type_name -> damselfly.scheduler.v1.TaskFacts
 	20, // 47: damselfly.scheduler.v1.SchedulerMessage.origin_error:type_name -> damselfly.scheduler.v1.OriginError
 	31, // 48: damselfly.scheduler.v1.SchedulerMessage.moved:type_name -> damselfly.scheduler.v1.Moved
-	32, // 49: damselfly.scheduler.v1.SchedulerMessage.rejected:type_name -> damselfly.scheduler.v1.Rejected
-	9,  // 50: damselfly.scheduler.v1.Parents.parents:type_name -> damselfly.scheduler.v1.Parent
-	26, // 51: damselfly.scheduler.v1.Holders.holders:type_name -> damselfly.scheduler.v1.Holder
-	47, // 52: damselfly.scheduler.v1.Holder.host:type_name -> damselfly.common.v1.Host
-	45, // 53: damselfly.scheduler.v1.Holder.held:type_name -> damselfly.common.v1.Extent
-	45, // 54: damselfly.scheduler.v1.Holder.fetching:type_name -> damselfly.common.v1.Extent
-	46, // 55: damselfly.scheduler.v1.Digests.sums:type_name -> damselfly.common.v1.Sums
-	45, // 56: damselfly.scheduler.v1.Lease.extent:type_name -> damselfly.common.v1.Extent
-	2,  // 57: damselfly.scheduler.v1.Lease.class:type_name -> damselfly.scheduler.v1.Class
-	43, // 58: damselfly.scheduler.v1.TaskFacts.facts:type_name -> damselfly.common.v1.Facts
-	44, // 59: damselfly.scheduler.v1.ReportPeerResultRequest.error:type_name -> damselfly.common.v1.Error
-	47, // 60: damselfly.scheduler.v1.AnnounceHostRequest.host:type_name -> damselfly.common.v1.Host
-	38, // 61: damselfly.scheduler.v1.AnnounceHostRequest.inventory:type_name -> damselfly.scheduler.v1.InventoryItem
-	4,  // 62: damselfly.scheduler.v1.Scheduler.StatTask:input_type -> damselfly.scheduler.v1.StatTaskRequest
-	6,  // 63: damselfly.scheduler.v1.Scheduler.RegisterPeerTask:input_type -> damselfly.scheduler.v1.RegisterPeerTaskRequest
-	10, // 64: damselfly.scheduler.v1.Scheduler.ReportPieceResult:input_type -> damselfly.scheduler.v1.PeerMessage
-	33, // 65: damselfly.scheduler.v1.Scheduler.ReportPeerResult:input_type -> damselfly.scheduler.v1.ReportPeerResultRequest
-	35, // 66: damselfly.scheduler.v1.Scheduler.LeaveTask:input_type -> damselfly.scheduler.v1.LeaveTaskRequest
-	37, // 67: damselfly.scheduler.v1.Scheduler.AnnounceHost:input_type -> damselfly.scheduler.v1.AnnounceHostRequest
-	40, // 68: damselfly.scheduler.v1.Scheduler.LeaveHost:input_type -> damselfly.scheduler.v1.LeaveHostRequest
-	5,  // 69: damselfly.scheduler.v1.Scheduler.StatTask:output_type -> damselfly.scheduler.v1.StatTaskReply
-	8,  // 70: damselfly.scheduler.v1.Scheduler.RegisterPeerTask:output_type -> damselfly.scheduler.v1.RegisterPeerTaskReply
-	22, // 71: damselfly.scheduler.v1.Scheduler.ReportPieceResult:output_type -> damselfly.scheduler.v1.SchedulerMessage
-	34, // 72: damselfly.scheduler.v1.Scheduler.ReportPeerResult:output_type -> damselfly.scheduler.v1.ReportPeerResultReply
-	36, // 73: damselfly.scheduler.v1.Scheduler.LeaveTask:output_type -> damselfly.scheduler.v1.LeaveTaskReply
-	39, // 74: damselfly.scheduler.v1.Scheduler.AnnounceHost:output_type -> damselfly.scheduler.v1.AnnounceHostReply
-	41, // 75: damselfly.scheduler.v1.Scheduler.LeaveHost:output_type -> damselfly.scheduler.v1.LeaveHostReply
-	69, // [69:76] is the sub-list for method output_type
-	62, // [62:69] is the sub-list for method input_type
-	62, // [62:62] is the sub-list for extension type_name
-	62, // [62:62] is the sub-list for extension extendee
-	0,  // [0:62] is the sub-list for field type_name
+	33, // 49: damselfly.scheduler.v1.SchedulerMessage.rejected:type_name -> damselfly.scheduler.v1.Rejected
+	32, // 50: damselfly.scheduler.v1.SchedulerMessage.resume:type_name -> damselfly.scheduler.v1.Resume
+	9,  // 51: damselfly.scheduler.v1.Parents.parents:type_name -> damselfly.scheduler.v1.Parent
+	26, // 52: damselfly.scheduler.v1.Holders.holders:type_name -> damselfly.scheduler.v1.Holder
+	48, // 53: damselfly.scheduler.v1.Holder.host:type_name -> damselfly.common.v1.Host
+	46, // 54: damselfly.scheduler.v1.Holder.held:type_name -> damselfly.common.v1.Extent
+	46, // 55: damselfly.scheduler.v1.Holder.fetching:type_name -> damselfly.common.v1.Extent
+	47, // 56: damselfly.scheduler.v1.Digests.sums:type_name -> damselfly.common.v1.Sums
+	46, // 57: damselfly.scheduler.v1.Lease.extent:type_name -> damselfly.common.v1.Extent
+	2,  // 58: damselfly.scheduler.v1.Lease.class:type_name -> damselfly.scheduler.v1.Class
+	44, // 59: damselfly.scheduler.v1.TaskFacts.facts:type_name -> damselfly.common.v1.Facts
+	45, // 60: damselfly.scheduler.v1.ReportPeerResultRequest.error:type_name -> damselfly.common.v1.Error
+	48, // 61: damselfly.scheduler.v1.AnnounceHostRequest.host:type_name -> damselfly.common.v1.Host
+	39, // 62: damselfly.scheduler.v1.AnnounceHostRequest.inventory:type_name -> damselfly.scheduler.v1.InventoryItem
+	4,  // 63: damselfly.scheduler.v1.Scheduler.StatTask:input_type -> damselfly.scheduler.v1.StatTaskRequest
+	6,  // 64: damselfly.scheduler.v1.Scheduler.RegisterPeerTask:input_type -> damselfly.scheduler.v1.RegisterPeerTaskRequest
+	10, // 65: damselfly.scheduler.v1.Scheduler.ReportPieceResult:input_type -> damselfly.scheduler.v1.PeerMessage
+	34, // 66: damselfly.scheduler.v1.Scheduler.ReportPeerResult:input_type -> damselfly.scheduler.v1.ReportPeerResultRequest
+	36, // 67: damselfly.scheduler.v1.Scheduler.LeaveTask:input_type -> damselfly.scheduler.v1.LeaveTaskRequest
+	38, // 68: damselfly.scheduler.v1.Scheduler.AnnounceHost:input_type -> damselfly.scheduler.v1.AnnounceHostRequest
+	41, // 69: damselfly.scheduler.v1.Scheduler.LeaveHost:input_type -> damselfly.scheduler.v1.LeaveHostRequest
+	5,  // 70: damselfly.scheduler.v1.Scheduler.StatTask:output_type -> damselfly.scheduler.v1.StatTaskReply
+	8,  // 71: damselfly.scheduler.v1.Scheduler.RegisterPeerTask:output_type -> damselfly.scheduler.v1.RegisterPeerTaskReply
+	22, // 72: damselfly.scheduler.v1.Scheduler.ReportPieceResult:output_type -> damselfly.scheduler.v1.SchedulerMessage
+	35, // 73: damselfly.scheduler.v1.Scheduler.ReportPeerResult:output_type -> damselfly.scheduler.v1.ReportPeerResultReply
+	37, // 74: damselfly.scheduler.v1.Scheduler.LeaveTask:output_type -> damselfly.scheduler.v1.LeaveTaskReply
+	40, // 75: damselfly.scheduler.v1.Scheduler.AnnounceHost:output_type -> damselfly.scheduler.v1.AnnounceHostReply
+	42, // 76: damselfly.scheduler.v1.Scheduler.LeaveHost:output_type -> damselfly.scheduler.v1.LeaveHostReply
+	70, // [70:77] is the sub-list for method output_type
+	63, // [63:70] is the sub-list for method input_type
+	63, // [63:63] is the sub-list for extension type_name
+	63, // [63:63] is the sub-list for extension extendee
+	0,  // [0:63] is the sub-list for field type_name
 }
 
 func init() { file_proto_schedulerpb_scheduler_proto_init() }
@@ -3178,6 +3316,7 @@ func file_proto_schedulerpb_scheduler_proto_init() {
 		(*SchedulerMessage_OriginError)(nil),
 		(*SchedulerMessage_Moved)(nil),
 		(*SchedulerMessage_Rejected)(nil),
+		(*SchedulerMessage_Resume)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -3185,7 +3324,7 @@ func file_proto_schedulerpb_scheduler_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_schedulerpb_scheduler_proto_rawDesc), len(file_proto_schedulerpb_scheduler_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   38,
+			NumMessages:   39,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
