@@ -18,10 +18,12 @@ func encode(id pieces.TaskID, v pieces.VersionID, msg swarm.Message) *schedulerp
 	case swarm.Holders:
 		m.Body = &schedulerpb.SchedulerMessage_Holders{Holders: &schedulerpb.Holders{Holders: wire.HoldersTo(msg.Holders)}}
 	case swarm.Digests:
-		m.Body = &schedulerpb.SchedulerMessage_Digests{Digests: &schedulerpb.Digests{Sums: wire.SumRunsTo(msg.Sums)}}
+		m.Body = &schedulerpb.SchedulerMessage_Digests{Digests: &schedulerpb.Digests{
+			Sums: wire.SumRunsTo(msg.Sums), Corrected: msg.Corrected,
+		}}
 	case swarm.Lease:
 		m.Body = &schedulerpb.SchedulerMessage_Lease{Lease: &schedulerpb.Lease{
-			Id: uint64(msg.ID), Extent: wire.ExtentTo(msg.Extent), Class: wire.ClassTo(msg.Class),
+			Id: uint64(msg.ID), Extent: wire.ExtentTo(msg.Extent), Class: wire.ClassTo(msg.Class), Reread: msg.Reread,
 		}}
 	case swarm.LeaseEnd:
 		m.Body = &schedulerpb.SchedulerMessage_LeaseEnd{LeaseEnd: &schedulerpb.LeaseEnd{Id: uint64(msg.ID), Reason: msg.Reason}}

@@ -2064,9 +2064,15 @@ func (x *Holder) GetFetching() []*commonpb.Extent {
 	return nil
 }
 
+// Digests: the record of pieces the peer wants.
 type Digests struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Sums          []*commonpb.Sums       `protobuf:"bytes,1,rep,name=sums,proto3" json:"sums,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Sums  []*commonpb.Sums       `protobuf:"bytes,1,rep,name=sums,proto3" json:"sums,omitempty"`
+	// The record of these pieces was wrong and these digests replace it; it goes
+	// to every Peer of the Version. Who holds a piece with another digest drops
+	// it, reports it Lost, and wants it again if it still needs it; what is under
+	// way is judged by the new digest.
+	Corrected     bool `protobuf:"varint,2,opt,name=corrected,proto3" json:"corrected,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2108,12 +2114,25 @@ func (x *Digests) GetSums() []*commonpb.Sums {
 	return nil
 }
 
+func (x *Digests) GetCorrected() bool {
+	if x != nil {
+		return x.Corrected
+	}
+	return false
+}
+
 // Lease permits this peer to read the extent from the origin.
 type Lease struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
-	Extent        *commonpb.Extent       `protobuf:"bytes,2,opt,name=extent,proto3" json:"extent,omitempty"`
-	Class         Class                  `protobuf:"varint,3,opt,name=class,proto3,enum=damselfly.scheduler.v1.Class" json:"class,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Id     uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	Extent *commonpb.Extent       `protobuf:"bytes,2,opt,name=extent,proto3" json:"extent,omitempty"`
+	Class  Class                  `protobuf:"varint,3,opt,name=class,proto3,enum=damselfly.scheduler.v1.Class" json:"class,omitempty"`
+	// Others disagree about these pieces: read them from the origin even if they
+	// are held, compare them with nothing, and report them Held under this lease
+	// with the digests as read. What was held with another digest is replaced by
+	// what was read. The same extent may come twice, to see whether the origin
+	// says the same. LeaseProgress, OriginError and LeaseEnd are as ever.
+	Reread        bool `protobuf:"varint,4,opt,name=reread,proto3" json:"reread,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2167,6 +2186,13 @@ func (x *Lease) GetClass() Class {
 		return x.Class
 	}
 	return Class_DEMAND
+}
+
+func (x *Lease) GetReread() bool {
+	if x != nil {
+		return x.Reread
+	}
+	return false
 }
 
 type LeaseEnd struct {
@@ -3060,13 +3086,15 @@ const file_proto_schedulerpb_scheduler_proto_rawDesc = "" +
 	"\x06Holder\x12-\n" +
 	"\x04host\x18\x01 \x01(\v2\x19.damselfly.common.v1.HostR\x04host\x12/\n" +
 	"\x04held\x18\x02 \x03(\v2\x1b.damselfly.common.v1.ExtentR\x04held\x127\n" +
-	"\bfetching\x18\x03 \x03(\v2\x1b.damselfly.common.v1.ExtentR\bfetching\"8\n" +
+	"\bfetching\x18\x03 \x03(\v2\x1b.damselfly.common.v1.ExtentR\bfetching\"V\n" +
 	"\aDigests\x12-\n" +
-	"\x04sums\x18\x01 \x03(\v2\x19.damselfly.common.v1.SumsR\x04sums\"\x81\x01\n" +
+	"\x04sums\x18\x01 \x03(\v2\x19.damselfly.common.v1.SumsR\x04sums\x12\x1c\n" +
+	"\tcorrected\x18\x02 \x01(\bR\tcorrected\"\x99\x01\n" +
 	"\x05Lease\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x123\n" +
 	"\x06extent\x18\x02 \x01(\v2\x1b.damselfly.common.v1.ExtentR\x06extent\x123\n" +
-	"\x05class\x18\x03 \x01(\x0e2\x1d.damselfly.scheduler.v1.ClassR\x05class\"2\n" +
+	"\x05class\x18\x03 \x01(\x0e2\x1d.damselfly.scheduler.v1.ClassR\x05class\x12\x16\n" +
+	"\x06reread\x18\x04 \x01(\bR\x06reread\"2\n" +
 	"\bLeaseEnd\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"=\n" +

@@ -102,13 +102,20 @@ type (
 	Parents struct{ Parents []pieces.Parent }
 	// Holders adds to what the peer knows of who holds or fetches.
 	Holders struct{ Holders []pieces.Holder }
-	// Digests of pieces the peer wants.
-	Digests struct{ Sums []pieces.SumRun }
-	// Lease permits reading the extent from the origin.
+	// Digests of pieces the peer wants. Corrected: the record was wrong; what
+	// is held with another digest is dropped and reported as Lost.
+	Digests struct {
+		Sums      []pieces.SumRun
+		Corrected bool
+	}
+	// Lease permits reading the extent from the origin. Reread: others
+	// disagree about it; it is read though it may be held, and judged by the
+	// origin's bytes alone.
 	Lease struct {
 		ID     pieces.LeaseID
 		Extent pieces.Extent
 		Class  pieces.Class
+		Reread bool
 	}
 	// LeaseEnd: stop reading.
 	LeaseEnd struct {

@@ -41,7 +41,7 @@ func (v *version) answer(p *peer, es []pieces.Extent, withSums bool) {
 
 func (v *version) sendSums(p *peer, es []pieces.Extent) {
 	for _, sums := range v.digests.pagesOf(es, v.t.opts().MaxSums) {
-		v.send(p, Digests{sums})
+		v.send(p, Digests{Sums: sums})
 	}
 }
 

@@ -70,7 +70,7 @@ func (v *version) startLease(p *peer, e pieces.Extent, parts []pieces.Extent, c 
 		_, n := v.geo.Bytes(x)
 		v.t.count(LeasedBytes, n)
 	}
-	v.send(p, Lease{l.id, e, c})
+	v.send(p, Lease{ID: l.id, Extent: e, Class: c})
 	return l
 }
 
