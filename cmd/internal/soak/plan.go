@@ -89,6 +89,10 @@ var (
 	parts   = slices.Concat(servers, daemons, []string{"origin"})
 )
 
+// adder is the host on which files are added: the others learn of them from the
+// manager, which it tells when it can.
+const adder = "h1"
+
 // longest and shortest of the faults that last.
 const (
 	shortest = 1 * time.Second

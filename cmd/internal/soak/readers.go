@@ -168,8 +168,8 @@ func (l *load) judge(err error, host string, o *op) {
 		return
 	case no == syscall.ESTALE && r.Has(Deploy):
 		return
-	case no == syscall.ENOENT && r.Hits("manager"):
-		return // it hears of what was added as soon as it can
+	case no == syscall.ENOENT && (r.Hits("manager") || r.Hits(adder)):
+		return // it hears of what was added as soon as they can talk
 	case no == syscall.ENOENT || no == syscall.ENOTCONN || no == syscall.ECONNABORTED || no == syscall.ESTALE:
 		if r.Breaks(host) {
 			return
