@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"net"
 	"strings"
+	"time"
 
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
@@ -26,7 +28,18 @@ type options struct {
 	Peers     []string        `yaml:"peers"`
 	SeedPeers []string        `yaml:"seed-peers"`
 	Policy    string          `yaml:"policy"`
+	Times     timeOptions     `yaml:"times"`
 	Log       boot.LogOptions `yaml:"log"`
+}
+
+// timeOptions tune the scheduler; zero values are the defaults of packages
+// scheduler and swarm, where they are explained.
+type timeOptions struct {
+	Heartbeat     time.Duration `yaml:"heartbeat"`
+	AnnounceEvery time.Duration `yaml:"announce-every"`
+	HostTTL       time.Duration `yaml:"host-ttl"`
+	PeerTTL       time.Duration `yaml:"peer-ttl"`
+	TaskTTL       time.Duration `yaml:"task-ttl"`
 }
 
 var policies = map[string]pieces.Policy{"swarm": pieces.PolicySwarm, "classic": pieces.PolicyClassic}
@@ -88,6 +101,7 @@ func run(ctx context.Context, o options, stderr io.Writer) error {
 	reg := boot.NewRegistry()
 	s, err := scheduler.New(scheduler.Options{
 		Advertise: o.Advertise, Managers: o.Managers, Peers: o.Peers, SeedPeers: o.SeedPeers,
+		Heartbeat: o.Times.Heartbeat, AnnounceEvery: o.Times.AnnounceEvery, HostTTL: o.Times.HostTTL,
 		Swarm: rules, Registry: reg, Log: log,
 	})
 	if err != nil {
@@ -125,8 +139,13 @@ func (o options) rules() (*swarm.Options, error) {
 			return nil, err
 		}
 	}
+	if t := o.Times; min(t.Heartbeat, t.AnnounceEvery, t.HostTTL, t.PeerTTL, t.TaskTTL) < 0 {
+		return nil, pieces.Errorf(pieces.Invalid, "times: want 0 (the default) or more")
+	}
 	rules := swarm.Defaults()
 	rules.Policy = policy
+	rules.PeerTTL = cmp.Or(o.Times.PeerTTL, rules.PeerTTL)
+	rules.TaskTTL = cmp.Or(o.Times.TaskTTL, rules.TaskTTL)
 	return &rules, nil
 }
 

@@ -77,7 +77,10 @@ func TestServesUntilStopped(t *testing.T) {
 func TestUsageErrorsNameTheFix(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "c.yaml")
 	require.NoError(t, os.WriteFile(file, []byte("listn: :1\n"), 0o600))
+	times := filepath.Join(t.TempDir(), "t.yaml")
+	require.NoError(t, os.WriteFile(times, []byte("times: {host-ttl: -1s}\n"), 0o600))
 	for want, args := range map[string][]string{
+		"times: want 0":           {"--config", times},
 		"want swarm or classic":   {"--policy", "best"},
 		"--listen \"nonsense\"":   {"--listen", "nonsense"},
 		"--seed-peers \":65000\"": {"--seed-peers", ":65000"},
