@@ -212,6 +212,25 @@ func (h *hosts) tasksOf(id pieces.HostID) []pieces.TaskID {
 	return ts
 }
 
+// recallable returns which of the holders may be asked to take part in a Task:
+// those with a session that take no part yet, but no more than are lacking to
+// have most of the holders in it.
+func (h *hosts) recallable(t pieces.TaskID, held []holding, except pieces.HostID, most int) (ask []holding) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, x := range held {
+		s := h.all[x.host]
+		if s == nil || s.session == nil || x.host == except || most <= 0 {
+			continue
+		}
+		if _, in := s.tasks[t]; !in {
+			ask = append(ask, x)
+		}
+		most--
+	}
+	return ask
+}
+
 // room reports whether the host may take part in one more Task.
 func (h *hosts) room(id pieces.HostID, t pieces.TaskID, most int) bool {
 	h.mu.Lock()

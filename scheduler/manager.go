@@ -12,8 +12,8 @@ import (
 	"damselfly/proto/wire"
 )
 
-// keepWithManager keeps this scheduler listed, and the seeds and the config of
-// its cluster known, until ctx ends; then it leaves. Without an answer the last
+// keepWithManager keeps this scheduler listed, and the seeds, the ring and the
+// config of its cluster known, until ctx ends; then it leaves. Without an answer the last
 // ones stay.
 func (s *Server) keepWithManager(ctx context.Context) {
 	ms, err := s.dialManagers()
@@ -101,12 +101,40 @@ func (s *Server) syncWith(ctx context.Context, m managerpb.ManagerClient) (time.
 		seeds = append(seeds, seed)
 	}
 	s.hosts.setListed(seeds)
+	if err := s.readRing(ctx, m); err != nil {
+		return 0, err
+	}
 	if alive.ConfigVersion != s.config.Load().version {
 		if err := s.readConfig(ctx, m); err != nil {
 			return 0, err
 		}
 	}
 	return time.Duration(alive.IntervalMs) * time.Millisecond, nil
+}
+
+// readRing takes the manager's list of schedulers, the same that hosts get, for
+// the ring; --peers wins over it.
+func (s *Server) readRing(ctx context.Context, m managerpb.ManagerClient) error {
+	if len(s.o.Peers) > 0 {
+		return nil
+	}
+	list, err := m.ListSchedulers(ctx, &managerpb.ListSchedulersRequest{})
+	if err != nil {
+		return err
+	}
+	var addrs []string
+	for _, x := range list.Schedulers {
+		if err := rpc.CheckAddress(x.GetAddress()); err != nil {
+			s.log.WithError(err).Warn("the manager lists a scheduler that makes no sense")
+			continue
+		}
+		addrs = append(addrs, x.GetAddress())
+	}
+	// Hosts are sent to one cluster; the schedulers of others see nobody.
+	if list.Cluster == s.o.Cluster && len(addrs) > 0 {
+		s.fellows.setRing(addrs)
+	}
+	return nil
 }
 
 // readConfig takes over the cluster's config. One that makes no sense is

@@ -32,6 +32,7 @@ type fakeManager struct {
 	managerpb.UnimplementedManagerServer
 	mu     sync.Mutex
 	seeds  []*commonpb.Host
+	ring   []string
 	config string
 	serial uint64
 	alive  int
@@ -49,6 +50,16 @@ func (f *fakeManager) ListSeedPeers(context.Context, *managerpb.ListSeedPeersReq
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return &managerpb.ListSeedPeersReply{Hosts: f.seeds}, nil
+}
+
+func (f *fakeManager) ListSchedulers(context.Context, *managerpb.ListSchedulersRequest) (*managerpb.ListSchedulersReply, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	r := &managerpb.ListSchedulersReply{Cluster: "default"}
+	for _, addr := range f.ring {
+		r.Schedulers = append(r.Schedulers, &managerpb.SchedulerInfo{Address: addr})
+	}
+	return r, nil
 }
 
 func (f *fakeManager) GetConfig(context.Context, *managerpb.GetConfigRequest) (*managerpb.GetConfigReply, error) {

@@ -15,6 +15,12 @@ type metrics struct {
 	wakes     *prometheus.CounterVec
 	results   *prometheus.CounterVec
 	delivered *prometheus.CounterVec
+	// Of failover.
+	resumes  prometheus.Counter
+	recalls  prometheus.Counter
+	moved    *prometheus.CounterVec
+	asks     *prometheus.CounterVec
+	sessions *prometheus.CounterVec
 }
 
 const prefix = "damselfly_scheduler_"
@@ -39,6 +45,12 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		wakes:     vec("seed_wakes_total", "Seeds woken, by outcome.", "outcome"),
 		results:   vec("peer_results_total", "Ended runs of Peers, by outcome.", "outcome"),
 		delivered: vec("peer_bytes_total", "Bytes that Peers got, as they report at their end, by source.", "source"),
+
+		resumes:  counter("resumed_registrations_total", "Registrations of hosts that took part before, at another scheduler or before this one started."),
+		recalls:  counter("recalls_total", "Hosts asked to take part in a Task that their inventory names."),
+		moved:    vec("moved_total", "Askers and swarms sent to another scheduler, by reason.", "why"),
+		asks:     vec("ring_questions_total", "Times the other schedulers were asked for a swarm, by answer.", "answer"),
+		sessions: vec("sessions_ended_total", "Sessions of hosts that ended, by reason.", "why"),
 	}
 	reg.MustRegister(m.members)
 	for c := range m.counters {
@@ -68,6 +80,7 @@ func (m *metrics) watch(reg prometheus.Registerer, s *Server) {
 	}
 	gauge("tasks", "Tasks known.", s.tasks.count)
 	gauge("hosts", "Hosts known.", func() int { n, _ := s.hosts.counts(); return n })
+	gauge("inventory_items", "Versions that hosts said to hold, summed over hosts.", s.inventory.count)
 	gauge("sessions", "Hosts with a session.", func() int { _, n := s.hosts.counts(); return n })
 }
 
@@ -86,6 +99,41 @@ func (m *metrics) peers(d float64) {
 func (m *metrics) registered() {
 	if m != nil {
 		m.register.Inc()
+	}
+}
+
+func (m *metrics) resume() {
+	if m != nil {
+		m.resumes.Inc()
+	}
+}
+
+func (m *metrics) recalled(n int) {
+	if m != nil {
+		m.recalls.Add(float64(n))
+	}
+}
+
+func (m *metrics) movedOn(why string) {
+	if m != nil {
+		m.moved.WithLabelValues(why).Inc()
+	}
+}
+
+func (m *metrics) asked(found bool) {
+	if m == nil {
+		return
+	}
+	answer := "none"
+	if found {
+		answer = "lives there"
+	}
+	m.asks.WithLabelValues(answer).Inc()
+}
+
+func (m *metrics) sessionEnded(why string) {
+	if m != nil {
+		m.sessions.WithLabelValues(why).Inc()
 	}
 }
 

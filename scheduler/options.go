@@ -20,8 +20,9 @@ type Options struct {
 	Managers []string
 	// Cluster is the one this scheduler registers with; empty = "default".
 	Cluster string
-	// Peers are all schedulers of the ring, this one included or not. Empty =
-	// whoever asks is taken as sent to the right one.
+	// Peers are all schedulers of the ring, this one included or not, by the
+	// addresses that hosts know them by. Empty = those that the manager lists;
+	// without either whoever asks is taken as sent to the right one.
 	Peers []string
 	// SeedPeers are Peer services of seeds that need not announce themselves.
 	SeedPeers []string
@@ -45,8 +46,22 @@ type Options struct {
 	// Wakers is how many seeds are woken at once.
 	Wakers int
 
-	// Limits.
-	MaxTasks, MaxHosts, MaxTasksPerHost int
+	// YoungFor: a scheduler that began so short a time ago asks the others
+	// before it lets somebody begin a Task.
+	YoungFor time.Duration
+	// AskTimeout bounds a question to the others of the ring.
+	AskTimeout time.Duration
+	// RecallEvery is the least time between two rounds in which hosts that hold
+	// some of a Task are asked to take part; RecallMost bounds the holders
+	// brought in so.
+	RecallEvery time.Duration
+	RecallMost  int
+	// HandBackAfter: the owner of a Task has to answer for so long before an
+	// idle swarm is handed back to it. HandBackEvery is how often it is asked.
+	HandBackAfter, HandBackEvery time.Duration
+
+	// Limits. MaxInventory is in items, of all hosts.
+	MaxTasks, MaxHosts, MaxTasksPerHost, MaxInventory int
 
 	// Dial is for connections to managers and seeds.
 	Dial     rpc.DialOptions
@@ -76,6 +91,13 @@ func (o Options) withDefaults() Options {
 	or(&o.KeepAlive, 5*time.Second)
 	or(&o.ResolveEvery, 30*time.Second)
 	or(&o.Wakers, 32)
+	or(&o.YoungFor, 30*time.Second)
+	or(&o.AskTimeout, 300*time.Millisecond)
+	or(&o.RecallEvery, 2*time.Second)
+	or(&o.RecallMost, 64)
+	or(&o.HandBackAfter, 30*time.Second)
+	or(&o.HandBackEvery, 5*time.Second)
+	or(&o.MaxInventory, 1_000_000)
 	or(&o.MaxTasks, 200_000)
 	or(&o.MaxHosts, 100_000)
 	or(&o.MaxTasksPerHost, 20_000)

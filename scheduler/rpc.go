@@ -30,21 +30,13 @@ func (s *Server) asker(hostID string, spec *pieces.Task) (pieces.HostID, error) 
 	return id, nil
 }
 
-// moved names the scheduler that owns a Task, if it is another one that was not
-// tried.
-func (s *Server) moved(id pieces.TaskID, ownerTried bool) string {
-	if s.ring == nil || ownerTried {
-		return ""
-	}
-	if owner := s.ring.Owner(string(id)); owner != s.o.Advertise {
-		return owner
-	}
-	return ""
-}
-
 // StatTask answers a Task's facts. It holds the call while somebody else reads
-// them, up to the rules' FactsWait.
+// them, up to the rules' FactsWait, or while hosts that held some of the Task
+// under an earlier scheduler come back, up to the rules' Grace.
 func (s *Server) StatTask(ctx context.Context, m *schedulerpb.StatTaskRequest) (*schedulerpb.StatTaskReply, error) {
+	if m.Lives {
+		return s.lives(m)
+	}
 	spec, err := wire.TaskFrom(m.Task)
 	if err != nil {
 		return nil, err
@@ -53,8 +45,12 @@ func (s *Server) StatTask(ctx context.Context, m *schedulerpb.StatTaskRequest) (
 	if err != nil {
 		return nil, err
 	}
-	if owner := s.moved(spec.ID, m.OwnerTried); owner != "" {
-		return &schedulerpb.StatTaskReply{Moved: owner}, nil
+	// Who brings facts it was lent goes nowhere else.
+	if to := s.elsewhere(ctx, spec.ID, asked{m.OwnerTried, m.Stay || m.LeaseId != 0}); to != "" {
+		return &schedulerpb.StatTaskReply{Moved: to}, nil
+	}
+	if m.LeaseId == 0 && s.recall(spec.ID, id) {
+		s.awaitFacts(ctx, spec)
 	}
 	ev := swarm.Stat{Call: s.calls.Add(1), Host: id, CanFetch: m.CanFetch, Lease: pieces.LeaseID(m.LeaseId)}
 	switch {
@@ -109,7 +105,7 @@ func (s *Server) await(ctx context.Context, e *entry, call uint64, answer <-chan
 }
 
 // RegisterPeerTask makes a host a Peer.
-func (s *Server) RegisterPeerTask(_ context.Context, m *schedulerpb.RegisterPeerTaskRequest) (*schedulerpb.RegisterPeerTaskReply, error) {
+func (s *Server) RegisterPeerTask(ctx context.Context, m *schedulerpb.RegisterPeerTaskRequest) (*schedulerpb.RegisterPeerTaskReply, error) {
 	spec, err := wire.TaskFrom(m.Task)
 	if err != nil {
 		return nil, err
@@ -118,13 +114,18 @@ func (s *Server) RegisterPeerTask(_ context.Context, m *schedulerpb.RegisterPeer
 	if err != nil {
 		return nil, err
 	}
-	if owner := s.moved(spec.ID, m.OwnerTried); owner != "" {
-		return &schedulerpb.RegisterPeerTaskReply{Moved: owner}, nil
+	if to := s.elsewhere(ctx, spec.ID, asked{m.OwnerTried, m.Stay}); to != "" {
+		return &schedulerpb.RegisterPeerTaskReply{Moved: to}, nil
 	}
 	ev, err := registerEvent(id, m)
 	if err != nil {
 		return nil, err
 	}
+	if m.Resumed {
+		s.metrics.resume()
+	}
+	// Others that hold pieces are given the grace of one that resumed.
+	ev.Resumed = s.recall(spec.ID, id) || ev.Resumed
 	if !s.hosts.room(id, spec.ID, s.o.MaxTasksPerHost) {
 		return nil, pieces.Errorf(pieces.Full, "host %s takes part in %d tasks already", id.Short(), s.o.MaxTasksPerHost)
 	}
@@ -212,10 +213,19 @@ func (s *Server) LeaveTask(_ context.Context, m *schedulerpb.LeaveTaskRequest) (
 		}
 	}
 	s.step(t, ev)
+	if ev.Version != "" {
+		s.inventory.note(id, item{pieces.Key{Task: t, Version: ev.Version}, m.Pieces})
+	}
+	if m.Moved != "" && m.Moved == s.fellows.owner(t) {
+		if e := s.tasks.find(t); e != nil {
+			s.handOver(e, m.Moved, "a peer followed the owner")
+		}
+	}
 	return &schedulerpb.LeaveTaskReply{}, nil
 }
 
-// AnnounceHost notes a host as it is now, and says when to announce again.
+// AnnounceHost notes a host as it is now and a page of its inventory, if there
+// is one, and says when to announce again.
 func (s *Server) AnnounceHost(_ context.Context, m *schedulerpb.AnnounceHostRequest) (*schedulerpb.AnnounceHostReply, error) {
 	h, err := wire.HostFrom(m.Host)
 	if err != nil {
@@ -227,7 +237,26 @@ func (s *Server) AnnounceHost(_ context.Context, m *schedulerpb.AnnounceHostRequ
 	if err := s.hosts.announce(h, time.Now()); err != nil {
 		return nil, err
 	}
-	return &schedulerpb.AnnounceHostReply{IntervalMs: millis(s.o.AnnounceEvery)}, nil
+	items, err := inventoryItems(m.Inventory)
+	if err != nil {
+		return nil, err
+	}
+	s.inventory.page(h.ID, m.InventoryBegins, items)
+	return &schedulerpb.AnnounceHostReply{
+		IntervalMs: millis(s.o.AnnounceEvery), Inventory: uint32(s.inventory.known(h.ID)),
+	}, nil
+}
+
+func inventoryItems(ms []*schedulerpb.InventoryItem) ([]item, error) {
+	items := make([]item, 0, len(ms))
+	for _, m := range ms {
+		k, err := pieces.ParseKey(m.GetTask(), m.GetVersion())
+		if err != nil {
+			return nil, err
+		}
+		items = append(items, item{k, m.GetPieces()})
+	}
+	return items, nil
 }
 
 // LeaveHost takes a host out of all its Tasks and forgets it.
@@ -244,6 +273,7 @@ func (s *Server) dropHost(id pieces.HostID) {
 	for _, t := range s.hosts.tasksOf(id) {
 		s.step(t, swarm.Leave{Host: id})
 	}
+	s.inventory.forget(id)
 	if ses := s.hosts.remove(id); ses != nil {
 		ses.cut(pieces.Errorf(pieces.Unavailable, "the host has left"))
 	}

@@ -11,7 +11,6 @@ import (
 	"google.golang.org/grpc"
 
 	"damselfly/pieces"
-	"damselfly/pieces/ring"
 	"damselfly/proto/rpc"
 	"damselfly/proto/schedulerpb"
 )
@@ -27,10 +26,13 @@ type Server struct {
 	tasks   *tasks
 	timer   *timer
 	wakes   chan wake
-	ring    *ring.Ring // nil: no static ring
-	config  atomic.Pointer[config]
-	calls   atomic.Uint64
-	ready   atomic.Bool
+	fellows *fellows
+	// inventory says who holds what of Tasks it takes no part in.
+	inventory *inventory
+	age       *age
+	config    atomic.Pointer[config]
+	calls     atomic.Uint64
+	ready     atomic.Bool
 }
 
 // New checks the options. Nothing runs before Run.
@@ -49,8 +51,12 @@ func New(o Options) (*Server, error) {
 	s.hosts = newHosts(o.MaxHosts)
 	s.tasks = newTasks(o.MaxTasks)
 	s.config.Store(&config{swarm: o.Swarm})
+	s.inventory = newInventory(o.MaxInventory)
+	s.age = &age{start: time.Now()}
+	s.fellows = &fellows{self: o.Advertise, dial: o.Dial, timeout: o.AskTimeout}
+	s.fellows.dial.Log = o.Log
 	if len(o.Peers) > 0 {
-		s.ring = ring.New(append([]string{o.Advertise}, o.Peers...))
+		s.fellows.setRing(append([]string{o.Advertise}, o.Peers...))
 	}
 	s.metrics.watch(o.Registry, s)
 	return s, nil
@@ -72,9 +78,11 @@ func (s *Server) Run(ctx context.Context) error {
 	if len(s.o.SeedPeers) > 0 {
 		running.Go(func() { s.resolveSeeds(ctx) })
 	}
+	running.Go(func() { s.handBack(ctx) })
 	if len(s.o.Managers) > 0 {
 		running.Go(func() { s.keepWithManager(ctx) })
 	}
+	defer s.fellows.close()
 	s.ready.Store(true)
 	defer s.ready.Store(false)
 	<-ctx.Done()
@@ -89,16 +97,23 @@ func (s *Server) Ready() error {
 	return nil
 }
 
+// lookEvery is how often hosts and this process itself are looked after.
+const lookEvery = time.Second
+
 // lookAfterHosts folds what was learnt of uploads into the snapshot, and
 // forgets hosts that nothing was heard of.
 func (s *Server) lookAfterHosts(ctx context.Context) {
-	every := time.NewTicker(time.Second)
+	every := time.NewTicker(lookEvery)
 	defer every.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case now := <-every.C:
+		case <-every.C:
+			now := time.Now()
+			if s.age.tick(now, s.standstill()) {
+				s.log.Warn("this process stood still for long: other schedulers may have taken over")
+			}
 			s.hosts.fold(now)
 			for _, id := range s.hosts.expired(now.Add(-s.o.HostTTL)) {
 				s.log.WithField("host", id.Short()).Info("host was silent for too long")

@@ -66,11 +66,31 @@ func (s *Server) ReportPieceResult(st stream) error {
 		Handle: func(m *schedulerpb.PeerMessage) error { return s.hear(ses, m) },
 	}
 	err = pump.Run(ctx)
+	why := whyEnded(ctx, err)
 	if err == nil {
 		err = context.Cause(ctx) // nil when the host closed it in good order
 	}
-	log.WithError(err).Debug("session ends")
+	s.metrics.sessionEnded(why)
+	log.WithError(err).WithField("why", why).Debug("session ends")
 	return err
+}
+
+// whyEnded names the end of a session for the metrics: err is the pump's, ctx
+// the session's.
+func whyEnded(ctx context.Context, err error) string {
+	switch cause := context.Cause(ctx); {
+	case pieces.KindOf(err) == pieces.Invalid:
+		return "invalid"
+	case pieces.KindOf(cause) == pieces.Full:
+		return "full queue"
+	case cause != nil && pieces.KindOf(cause) == pieces.Unavailable:
+		return "replaced"
+	case err == nil && cause == nil:
+		return "closed"
+	case pieces.KindOf(err) == pieces.Unavailable && !rpc.IsTransport(err):
+		return "silent"
+	}
+	return "broken"
 }
 
 // greet waits for Hello.

@@ -1,7 +1,10 @@
 package scheduler
 
 import (
+	"iter"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -36,6 +39,14 @@ type entry struct {
 	gone bool // off the table: look again
 	// calls are the StatTask calls that wait; each channel takes one reply.
 	calls map[uint64]chan swarm.StatReply
+	// known is closed when the facts become known; nil while nobody waits.
+	known chan struct{}
+	// asked: no other scheduler had a swarm of the Task when this one, born at
+	// asked − 1, asked them; 0 = not asked. idle counts rounds without wants, handed is when the Peers
+	// were last sent elsewhere.
+	asked  int64
+	idle   int
+	handed time.Time
 }
 
 func newTasks(most int) *tasks {
@@ -95,6 +106,23 @@ func (t *tasks) remove(e *entry) {
 	delete(s.m, e.id)
 }
 
+// all yields the entries that are on the table, with no lock held.
+func (t *tasks) all() iter.Seq[*entry] {
+	return func(yield func(*entry) bool) {
+		for i := range t.shards {
+			s := &t.shards[i]
+			s.mu.Lock()
+			es := slices.Collect(maps.Values(s.m))
+			s.mu.Unlock()
+			for _, e := range es {
+				if !yield(e) {
+					return
+				}
+			}
+		}
+	}
+}
+
 func (t *tasks) count() (n int) {
 	for i := range t.shards {
 		s := &t.shards[i]
@@ -133,6 +161,7 @@ func (s *Server) stepEntry(e *entry, ev swarm.Event, before func()) (reg *swarm.
 	}
 	view := s.view()
 	reg = s.apply(e, e.task.Step(view, ev))
+	e.nowKnown()
 	if e.task.Forgettable(view.Now, view.Options) {
 		e.gone = true
 		s.tasks.remove(e)
