@@ -81,15 +81,19 @@ const (
 	RepeatBytes // leased though a live peer held them
 	FactsLeases
 	ParentsReplaced
-	Conflicts
+	Conflicts    // hosts put out
 	BadBytes     // hosts accused of wrong bytes, each once per child
+	Disputes     // pieces about which peers disagreed
+	RereadBytes  // read again from the origin to settle what a digest is
+	Corrections  // records that turned out wrong
+	Quarantines  // Versions of which the origin contradicted itself
 	Counters int = iota
 )
 
 var counterNames = [Counters]string{
 	"leases_granted", "leases_ended", "leased_bytes", "origin_repeat_bytes", "facts_leases",
 	"parents_replaced", "digest_conflicts",
-	"bad_bytes",
+	"bad_bytes", "digest_disputes", "origin_reread_bytes", "digest_corrections", "versions_quarantined",
 }
 
 func (c Counter) String() string { return counterNames[c] }

@@ -115,6 +115,9 @@ func (v *version) nextRun(c pieces.Class, from, unit int) (pieces.Extent, bool) 
 			v.need[c].Remove(i)
 			continue
 		}
+		if len(v.rereads) > 0 && v.rereading(i) {
+			continue // its digest comes with that, or it is tried again
+		}
 		if e.Empty() {
 			e = pieces.Extent{First: i, End: i}
 		}

@@ -51,6 +51,10 @@ func (v *version) hold(p *peer, e pieces.Extent) {
 		v.holders = make([]holderSlot, v.n)
 	}
 	for i := range e.All() {
+		if p.stale.Has(i) {
+			v.holdStale(p, i)
+			continue
+		}
 		if !p.held.Add(i) {
 			continue
 		}
@@ -63,6 +67,18 @@ func (v *version) hold(p *peer, e pieces.Extent) {
 	}
 	if !p.complete && p.held.Count() == v.n {
 		v.completed(p)
+	}
+}
+
+// holdStale notes that p says to hold piece i, of which it said another digest
+// than the record.
+func (v *version) holdStale(p *peer, i int) {
+	v.unwant(p, i)
+	if d := v.disputes[i]; d != nil {
+		if c, ok := d.claims[p.id]; ok {
+			c.held = true
+			d.claims[p.id] = c
+		}
 	}
 }
 
@@ -126,6 +142,7 @@ func (v *version) vanish(p *peer, es []pieces.Extent, leaving bool) {
 func (v *version) onLost(p *peer, e Lost) {
 	var es []pieces.Extent
 	for x := range v.clip(e.Extents) {
+		v.loseStale(p, x)
 		for run := range overlap(&p.held, x) {
 			es = append(es, run)
 		}
@@ -134,18 +151,29 @@ func (v *version) onLost(p *peer, e Lost) {
 	v.refresh(p)
 }
 
-// onHeld notes what p has verified. Digests count first: a peer that contradicts
-// the record is put out before anybody is sent to it.
+// loseStale notes that p does not hold what contradicts the record any more.
+func (v *version) loseStale(p *peer, e pieces.Extent) {
+	for run := range overlap(&p.stale, e) {
+		for i := range run.All() {
+			if d := v.disputes[i]; d != nil {
+				if c, ok := d.claims[p.id]; ok {
+					c.held = false
+					d.claims[p.id] = c
+				}
+			}
+		}
+	}
+	p.stale.RemoveExtent(e)
+}
+
+// onHeld notes what p has verified. Digests count first: nobody is sent to a
+// peer for pieces of which it contradicts the record.
 func (v *version) onHeld(p *peer, e Held) {
 	if e.Rate > 0 {
 		p.rate = e.Rate
 	}
-	for _, run := range e.Sums {
-		for x := range v.clip([]pieces.Extent{run.Extent()}) {
-			if !v.record(p, run, x) {
-				return
-			}
-		}
+	if v.inQuarantine() != nil || !v.hearSums(p, e) {
+		return
 	}
 	for x := range v.clip(e.Extents) {
 		v.hold(p, x)
@@ -157,4 +185,19 @@ func (v *version) onHeld(p *peer, e Held) {
 	v.onCosts(p, e.Costs)
 	v.refresh(p)
 	v.improve(p)
+}
+
+// hearSums takes the digests of a report; false if nothing more of it counts.
+func (v *version) hearSums(p *peer, e Held) (goOn bool) {
+	if r := v.rereadByID(e.Lease); r != nil && r.peer == p {
+		return v.onReread(r, p, e)
+	}
+	for _, run := range e.Sums {
+		for x := range v.clip([]pieces.Extent{run.Extent()}) {
+			if !v.record(p, run, x) {
+				return false
+			}
+		}
+	}
+	return true
 }

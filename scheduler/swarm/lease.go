@@ -181,6 +181,10 @@ func (v *version) deliverPiece(l *lease, p *peer, i int) {
 }
 
 func (v *version) onProgress(p *peer, e Progress) {
+	if r := v.rereadByID(e.Lease); r != nil && r.peer == p {
+		r.heard = v.t.now
+		return
+	}
 	l := v.leaseByID(e.Lease)
 	if l == nil || l.peer != p {
 		v.send(p, LeaseEnd{e.Lease, "not running"})

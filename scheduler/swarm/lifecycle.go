@@ -44,6 +44,7 @@ func (v *version) silence(p *peer) {
 			i++
 		}
 	}
+	v.endRereadsOf(p)
 	if p.session == 0 {
 		v.detached--
 	}
@@ -71,13 +72,18 @@ func (v *version) remove(p *peer) {
 
 // expel puts a peer that contradicts the record out of the Version.
 func (v *version) expel(p *peer, why string) {
-	if v.expelled == nil {
-		v.expelled = map[pieces.HostID]time.Time{}
-	}
-	v.expelled[p.id] = v.t.now.Add(v.t.opts().TaskTTL)
+	v.ban(p.id)
 	v.t.count(Conflicts, 1)
 	v.send(p, Rejected{Reason: why})
 	v.remove(p)
+}
+
+// ban keeps a host from registering for TaskTTL.
+func (v *version) ban(id pieces.HostID) {
+	if v.expelled == nil {
+		v.expelled = map[pieces.HostID]time.Time{}
+	}
+	v.expelled[id] = v.t.now.Add(v.t.opts().TaskTTL)
 }
 
 func (t *Task) leave(e Leave) {

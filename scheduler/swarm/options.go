@@ -36,6 +36,18 @@ type Options struct {
 	// BadFor is how long a bad node stays out of the eligible set.
 	BadFor time.Duration
 
+	// A conflict about a digest is settled within DisputeFor by reading the
+	// piece again, or the first record stands. Rereads run at once in a
+	// Version at most. MaxDisputes pieces are in dispute at once in a Version,
+	// DisputesPerHost because of one host, who may also lose as many that it
+	// passed on; beyond them the first record stands and who contradicts it is
+	// put out.
+	DisputeFor                            time.Duration
+	Rereads, MaxDisputes, DisputesPerHost int
+	// Quarantine is how long a Version is not served of which the origin
+	// contradicted itself.
+	Quarantine time.Duration
+
 	// LeaseUnit is the most bytes of one lease, LeaseUnitMin the least into
 	// which leases are cut to spread them over peers.
 	LeaseUnit, LeaseUnitMin int64
@@ -89,6 +101,7 @@ type Options struct {
 	// Limits.
 	MaxPeers    int // per Task
 	MaxVersions int // per Task
+	MaxWants    int // pieces that one peer wants at once
 	MaxWaiters  int // StatTask calls waiting for facts
 	MaxOrder    int // extents of the access order
 	MaxSums     int // digests per message
@@ -120,6 +133,11 @@ func Defaults() Options {
 		AccusedBlock:         time.Hour,
 		BadVoices:            2,
 		BadFor:               30 * time.Second,
+		DisputeFor:           30 * time.Second,
+		Rereads:              2,
+		MaxDisputes:          64,
+		DisputesPerHost:      8,
+		Quarantine:           time.Minute,
 		LeaseUnit:            16 << 20,
 		LeaseUnitMin:         1 << 20,
 		PeerLeases:           2,
@@ -148,6 +166,7 @@ func Defaults() Options {
 		TaskTTL:              10 * time.Minute,
 		MaxPeers:             20000,
 		MaxVersions:          8,
+		MaxWants:             1 << 17,
 		MaxWaiters:           20000,
 		MaxOrder:             1000,
 		MaxSums:              1024,

@@ -58,8 +58,9 @@ func (s *originState) final(now time.Time, o *Options) bool {
 // Canceled and Full give the lease back without blame on the origin.
 func (v *version) onOriginFailed(p *peer, e OriginFailed) {
 	t := v.t
-	l := v.leaseByID(e.Lease)
-	if l == nil || l.peer != p || e.Err == nil {
+	l, r := v.leaseByID(e.Lease), v.rereadByID(e.Lease)
+	mine := l != nil && l.peer == p || r != nil && r.peer == p
+	if !mine || e.Err == nil {
 		return
 	}
 	switch e.Err.Kind {
@@ -84,7 +85,11 @@ func (v *version) onOriginFailed(p *peer, e OriginFailed) {
 			p.rest = t.now.Add(wait + t.opts().LeaseRest)
 		}
 	}
-	v.endLease(l, "")
+	if r != nil {
+		v.endReread(r, "")
+	} else {
+		v.endLease(l, "")
+	}
 	if err := v.noLeases(); err != nil {
 		v.failWants(err)
 	}

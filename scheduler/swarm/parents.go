@@ -49,7 +49,7 @@ func best(cs []candidate) {
 // fillParents gives child parents up to limit, best first.
 func (v *version) fillParents(child *peer, limit int) {
 	child.lacking = false
-	if child.state != live || child.complete || len(child.parents) >= limit {
+	if child.state != live || child.complete || v.quarantined != nil || len(child.parents) >= limit {
 		return
 	}
 	for _, c := range v.candidates(child) {

@@ -57,7 +57,11 @@ type peer struct {
 	accusers map[pieces.HostID]struct{}
 	accused  []pieces.HostID
 	fine     int
-	costs    costs
+	// stale are pieces it holds with digests that contradict the record: it is
+	// not counted as their holder until it says that it lost them, or that it
+	// holds them as recorded.
+	stale pieces.Set
+	costs costs
 	// badUntil: out of the eligible set before this.
 	badUntil time.Time
 	rate     float64 // bytes/s, 0 = unknown

@@ -73,11 +73,14 @@ func (t *Task) admit(e Register) (RegisterReply, *version, *peer) {
 	v := t.version(r.Version)
 	if v == nil {
 		if len(t.versions) >= t.opts().MaxVersions {
-			return refuse(pieces.Full, "task %s has %d versions in use", t.id.Short(), len(t.versions))
+			return refuse(pieces.Full, "task %s has %d versions in use, as many as may be (max_versions)", t.id.Short(), len(t.versions))
 		}
 		if v, err = t.newVersion(facts); err != nil {
 			return RegisterReply{Err: err}, nil, nil
 		}
+	}
+	if err := v.inQuarantine(); err != nil {
+		return RegisterReply{Err: err}, nil, nil
 	}
 	if _, bad := v.expelled[e.Host]; bad {
 		return refuse(pieces.Denied, "host %s contradicted the digests of task %s", e.Host.Short(), t.id.Short())
@@ -85,7 +88,7 @@ func (t *Task) admit(e Register) (RegisterReply, *version, *peer) {
 	if old := v.peers[e.Host]; old != nil {
 		v.remove(old)
 	} else if t.Peers() >= t.opts().MaxPeers {
-		return refuse(pieces.Full, "task %s has %d peers", t.id.Short(), t.Peers())
+		return refuse(pieces.Full, "task %s has %d peers, as many as may be (max_peers)", t.id.Short(), t.Peers())
 	}
 	p := v.join(h, e.Session, e.CanFetch)
 	if v.wake.seed != "" && p.seed {

@@ -20,6 +20,9 @@ type digests struct {
 	pages   map[int]*page
 	setters []pieces.HostID
 	number  map[pieces.HostID]uint16
+	// read are the pieces whose setter said itself what it had read; of the
+	// others somebody else passed it on.
+	read pieces.Set
 }
 
 func (d *digests) has(i int) bool {
@@ -52,6 +55,26 @@ func (d *digests) set(i int, sum pieces.Sum, by pieces.HostID) bool {
 	return true
 }
 
+// setter returns who set the record of piece i, which has one.
+func (d *digests) setter(i int) pieces.HostID {
+	return d.setters[d.pages[i/pageSize].setter[i%pageSize]-1]
+}
+
+// reader returns who said itself that it had read piece i as recorded, if that
+// is how it came to be recorded.
+func (d *digests) reader(i int) (id pieces.HostID, ok bool) {
+	if !d.has(i) || !d.read.Has(i) {
+		return "", false
+	}
+	return d.setter(i), true
+}
+
+// strike forgets the record of piece i.
+func (d *digests) strike(i int) {
+	d.pages[i/pageSize].setter[i%pageSize] = 0
+	d.read.Remove(i)
+}
+
 // one returns the record of piece i as a run, or nil.
 func (d *digests) one(i int) *pieces.SumRun {
 	for r := range d.runs([]pieces.Extent{{First: i, End: i + 1}}, 1) {
@@ -74,7 +97,7 @@ func (d *digests) runs(es []pieces.Extent, limit int) iter.Seq[pieces.SumRun] {
 				if !d.has(i) {
 					continue
 				}
-				by := d.setters[d.pages[i/pageSize].setter[i%pageSize]-1]
+				by := d.setter(i)
 				if len(run.Sums) > 0 && (run.Extent().End != i || run.Setter != by || len(run.Sums) >= limit) && !flush() {
 					return
 				}
@@ -108,8 +131,8 @@ func (d *digests) pagesOf(es []pieces.Extent, limit int) [][]pieces.SumRun {
 
 // record notes the digests that p reports for the pieces of e, a part of run.
 // Of a piece that is being read under a lease only those set the digest to whom
-// it was ever lent. Otherwise the first record of a piece wins; a peer that contradicts
-// it is put out, and record returns false.
+// it was ever lent. Otherwise the first record of a piece wins; a contradiction
+// takes the conflict rule (dispute.go). record returns false if p is put out.
 func (v *version) record(p *peer, run pieces.SumRun, e pieces.Extent) bool {
 	by := run.Setter
 	if by == "" {
@@ -117,23 +140,50 @@ func (v *version) record(p *peer, run pieces.SumRun, e pieces.Extent) bool {
 	}
 	for i := range e.All() {
 		sum := run.Sums[i-run.First]
-		if v.digests.has(i) {
-			if v.digests.get(i) != sum {
-				v.expel(p, "a digest contradicts the record")
+		switch {
+		case v.digests.has(i) && v.digests.get(i) == sum:
+			v.agree(p, i, by)
+		case v.digests.has(i):
+			if !v.contradict(p, i, sum, by == p.id) {
 				return false
 			}
-			continue
-		}
-		if l := v.leaseOf(i); l != nil && l.peer != p && !p.lent.Has(i) {
-			continue
-		}
-		if !v.digests.set(i, sum, by) {
-			continue
-		}
-		v.recorded = append(v.recorded, i)
-		if v.holders != nil && v.holders[i].n > 0 {
-			v.appeared(i)
+		case v.heldBack(p, i):
+		default:
+			v.setDigest(i, sum, by, by == p.id)
+			p.stale.Remove(i)
 		}
 	}
 	return true
+}
+
+// heldBack reports whether p's word about the unrecorded piece i must wait: it
+// is being read under a lease that p never had, or its record was struck out
+// and p has not read it.
+func (v *version) heldBack(p *peer, i int) bool {
+	if p.lent.Has(i) {
+		return false
+	}
+	if l := v.leaseOf(i); l != nil && l.peer != p {
+		return true
+	}
+	return v.doubted.Has(i)
+}
+
+// setDigest makes sum the record of piece i, and tells who should know.
+func (v *version) setDigest(i int, sum pieces.Sum, by pieces.HostID, read bool) {
+	doubted := v.doubted.Remove(i)
+	same := doubted && v.digests.pages[i/pageSize].sums[i%pageSize] == sum
+	if !v.digests.set(i, sum, by) {
+		return
+	}
+	if read {
+		v.digests.read.Add(i)
+	}
+	if doubted && !same {
+		v.correct(i)
+	}
+	v.recorded = append(v.recorded, i)
+	if v.holders != nil && v.holders[i].n > 0 {
+		v.appeared(i)
+	}
 }

@@ -172,7 +172,7 @@ func (t *Task) settle() {
 		v.settle()
 	}
 	t.versions = slices.DeleteFunc(t.versions, func(v *version) bool {
-		return len(v.peers) == 0 && len(v.expelled) == 0
+		return len(v.peers) == 0 && len(v.expelled) == 0 && v.inQuarantine() == nil
 	})
 	t.plan()
 }
@@ -181,7 +181,9 @@ func (t *Task) settle() {
 func (t *Task) tick() {
 	t.tickFacts()
 	for _, v := range t.versions {
+		v.inQuarantine()
 		v.tickLeases()
+		v.tickRereads()
 		v.collect()
 		v.forgive()
 		v.due, v.fed = true, true
@@ -212,9 +214,13 @@ func (t *Task) plan() {
 		}
 	}
 	for _, v := range t.versions {
-		if len(v.leases) > 0 {
+		if len(v.leases)+len(v.rereads)+len(v.disputes) > 0 {
 			at(t.now.Add(leasePace))
 		}
+		if v.doubted.Count() > 0 {
+			at(t.now.Add(orphanPace))
+		}
+		at(v.quarantineEnd)
 		if v.pending() || v.unfed {
 			at(t.now.Add(wantPace))
 		}

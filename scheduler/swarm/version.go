@@ -32,6 +32,20 @@ type version struct {
 	expelled map[pieces.HostID]time.Time
 
 	digests digests
+	// disputes are pieces about whose digest peers disagree. doubted are those
+	// and the ones whose record was struck out while somebody holds them:
+	// rereads find out. proven digests were read alike by two.
+	disputes map[int]*dispute
+	doubted  pieces.Set
+	rereads  []*reread
+	proven   pieces.Set
+	// lostDisputes counts, by host, what was passed on and turned out wrong.
+	lostDisputes map[pieces.HostID]int
+	// quarantined: the origin contradicted itself. No leases, parents or
+	// holders before quarantineEnd.
+	quarantined   *pieces.Error
+	quarantineEnd time.Time
+
 	holders []holderSlot // by piece; nil until somebody holds something
 
 	leases []*lease
@@ -48,14 +62,15 @@ type version struct {
 	starved time.Time
 
 	// Gathered during one Step, carried out by settle.
-	fresh    []int    // pieces that became available
-	recorded []int    // pieces whose digest became known
-	started  []*lease // leases that began
-	touched  []*peer  // peers with a changed list of parents
-	due      bool     // leases may be granted
-	fed      bool     // someone became eligible
-	unfed    bool     // orphans are left that a later Tick should look at
-	epoch    uint64   // for marks in graph walks
+	fresh     []int    // pieces that became available
+	recorded  []int    // pieces whose digest became known
+	started   []*lease // leases that began
+	corrected []int    // pieces whose record was wrong
+	touched   []*peer  // peers with a changed list of parents
+	due       bool     // leases may be granted
+	fed       bool     // someone became eligible
+	unfed     bool     // orphans are left that a later Tick should look at
+	epoch     uint64   // for marks in graph walks
 }
 
 func (t *Task) newVersion(facts pieces.Facts) (*version, *pieces.Error) {
@@ -84,11 +99,15 @@ func (v *version) send(p *peer, m Message) {
 
 // settle does once per Step what several changes may have asked for.
 func (v *version) settle() {
+	if v.due {
+		v.grantRereads() // who can't be believed goes before others are fed
+	}
 	v.feed()
 	if v.due {
 		v.due = false
 		v.grant()
 	}
+	v.tellCorrected()
 	v.notify()
 	v.tellParents()
 }
@@ -99,6 +118,7 @@ func (v *version) replace() {
 	for len(v.leases) > 0 {
 		v.endLease(v.leases[0], "the version was replaced")
 	}
+	v.dropDisputes("the version was replaced")
 	v.failWants(pieces.Errorf(pieces.Changed, "version %s of task %s was replaced", v.id, v.t.id.Short()))
 	for _, p := range v.sorted() {
 		v.send(p, NewFacts{*v.t.facts.facts})

@@ -19,20 +19,27 @@ func (v *version) onWant(p *peer, e Want) {
 	for _, h := range e.Failed[:min(len(e.Failed), knownHolders*4)] {
 		p.blockHost(h, t.now, t.opts())
 	}
-	var es []pieces.Extent
+	var es, over []pieces.Extent
 	again := false
 	for x := range v.clip(e.Extents) {
 		for run := range p.held.Missing(x) {
 			es = append(es, run)
 			for i := range run.All() {
-				v.setWant(p, i, e.Class)
+				if !v.setWant(p, i, e.Class) {
+					over = append(over, pieces.Extent{First: i, End: run.End})
+					break
+				}
 				if e.Class == pieces.Demand {
 					again = v.askedBefore(p, i) || again
 				}
 			}
 		}
 	}
-	if len(es) == 0 {
+	if len(over) > 0 {
+		v.failPeer(p, over, pieces.Errorf(pieces.Full,
+			"task %s: a peer may want %d pieces at once (max_wants)", t.id.Short(), t.opts().MaxWants))
+	}
+	if p.wants == 0 {
 		return
 	}
 	v.wanters.add(p)
@@ -46,6 +53,9 @@ func (v *version) onWant(p *peer, e Want) {
 // if the origin may be asked, now or soon.
 func (v *version) noLeases() *pieces.Error {
 	t := v.t
+	if err := v.inQuarantine(); err != nil {
+		return err
+	}
 	switch {
 	case v.replaced:
 		return pieces.Errorf(pieces.Changed, "version %s of task %s was replaced", v.id, t.id.Short())
@@ -57,20 +67,24 @@ func (v *version) noLeases() *pieces.Error {
 	return nil
 }
 
-// setWant makes p want piece i at class c, or keeps a more urgent class.
-func (v *version) setWant(p *peer, i int, c pieces.Class) {
+// setWant makes p want piece i at class c, or keeps a more urgent class; false
+// if it wants too many.
+func (v *version) setWant(p *peer, i int, c pieces.Class) bool {
 	if old, ok := p.wantClass(i); ok {
 		if old <= c {
-			return
+			return true
 		}
 		p.want[old].Remove(i)
 		p.wants--
+	} else if p.wants >= v.t.opts().MaxWants {
+		return false
 	}
 	if p.want[c] == nil {
 		p.want[c] = &pieces.Set{}
 	}
 	p.want[c].Add(i)
 	p.wants++
+	return true
 }
 
 // unwant ends p's want of piece i, if any.

@@ -13,7 +13,7 @@ func (w *world) say(as []Action) (out []string) {
 	for _, a := range as {
 		switch a := a.(type) {
 		case Count:
-			if a.What == RepeatBytes || a.What == Conflicts {
+			if a.What == RepeatBytes || a.What == Conflicts || a.What == RereadBytes || a.What == Quarantines {
 				out = append(out, fmt.Sprintf("count %s %d", a.What, a.N))
 			}
 		case Joined, Left, Uploads:
@@ -147,9 +147,16 @@ func (w *world) messageWords(m Message) string {
 		for _, r := range m.Sums {
 			out = append(out, extentWords([]pieces.Extent{r.Extent()})+" by "+string(r.Setter))
 		}
+		if m.Corrected {
+			return "corrected digests " + strings.Join(out, ", ")
+		}
 		return "digests " + strings.Join(out, ", ")
 	case Lease:
-		return fmt.Sprintf("lease %d: %s %s", m.ID, extentWords([]pieces.Extent{m.Extent}), m.Class)
+		s := fmt.Sprintf("lease %d: %s %s", m.ID, extentWords([]pieces.Extent{m.Extent}), m.Class)
+		if m.Reread {
+			s += ", reread"
+		}
+		return s
 	case LeaseEnd:
 		return fmt.Sprintf("end of lease %d: %s", m.ID, m.Reason)
 	case NewFacts:

@@ -187,6 +187,20 @@ func (w *world) set(a args) error {
 			w.opts.MaxPeers, _ = strconv.Atoi(s)
 		case "seedleases":
 			w.opts.SeedLeases, _ = strconv.Atoi(s)
+		case "disputes":
+			w.opts.DisputesPerHost, _ = strconv.Atoi(s)
+		case "order":
+			w.opts.MaxOrder, _ = strconv.Atoi(s)
+		case "wants":
+			w.opts.MaxWants, _ = strconv.Atoi(s)
+		case "versions":
+			w.opts.MaxVersions, _ = strconv.Atoi(s)
+		case "draws":
+			w.opts.FilterParentLimit, _ = strconv.Atoi(s)
+		case "policy":
+			if s == "classic" {
+				w.opts.Policy = pieces.PolicyClassic
+			}
 		default:
 			return fmt.Errorf("no option %s", k)
 		}
@@ -237,12 +251,13 @@ func (w *world) held(from From, a args) Held {
 		return e
 	}
 	for _, x := range e.Extents {
-		run := pieces.SumRun{First: x.First, Setter: from.Host}
+		run := pieces.SumRun{First: x.First, Setter: cmp.Or(pieces.HostID(a.set["setter"]), from.Host)}
 		for i := range x.All() {
 			text := fmt.Sprint("piece ", i)
 			if a.has("wrong") {
 				text += " wrong"
 			}
+			text += a.set["says"]
 			run.Sums = append(run.Sums, pieces.SumOf([]byte(text)))
 		}
 		e.Sums = append(e.Sums, run)
