@@ -81,13 +81,13 @@ const (
 	RepeatBytes // leased though a live peer held them
 	FactsLeases
 	ParentsReplaced
-	Conflicts    // hosts put out
-	BadBytes     // hosts accused of wrong bytes, each once per child
-	Disputes     // pieces about which peers disagreed
-	RereadBytes  // read again from the origin to settle what a digest is
-	Corrections  // records that turned out wrong
-	Quarantines  // Versions of which the origin contradicted itself
-	Counters int = iota
+	Conflicts       // hosts put out
+	BadBytes        // hosts accused of wrong bytes, each once per child
+	Disputes        // pieces about which peers disagreed
+	RereadBytes     // read again from the origin to settle what a digest is
+	Corrections     // records that turned out wrong
+	Quarantines     // Versions of which the origin contradicted itself
+	Counters    int = iota
 )
 
 var counterNames = [Counters]string{

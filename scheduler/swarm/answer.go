@@ -58,6 +58,9 @@ func (v *version) chooseHolders(p *peer, es []pieces.Extent) (hs []*named, stuck
 	if len(es) == 0 {
 		return nil, nil
 	}
+	if v.classic() {
+		return v.chooseParents(p, es)
+	}
 	for _, q := range v.completeFor(p) {
 		hs = append(hs, &named{peer: q})
 	}
@@ -128,7 +131,7 @@ func (v *version) holderFor(p *peer, i int) *peer {
 // addFetching adds who among these leases fetches pieces of es for p to wait at.
 func (v *version) addFetching(p *peer, es []pieces.Extent, leases []*lease, hs []*named) []*named {
 	for _, l := range leases {
-		if l.peer == p || p.blocks(l.peer.id, v.t.now) {
+		if l.peer == p || p.blocks(l.peer.id, v.t.now) || v.classic() && !slices.Contains(p.parents, l.peer) {
 			continue
 		}
 		var parts []pieces.Extent

@@ -54,7 +54,7 @@ func checkGraph(v *version) error {
 func (t *Task) hostSlots(*peer) int { return 1 << 10 }
 
 func checkPools(v *version) error {
-	for _, s := range []*pool{&v.eligible, &v.orphans, &v.wanters, &v.completes, &v.silent, &v.bad} {
+	for _, s := range []*pool{&v.eligible, &v.orphans, &v.wanters, &v.completes, &v.silent, &v.bad, &v.here} {
 		for i, p := range s.list {
 			if p.pos[s.kind] != i+1 || v.peers[p.id] != p {
 				return fmt.Errorf("pool %d holds peer %s wrongly", s.kind, p.id)

@@ -12,6 +12,7 @@ import (
 func (v *version) join(h *HostState, session uint64, canFetch bool) *peer {
 	p := &peer{id: h.ID, session: session, since: v.t.now, seed: h.Type == pieces.SeedHost, canFetch: canFetch}
 	v.peers[p.id] = p
+	v.here.add(p)
 	if session == 0 {
 		v.detached++
 	}
@@ -55,6 +56,7 @@ func (v *version) silence(p *peer) {
 	v.orphans.remove(p)
 	v.eligible.remove(p)
 	v.bad.remove(p)
+	v.here.remove(p)
 	v.silent.add(p)
 	v.due = true
 }

@@ -25,20 +25,27 @@ func (v *version) candidates(child *peer) []candidate {
 		return nil
 	}
 	v.markBelow(child)
+	if v.classic() {
+		return v.drawClassic(child)
+	}
 	o := v.t.opts()
 	out := make([]candidate, 0, o.FilterParentLimit)
 	for drawn := 0; drawn < min(v.eligible.len(), maxDraws) && len(out) < o.FilterParentLimit; drawn++ {
 		p := v.eligible.draw(drawn, v.t.rand.IntN)
-		if p.mark == v.epoch || child.blocks(p.id, v.t.now) || slices.Contains(child.parents, p) {
-			continue
+		if v.mayFollow(child, p) {
+			out = append(out, candidate{p, v.score(p, child)})
 		}
-		if child.seed && !p.seed && !p.complete {
-			continue // a seed reads from the origin first: it waits for nobody but its like
-		}
-		out = append(out, candidate{p, v.score(p, child)})
 	}
 	best(out)
 	return out
+}
+
+// mayFollow applies the rules that depend on the child, after markBelow(child):
+// p is not the child itself nor below it, not blocked, not its parent already. A
+// seed reads from the origin first: it waits for nobody but its like.
+func (v *version) mayFollow(child, p *peer) bool {
+	return p.mark != v.epoch && !child.blocks(p.id, v.t.now) && !slices.Contains(child.parents, p) &&
+		(!child.seed || p.seed || p.complete)
 }
 
 // best sorts by falling score; equals stay as drawn.

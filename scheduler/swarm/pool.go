@@ -8,6 +8,7 @@ const (
 	inComplete        // live and holds everything
 	inSilent          // its session is gone
 	inBad             // costs out of line of late
+	inHere            // live
 	pools
 )
 

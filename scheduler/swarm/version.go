@@ -22,8 +22,8 @@ type version struct {
 	// since.
 	confirmed bool
 
-	peers                                              map[pieces.HostID]*peer
-	eligible, orphans, wanters, completes, silent, bad pool
+	peers                                                    map[pieces.HostID]*peer
+	eligible, orphans, wanters, completes, silent, bad, here pool
 	// detached counts live peers without a session.
 	detached int
 	// firstDone: a normal peer has completed, seeds are no longer preferred.
@@ -84,6 +84,7 @@ func (t *Task) newVersion(facts pieces.Facts) (*version, *pieces.Error) {
 	}
 	v.eligible.kind, v.orphans.kind, v.wanters.kind = inEligible, inOrphans, inWanters
 	v.completes.kind, v.silent.kind, v.bad.kind = inComplete, inSilent, inBad
+	v.here.kind = inHere
 	v.replaced = t.facts.version != v.id
 	t.versions = append(t.versions, v)
 	return v, nil

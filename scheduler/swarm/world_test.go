@@ -198,6 +198,7 @@ func (w *world) set(a args) error {
 		case "draws":
 			w.opts.FilterParentLimit, _ = strconv.Atoi(s)
 		case "policy":
+			w.opts.Policy = pieces.PolicySwarm
 			if s == "classic" {
 				w.opts.Policy = pieces.PolicyClassic
 			}
