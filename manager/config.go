@@ -25,6 +25,9 @@ type SchedulerConfig struct {
 	FilterParentLimit    int `json:"filter_parent_limit"`
 	// Weights of the score; each part lies in [0, 1].
 	Weights Weights `json:"weights"`
+	// Rules are more settings of the scheduler by name, such as
+	// "max_peers": 100; docs/scheduling.md lists them.
+	Rules map[string]any `json:"rules,omitempty"`
 }
 
 // Weights of a parent's score.

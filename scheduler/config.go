@@ -45,6 +45,7 @@ type clusterConfig struct {
 			IDCAffinity       *float64 `json:"idc_affinity"`
 			LocationAffinity  *float64 `json:"location_affinity"`
 		} `json:"weights"`
+		Rules map[string]json.RawMessage `json:"rules"`
 	} `json:"scheduler"`
 	Blocklist struct {
 		Tasks []string `json:"tasks"`
@@ -97,6 +98,9 @@ func parseConfig(base *swarm.Options, version uint64, text string) (*config, err
 			return nil, pieces.Errorf(pieces.Invalid, "cluster config: weight %s is %g, want 0 … 100", n.name, *n.from)
 		}
 		*n.to = *n.from
+	}
+	if err := applyRules(&o, cc.Scheduler.Rules); err != nil {
+		return nil, err
 	}
 	return &config{
 		version: version, swarm: &o,
