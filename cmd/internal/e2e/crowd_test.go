@@ -91,25 +91,12 @@ func TestBothSchedulersAreUsed(t *testing.T) {
 	}
 	sum := 0.0
 	for _, s := range c.Schedulers {
-		n := w.registrations(s)
+		n := w.calls(s, "RegisterPeerTask")
 		t.Logf("%s answered %.0f registrations", s.Host.Name, n)
 		require.Positive(t, n, "%s is used", s.Host.Name)
 		sum += n
 	}
 	require.GreaterOrEqual(t, sum, 40.0, "every read of every host was scheduled")
-}
-
-// registrations returns how many RegisterPeerTask calls s answered.
-func (w *world) registrations(s *lab.Scheduler) (sum float64) {
-	w.Helper()
-	samples, err := s.Host.Metrics(w.ctx)
-	w.ok(err)
-	for name, v := range samples {
-		if strings.HasPrefix(name, "damselfly_rpc_handled_total{") && strings.Contains(name, "/RegisterPeerTask\"") && strings.Contains(name, `"OK"`) {
-			sum += v
-		}
-	}
-	return sum
 }
 
 func sha256File(path string) (string, error) {

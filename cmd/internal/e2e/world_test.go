@@ -31,6 +31,7 @@ type world struct {
 	ctx    context.Context
 	lab    *lab.Lab
 	origin *lab.Origin
+	probes int // hosts simulated by parents
 }
 
 // newWorld makes a lab that lasts as long as the test. After limit everything

@@ -14,8 +14,9 @@ type ClusterOptions struct {
 	Rate Rate
 	// NoMount: the hosts get no FUSE mount.
 	NoMount bool
-	// Extra are further arguments of every daemon.
-	Extra []string
+	// Extra are further arguments of every daemon, SchedulerExtra of every
+	// scheduler.
+	Extra, SchedulerExtra []string
 }
 
 // Cluster is a whole installation, each part on a host of its own: "manager",
@@ -43,7 +44,7 @@ func (l *Lab) StartCluster(ctx context.Context, o ClusterOptions) (*Cluster, err
 		if err != nil {
 			return nil, err
 		}
-		s, err := h.StartScheduler(ctx, "--manager", c.Manager.Addr)
+		s, err := h.StartScheduler(ctx, append([]string{"--manager", c.Manager.Addr}, o.SchedulerExtra...)...)
 		if err != nil {
 			return nil, err
 		}

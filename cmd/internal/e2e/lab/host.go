@@ -233,3 +233,15 @@ func (h *Host) Client() *http.Client {
 		Transport: &http.Transport{DialContext: h.Dial, DisableKeepAlives: true, DisableCompression: true},
 	}
 }
+
+// Blackhole gives the host a route that swallows whatever it sends to the
+// lab's hosts; they get through to it and never hear back. Unblackhole undoes
+// it.
+func (h *Host) Blackhole(ctx context.Context) error {
+	return h.lab.ip(ctx, h.Name, "route add blackhole "+subnet+"0/25", "route add blackhole "+subnet+"128/25")
+}
+
+// Unblackhole lets a host's packets out again.
+func (h *Host) Unblackhole(ctx context.Context) error {
+	return h.lab.ip(ctx, h.Name, "route del blackhole "+subnet+"0/25", "route del blackhole "+subnet+"128/25")
+}

@@ -20,6 +20,7 @@ const (
 	managerHTTP   = "127.0.0.1:8080"
 	schedulerGRPC = ":8002"
 	metricsAddr   = "127.0.0.1:9002"
+	peerPort      = 65000
 	readyWait     = 20 * time.Second
 )
 

@@ -1,0 +1,239 @@
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"damselfly/cmd/internal/e2e/content"
+	"damselfly/cmd/internal/e2e/lab"
+	"damselfly/daemon/control"
+	"damselfly/pieces"
+
+	"github.com/stretchr/testify/require"
+)
+
+// full is set for the sizes of the promises, 512 MiB over 8 hosts; without it
+// the same faults meet smaller swarms.
+var full = os.Getenv("DAMSELFLY_SOAK") != ""
+
+// either returns short, or long in full runs.
+func either[T any](short, long T) T {
+	if full {
+		return long
+	}
+	return short
+}
+
+// swarm is one file that several hosts read through their mounts at once.
+type swarm struct {
+	*world
+	*lab.Cluster
+	f    content.File
+	url  string
+	path string
+	rs   []*reading
+}
+
+// reading is one host that reads a whole file, in order.
+type reading struct {
+	*lab.Daemon
+	done chan struct{}
+	// After done: how it ended, and its longest read.
+	err     error
+	longest time.Duration
+
+	mu     sync.Mutex
+	bytes  int64     // guarded by mu
+	latest time.Time // of the last read's end; guarded by mu
+}
+
+// crowd starts n hosts, a seed and schedulers on links of 100 Mbit/s.
+func (w *world) crowd(schedulers, n int, o lab.ClusterOptions) *lab.Cluster {
+	w.Helper()
+	o.Schedulers, o.Hosts, o.Rate = schedulers, n, 100*lab.Mbit
+	c, err := w.lab.StartCluster(w.ctx, o)
+	w.ok(err)
+	return c
+}
+
+// readAll has hosts of c read a new file.
+func (w *world) readAll(c *lab.Cluster, name string, size int64, hosts ...*lab.Daemon) *swarm {
+	w.Helper()
+	s := &swarm{world: w, Cluster: c}
+	s.f, s.url = w.serve(name, size)
+	s.path = w.add(c.Hosts[0], s.url)
+	for _, d := range hosts {
+		s.rs = append(s.rs, s.read(d))
+	}
+	return s
+}
+
+func (s *swarm) read(d *lab.Daemon) *reading {
+	r := &reading{Daemon: d, done: make(chan struct{})}
+	go func() {
+		defer close(r.done)
+		r.err = r.all(s.f, d.Path(s.path))
+	}()
+	return r
+}
+
+// all reads and checks every byte of path.
+func (r *reading) all(f content.File, path string) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	buf := make([]byte, 128*kiB)
+	for off := int64(0); off < f.Size; {
+		began := time.Now()
+		n, err := file.ReadAt(buf[:min(int64(len(buf)), f.Size-off)], off)
+		r.longest = max(r.longest, time.Since(began))
+		if err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+		if err := f.Check(buf[:n], off); err != nil {
+			return err
+		}
+		if off += int64(n); n == 0 {
+			return fmt.Errorf("%s: ends at %d", path, off)
+		}
+		r.mu.Lock()
+		r.bytes, r.latest = off, time.Now()
+		r.mu.Unlock()
+	}
+	return nil
+}
+
+// info is what the host's mount says of the file.
+func (s *swarm) info(d *lab.Daemon) control.TaskInfo {
+	s.Helper()
+	info, err := d.Task(s.path)
+	s.ok(err)
+	return info
+}
+
+// reach waits until the hosts hold a share of the file each.
+func (s *swarm) reach(share float64, rs ...*reading) {
+	s.Helper()
+	for _, r := range rs {
+		s.ok(lab.Until(s.ctx, time.Minute, fmt.Sprintf("%s to hold %.0f %%", r.Host.Name, 100*share), func() error {
+			// Before its first open the file is not in .df/tasks.
+			info, err := r.Task(s.path)
+			if err == nil && float64(info.CachedBytes) < share*float64(s.f.Size) {
+				err = fmt.Errorf("it holds %d", info.CachedBytes)
+			}
+			return err
+		}))
+	}
+}
+
+// midway wants the readings to be in progress still.
+func (s *swarm) midway(rs ...*reading) {
+	s.Helper()
+	for _, r := range rs {
+		select {
+		case <-r.done:
+			s.Fatalf("%s has read all already (%v): the fault came too late", r.Host.Name, r.err)
+		default:
+		}
+	}
+}
+
+// finish wants the readings to end with right bytes, no read having taken
+// longer than most; it returns the longest.
+func (s *swarm) finish(most time.Duration, rs ...*reading) (longest time.Duration) {
+	s.Helper()
+	for _, r := range rs {
+		select {
+		case <-r.done:
+		case <-s.ctx.Done():
+			s.Fatalf("%s still reads: %v", r.Host.Name, s.ctx.Err())
+		}
+		require.NoError(s, r.err, r.Host.Name)
+		longest = max(longest, r.longest)
+	}
+	require.Less(s, longest, most, "the longest read")
+	return longest
+}
+
+// key is the file's Version as d knows it.
+func (s *swarm) key(d *lab.Daemon) pieces.Key {
+	s.Helper()
+	info := s.info(d)
+	require.NotEmpty(s, info.Version)
+	return pieces.Key{Task: info.ID, Version: info.Version}
+}
+
+// held returns the bytes of the file that at least one of the hosts holds.
+func (s *swarm) held(from *lab.Host, key pieces.Key, hosts ...*lab.Daemon) (sum int64) {
+	s.Helper()
+	g, err := pieces.GeometryOf(s.f.Size)
+	s.ok(err)
+	union := &pieces.Set{}
+	for _, d := range hosts {
+		held, err := d.Held(s.ctx, from, key)
+		s.ok(err)
+		for e := range held.Extents() {
+			union.AddExtent(e)
+		}
+	}
+	for e := range union.Extents() {
+		_, n := g.Bytes(e)
+		sum += n
+	}
+	return sum
+}
+
+// fromPeers returns what the hosts say they got from hosts of either type.
+func (s *swarm) fromPeers(rs ...*reading) (sum int64) {
+	s.Helper()
+	for _, r := range rs {
+		t := s.info(r.Daemon).Traffic
+		sum += t.Peers + t.Seeds
+	}
+	return sum
+}
+
+// asked returns the bytes of the file that the origin sent to a host, and to
+// all others.
+func (s *swarm) asked(h *lab.Host) (byIt, byOthers int64) {
+	s.Helper()
+	s.ok(s.origin.Settle(s.ctx))
+	rs, err := s.origin.Requests(s.f.Name)
+	s.ok(err)
+	for _, r := range rs {
+		if r.Remote == h.IP {
+			byIt += r.Sent
+		} else {
+			byOthers += r.Sent
+		}
+	}
+	return byIt, byOthers
+}
+
+// gauge returns a sample of a scheduler.
+func (w *world) gauge(s *lab.Scheduler, name string) float64 {
+	w.Helper()
+	m, err := s.Host.Metrics(w.ctx)
+	w.ok(err)
+	v, ok := m["damselfly_scheduler_"+name]
+	require.True(w, ok, "the scheduler has no sample %s", name)
+	return v
+}
+
+// dead wants a process to have been ended by a signal.
+func dead(t testing.TB, p *lab.Proc) {
+	t.Helper()
+	select {
+	case <-p.Done():
+		require.Equal(t, -1, p.ExitCode(), "%s was to be killed", p.Name)
+	default:
+		t.Fatalf("%s lives", p.Name)
+	}
+}
