@@ -279,6 +279,442 @@ func (*ObtainSeedsReply) Descriptor() ([]byte, []int) {
 	return file_proto_daemonpb_peer_proto_rawDescGZIP(), []int{3}
 }
 
+type PreheatRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Task          *commonpb.Task         `protobuf:"bytes,1,opt,name=task,proto3" json:"task,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreheatRequest) Reset() {
+	*x = PreheatRequest{}
+	mi := &file_proto_daemonpb_peer_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreheatRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreheatRequest) ProtoMessage() {}
+
+func (x *PreheatRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_daemonpb_peer_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreheatRequest.ProtoReflect.Descriptor instead.
+func (*PreheatRequest) Descriptor() ([]byte, []int) {
+	return file_proto_daemonpb_peer_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *PreheatRequest) GetTask() *commonpb.Task {
+	if x != nil {
+		return x.Task
+	}
+	return nil
+}
+
+type PreheatProgress struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Done  int64                  `protobuf:"varint,1,opt,name=done,proto3" json:"done,omitempty"`
+	// -1 while it is not known.
+	Total int64           `protobuf:"varint,2,opt,name=total,proto3" json:"total,omitempty"`
+	Facts *commonpb.Facts `protobuf:"bytes,3,opt,name=facts,proto3" json:"facts,omitempty"`
+	// Where the bytes came from; what is in none of them was here.
+	Origin        int64 `protobuf:"varint,4,opt,name=origin,proto3" json:"origin,omitempty"`
+	Peers         int64 `protobuf:"varint,5,opt,name=peers,proto3" json:"peers,omitempty"`
+	Seeds         int64 `protobuf:"varint,6,opt,name=seeds,proto3" json:"seeds,omitempty"`
+	Finished      bool  `protobuf:"varint,7,opt,name=finished,proto3" json:"finished,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreheatProgress) Reset() {
+	*x = PreheatProgress{}
+	mi := &file_proto_daemonpb_peer_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreheatProgress) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreheatProgress) ProtoMessage() {}
+
+func (x *PreheatProgress) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_daemonpb_peer_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreheatProgress.ProtoReflect.Descriptor instead.
+func (*PreheatProgress) Descriptor() ([]byte, []int) {
+	return file_proto_daemonpb_peer_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *PreheatProgress) GetDone() int64 {
+	if x != nil {
+		return x.Done
+	}
+	return 0
+}
+
+func (x *PreheatProgress) GetTotal() int64 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+func (x *PreheatProgress) GetFacts() *commonpb.Facts {
+	if x != nil {
+		return x.Facts
+	}
+	return nil
+}
+
+func (x *PreheatProgress) GetOrigin() int64 {
+	if x != nil {
+		return x.Origin
+	}
+	return 0
+}
+
+func (x *PreheatProgress) GetPeers() int64 {
+	if x != nil {
+		return x.Peers
+	}
+	return 0
+}
+
+func (x *PreheatProgress) GetSeeds() int64 {
+	if x != nil {
+		return x.Seeds
+	}
+	return 0
+}
+
+func (x *PreheatProgress) GetFinished() bool {
+	if x != nil {
+		return x.Finished
+	}
+	return false
+}
+
+type DropRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Task id; empty with everything set.
+	Task string `protobuf:"bytes,1,opt,name=task,proto3" json:"task,omitempty"`
+	// Every Task that is not in use.
+	Everything bool `protobuf:"varint,2,opt,name=everything,proto3" json:"everything,omitempty"`
+	// With task: forget the catalogue entry and its names too.
+	Forget        bool `protobuf:"varint,3,opt,name=forget,proto3" json:"forget,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DropRequest) Reset() {
+	*x = DropRequest{}
+	mi := &file_proto_daemonpb_peer_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DropRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DropRequest) ProtoMessage() {}
+
+func (x *DropRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_daemonpb_peer_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DropRequest.ProtoReflect.Descriptor instead.
+func (*DropRequest) Descriptor() ([]byte, []int) {
+	return file_proto_daemonpb_peer_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *DropRequest) GetTask() string {
+	if x != nil {
+		return x.Task
+	}
+	return ""
+}
+
+func (x *DropRequest) GetEverything() bool {
+	if x != nil {
+		return x.Everything
+	}
+	return false
+}
+
+func (x *DropRequest) GetForget() bool {
+	if x != nil {
+		return x.Forget
+	}
+	return false
+}
+
+type DropReply struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Freed int64                  `protobuf:"varint,1,opt,name=freed,proto3" json:"freed,omitempty"`
+	// Versions that stay since they are in use.
+	Busy          uint32 `protobuf:"varint,2,opt,name=busy,proto3" json:"busy,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DropReply) Reset() {
+	*x = DropReply{}
+	mi := &file_proto_daemonpb_peer_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DropReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DropReply) ProtoMessage() {}
+
+func (x *DropReply) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_daemonpb_peer_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DropReply.ProtoReflect.Descriptor instead.
+func (*DropReply) Descriptor() ([]byte, []int) {
+	return file_proto_daemonpb_peer_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *DropReply) GetFreed() int64 {
+	if x != nil {
+		return x.Freed
+	}
+	return 0
+}
+
+func (x *DropReply) GetBusy() uint32 {
+	if x != nil {
+		return x.Busy
+	}
+	return 0
+}
+
+type HoldingRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Task          string                 `protobuf:"bytes,1,opt,name=task,proto3" json:"task,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HoldingRequest) Reset() {
+	*x = HoldingRequest{}
+	mi := &file_proto_daemonpb_peer_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HoldingRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HoldingRequest) ProtoMessage() {}
+
+func (x *HoldingRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_daemonpb_peer_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HoldingRequest.ProtoReflect.Descriptor instead.
+func (*HoldingRequest) Descriptor() ([]byte, []int) {
+	return file_proto_daemonpb_peer_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *HoldingRequest) GetTask() string {
+	if x != nil {
+		return x.Task
+	}
+	return ""
+}
+
+type HoldingReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Versions      []*Held                `protobuf:"bytes,1,rep,name=versions,proto3" json:"versions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HoldingReply) Reset() {
+	*x = HoldingReply{}
+	mi := &file_proto_daemonpb_peer_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HoldingReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HoldingReply) ProtoMessage() {}
+
+func (x *HoldingReply) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_daemonpb_peer_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HoldingReply.ProtoReflect.Descriptor instead.
+func (*HoldingReply) Descriptor() ([]byte, []int) {
+	return file_proto_daemonpb_peer_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *HoldingReply) GetVersions() []*Held {
+	if x != nil {
+		return x.Versions
+	}
+	return nil
+}
+
+type Held struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Version string                 `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
+	Size    int64                  `protobuf:"varint,2,opt,name=size,proto3" json:"size,omitempty"`
+	Bytes   int64                  `protobuf:"varint,3,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	Pieces  uint32                 `protobuf:"varint,4,opt,name=pieces,proto3" json:"pieces,omitempty"`
+	// Of how many.
+	Count uint32 `protobuf:"varint,5,opt,name=count,proto3" json:"count,omitempty"`
+	// Extents held, for a picture; at most 4,096, then the rest is left out.
+	Extents       []*commonpb.Extent `protobuf:"bytes,6,rep,name=extents,proto3" json:"extents,omitempty"`
+	Open          uint32             `protobuf:"varint,7,opt,name=open,proto3" json:"open,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Held) Reset() {
+	*x = Held{}
+	mi := &file_proto_daemonpb_peer_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Held) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Held) ProtoMessage() {}
+
+func (x *Held) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_daemonpb_peer_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Held.ProtoReflect.Descriptor instead.
+func (*Held) Descriptor() ([]byte, []int) {
+	return file_proto_daemonpb_peer_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Held) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *Held) GetSize() int64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *Held) GetBytes() int64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *Held) GetPieces() uint32 {
+	if x != nil {
+		return x.Pieces
+	}
+	return 0
+}
+
+func (x *Held) GetCount() uint32 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *Held) GetExtents() []*commonpb.Extent {
+	if x != nil {
+		return x.Extents
+	}
+	return nil
+}
+
+func (x *Held) GetOpen() uint32 {
+	if x != nil {
+		return x.Open
+	}
+	return 0
+}
+
 var File_proto_daemonpb_peer_proto protoreflect.FileDescriptor
 
 const file_proto_daemonpb_peer_proto_rawDesc = "" +
@@ -300,10 +736,44 @@ const file_proto_daemonpb_peer_proto_rawDesc = "" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x120\n" +
 	"\x05facts\x18\x03 \x01(\v2\x1a.damselfly.common.v1.FactsR\x05facts\x12\x1c\n" +
 	"\tscheduler\x18\x04 \x01(\tR\tscheduler\"\x12\n" +
-	"\x10ObtainSeedsReply2\xbf\x01\n" +
+	"\x10ObtainSeedsReply\"?\n" +
+	"\x0ePreheatRequest\x12-\n" +
+	"\x04task\x18\x01 \x01(\v2\x19.damselfly.common.v1.TaskR\x04task\"\xcd\x01\n" +
+	"\x0fPreheatProgress\x12\x12\n" +
+	"\x04done\x18\x01 \x01(\x03R\x04done\x12\x14\n" +
+	"\x05total\x18\x02 \x01(\x03R\x05total\x120\n" +
+	"\x05facts\x18\x03 \x01(\v2\x1a.damselfly.common.v1.FactsR\x05facts\x12\x16\n" +
+	"\x06origin\x18\x04 \x01(\x03R\x06origin\x12\x14\n" +
+	"\x05peers\x18\x05 \x01(\x03R\x05peers\x12\x14\n" +
+	"\x05seeds\x18\x06 \x01(\x03R\x05seeds\x12\x1a\n" +
+	"\bfinished\x18\a \x01(\bR\bfinished\"Y\n" +
+	"\vDropRequest\x12\x12\n" +
+	"\x04task\x18\x01 \x01(\tR\x04task\x12\x1e\n" +
+	"\n" +
+	"everything\x18\x02 \x01(\bR\n" +
+	"everything\x12\x16\n" +
+	"\x06forget\x18\x03 \x01(\bR\x06forget\"5\n" +
+	"\tDropReply\x12\x14\n" +
+	"\x05freed\x18\x01 \x01(\x03R\x05freed\x12\x12\n" +
+	"\x04busy\x18\x02 \x01(\rR\x04busy\"$\n" +
+	"\x0eHoldingRequest\x12\x12\n" +
+	"\x04task\x18\x01 \x01(\tR\x04task\"E\n" +
+	"\fHoldingReply\x125\n" +
+	"\bversions\x18\x01 \x03(\v2\x19.damselfly.daemon.v1.HeldR\bversions\"\xc3\x01\n" +
+	"\x04Held\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\tR\aversion\x12\x12\n" +
+	"\x04size\x18\x02 \x01(\x03R\x04size\x12\x14\n" +
+	"\x05bytes\x18\x03 \x01(\x03R\x05bytes\x12\x16\n" +
+	"\x06pieces\x18\x04 \x01(\rR\x06pieces\x12\x14\n" +
+	"\x05count\x18\x05 \x01(\rR\x05count\x125\n" +
+	"\aextents\x18\x06 \x03(\v2\x1b.damselfly.common.v1.ExtentR\aextents\x12\x12\n" +
+	"\x04open\x18\a \x01(\rR\x04open2\xb4\x03\n" +
 	"\x04Peer\x12X\n" +
 	"\x0eSyncPieceTasks\x12 .damselfly.daemon.v1.SyncMessage\x1a .damselfly.daemon.v1.SyncMessage(\x010\x01\x12]\n" +
-	"\vObtainSeeds\x12'.damselfly.daemon.v1.ObtainSeedsRequest\x1a%.damselfly.daemon.v1.ObtainSeedsReplyB\x1aZ\x18damselfly/proto/daemonpbb\x06proto3"
+	"\vObtainSeeds\x12'.damselfly.daemon.v1.ObtainSeedsRequest\x1a%.damselfly.daemon.v1.ObtainSeedsReply\x12V\n" +
+	"\aPreheat\x12#.damselfly.daemon.v1.PreheatRequest\x1a$.damselfly.daemon.v1.PreheatProgress0\x01\x12H\n" +
+	"\x04Drop\x12 .damselfly.daemon.v1.DropRequest\x1a\x1e.damselfly.daemon.v1.DropReply\x12Q\n" +
+	"\aHolding\x12#.damselfly.daemon.v1.HoldingRequest\x1a!.damselfly.daemon.v1.HoldingReplyB\x1aZ\x18damselfly/proto/daemonpbb\x06proto3"
 
 var (
 	file_proto_daemonpb_peer_proto_rawDescOnce sync.Once
@@ -317,36 +787,53 @@ func file_proto_daemonpb_peer_proto_rawDescGZIP() []byte {
 	return file_proto_daemonpb_peer_proto_rawDescData
 }
 
-var file_proto_daemonpb_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_proto_daemonpb_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_proto_daemonpb_peer_proto_goTypes = []any{
 	(*SyncMessage)(nil),        // 0: damselfly.daemon.v1.SyncMessage
 	(*SyncHello)(nil),          // 1: damselfly.daemon.v1.SyncHello
 	(*ObtainSeedsRequest)(nil), // 2: damselfly.daemon.v1.ObtainSeedsRequest
 	(*ObtainSeedsReply)(nil),   // 3: damselfly.daemon.v1.ObtainSeedsReply
-	(*commonpb.Extent)(nil),    // 4: damselfly.common.v1.Extent
-	(*commonpb.Host)(nil),      // 5: damselfly.common.v1.Host
-	(*commonpb.Task)(nil),      // 6: damselfly.common.v1.Task
-	(*commonpb.Facts)(nil),     // 7: damselfly.common.v1.Facts
+	(*PreheatRequest)(nil),     // 4: damselfly.daemon.v1.PreheatRequest
+	(*PreheatProgress)(nil),    // 5: damselfly.daemon.v1.PreheatProgress
+	(*DropRequest)(nil),        // 6: damselfly.daemon.v1.DropRequest
+	(*DropReply)(nil),          // 7: damselfly.daemon.v1.DropReply
+	(*HoldingRequest)(nil),     // 8: damselfly.daemon.v1.HoldingRequest
+	(*HoldingReply)(nil),       // 9: damselfly.daemon.v1.HoldingReply
+	(*Held)(nil),               // 10: damselfly.daemon.v1.Held
+	(*commonpb.Extent)(nil),    // 11: damselfly.common.v1.Extent
+	(*commonpb.Host)(nil),      // 12: damselfly.common.v1.Host
+	(*commonpb.Task)(nil),      // 13: damselfly.common.v1.Task
+	(*commonpb.Facts)(nil),     // 14: damselfly.common.v1.Facts
 }
 var file_proto_daemonpb_peer_proto_depIdxs = []int32{
 	1,  // 0: damselfly.daemon.v1.SyncMessage.hello:type_name -> damselfly.daemon.v1.SyncHello
-	4,  // 1: damselfly.daemon.v1.SyncMessage.held:type_name -> damselfly.common.v1.Extent
-	4,  // 2: damselfly.daemon.v1.SyncMessage.lost:type_name -> damselfly.common.v1.Extent
-	4,  // 3: damselfly.daemon.v1.SyncMessage.fetching:type_name -> damselfly.common.v1.Extent
-	4,  // 4: damselfly.daemon.v1.SyncMessage.stopped:type_name -> damselfly.common.v1.Extent
-	4,  // 5: damselfly.daemon.v1.SyncMessage.wants:type_name -> damselfly.common.v1.Extent
-	5,  // 6: damselfly.daemon.v1.SyncHello.host:type_name -> damselfly.common.v1.Host
-	6,  // 7: damselfly.daemon.v1.ObtainSeedsRequest.task:type_name -> damselfly.common.v1.Task
-	7,  // 8: damselfly.daemon.v1.ObtainSeedsRequest.facts:type_name -> damselfly.common.v1.Facts
-	0,  // 9: damselfly.daemon.v1.Peer.SyncPieceTasks:input_type -> damselfly.daemon.v1.SyncMessage
-	2,  // 10: damselfly.daemon.v1.Peer.ObtainSeeds:input_type -> damselfly.daemon.v1.ObtainSeedsRequest
-	0,  // 11: damselfly.daemon.v1.Peer.SyncPieceTasks:output_type -> damselfly.daemon.v1.SyncMessage
-	3,  // 12: damselfly.daemon.v1.Peer.ObtainSeeds:output_type -> damselfly.daemon.v1.ObtainSeedsReply
-	11, // [11:13] is the sub-list for method output_type
-	9,  // [9:11] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	11, // 1: damselfly.daemon.v1.SyncMessage.held:type_name -> damselfly.common.v1.Extent
+	11, // 2: damselfly.daemon.v1.SyncMessage.lost:type_name -> damselfly.common.v1.Extent
+	11, // 3: damselfly.daemon.v1.SyncMessage.fetching:type_name -> damselfly.common.v1.Extent
+	11, // 4: damselfly.daemon.v1.SyncMessage.stopped:type_name -> damselfly.common.v1.Extent
+	11, // 5: damselfly.daemon.v1.SyncMessage.wants:type_name -> damselfly.common.v1.Extent
+	12, // 6: damselfly.daemon.v1.SyncHello.host:type_name -> damselfly.common.v1.Host
+	13, // 7: damselfly.daemon.v1.ObtainSeedsRequest.task:type_name -> damselfly.common.v1.Task
+	14, // 8: damselfly.daemon.v1.ObtainSeedsRequest.facts:type_name -> damselfly.common.v1.Facts
+	13, // 9: damselfly.daemon.v1.PreheatRequest.task:type_name -> damselfly.common.v1.Task
+	14, // 10: damselfly.daemon.v1.PreheatProgress.facts:type_name -> damselfly.common.v1.Facts
+	10, // 11: damselfly.daemon.v1.HoldingReply.versions:type_name -> damselfly.daemon.v1.Held
+	11, // 12: damselfly.daemon.v1.Held.extents:type_name -> damselfly.common.v1.Extent
+	0,  // 13: damselfly.daemon.v1.Peer.SyncPieceTasks:input_type -> damselfly.daemon.v1.SyncMessage
+	2,  // 14: damselfly.daemon.v1.Peer.ObtainSeeds:input_type -> damselfly.daemon.v1.ObtainSeedsRequest
+	4,  // 15: damselfly.daemon.v1.Peer.Preheat:input_type -> damselfly.daemon.v1.PreheatRequest
+	6,  // 16: damselfly.daemon.v1.Peer.Drop:input_type -> damselfly.daemon.v1.DropRequest
+	8,  // 17: damselfly.daemon.v1.Peer.Holding:input_type -> damselfly.daemon.v1.HoldingRequest
+	0,  // 18: damselfly.daemon.v1.Peer.SyncPieceTasks:output_type -> damselfly.daemon.v1.SyncMessage
+	3,  // 19: damselfly.daemon.v1.Peer.ObtainSeeds:output_type -> damselfly.daemon.v1.ObtainSeedsReply
+	5,  // 20: damselfly.daemon.v1.Peer.Preheat:output_type -> damselfly.daemon.v1.PreheatProgress
+	7,  // 21: damselfly.daemon.v1.Peer.Drop:output_type -> damselfly.daemon.v1.DropReply
+	9,  // 22: damselfly.daemon.v1.Peer.Holding:output_type -> damselfly.daemon.v1.HoldingReply
+	18, // [18:23] is the sub-list for method output_type
+	13, // [13:18] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_proto_daemonpb_peer_proto_init() }
@@ -360,7 +847,7 @@ func file_proto_daemonpb_peer_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_daemonpb_peer_proto_rawDesc), len(file_proto_daemonpb_peer_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   4,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -24,6 +24,9 @@ const _ = grpc.SupportPackageIsVersion9
 const (
 	Peer_SyncPieceTasks_FullMethodName = "/damselfly.daemon.v1.Peer/SyncPieceTasks"
 	Peer_ObtainSeeds_FullMethodName    = "/damselfly.daemon.v1.Peer/ObtainSeeds"
+	Peer_Preheat_FullMethodName        = "/damselfly.daemon.v1.Peer/Preheat"
+	Peer_Drop_FullMethodName           = "/damselfly.daemon.v1.Peer/Drop"
+	Peer_Holding_FullMethodName        = "/damselfly.daemon.v1.Peer/Holding"
 )
 
 // PeerClient is the client API for Peer service.
@@ -35,6 +38,14 @@ type PeerClient interface {
 	SyncPieceTasks(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[SyncMessage, SyncMessage], error)
 	// ObtainSeeds wakes a seed: take part in this Task and expect leases.
 	ObtainSeeds(ctx context.Context, in *ObtainSeedsRequest, opts ...grpc.CallOption) (*ObtainSeedsReply, error)
+	// Preheat brings all of a Task here and tells progress at least once a
+	// second; the last message says finished.
+	Preheat(ctx context.Context, in *PreheatRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[PreheatProgress], error)
+	// Drop removes what is held of a Task, or of every idle one, and is not in
+	// use.
+	Drop(ctx context.Context, in *DropRequest, opts ...grpc.CallOption) (*DropReply, error)
+	// Holding answers what is held of a Task, of any Version.
+	Holding(ctx context.Context, in *HoldingRequest, opts ...grpc.CallOption) (*HoldingReply, error)
 }
 
 type peerClient struct {
@@ -68,6 +79,45 @@ func (c *peerClient) ObtainSeeds(ctx context.Context, in *ObtainSeedsRequest, op
 	return out, nil
 }
 
+func (c *peerClient) Preheat(ctx context.Context, in *PreheatRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[PreheatProgress], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Peer_ServiceDesc.Streams[1], Peer_Preheat_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[PreheatRequest, PreheatProgress]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Peer_PreheatClient = grpc.ServerStreamingClient[PreheatProgress]
+
+func (c *peerClient) Drop(ctx context.Context, in *DropRequest, opts ...grpc.CallOption) (*DropReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DropReply)
+	err := c.cc.Invoke(ctx, Peer_Drop_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *peerClient) Holding(ctx context.Context, in *HoldingRequest, opts ...grpc.CallOption) (*HoldingReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(HoldingReply)
+	err := c.cc.Invoke(ctx, Peer_Holding_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // PeerServer is the server API for Peer service.
 // All implementations must embed UnimplementedPeerServer
 // for forward compatibility.
@@ -77,6 +127,14 @@ type PeerServer interface {
 	SyncPieceTasks(grpc.BidiStreamingServer[SyncMessage, SyncMessage]) error
 	// ObtainSeeds wakes a seed: take part in this Task and expect leases.
 	ObtainSeeds(context.Context, *ObtainSeedsRequest) (*ObtainSeedsReply, error)
+	// Preheat brings all of a Task here and tells progress at least once a
+	// second; the last message says finished.
+	Preheat(*PreheatRequest, grpc.ServerStreamingServer[PreheatProgress]) error
+	// Drop removes what is held of a Task, or of every idle one, and is not in
+	// use.
+	Drop(context.Context, *DropRequest) (*DropReply, error)
+	// Holding answers what is held of a Task, of any Version.
+	Holding(context.Context, *HoldingRequest) (*HoldingReply, error)
 	mustEmbedUnimplementedPeerServer()
 }
 
@@ -92,6 +150,15 @@ func (UnimplementedPeerServer) SyncPieceTasks(grpc.BidiStreamingServer[SyncMessa
 }
 func (UnimplementedPeerServer) ObtainSeeds(context.Context, *ObtainSeedsRequest) (*ObtainSeedsReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method ObtainSeeds not implemented")
+}
+func (UnimplementedPeerServer) Preheat(*PreheatRequest, grpc.ServerStreamingServer[PreheatProgress]) error {
+	return status.Error(codes.Unimplemented, "method Preheat not implemented")
+}
+func (UnimplementedPeerServer) Drop(context.Context, *DropRequest) (*DropReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Drop not implemented")
+}
+func (UnimplementedPeerServer) Holding(context.Context, *HoldingRequest) (*HoldingReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Holding not implemented")
 }
 func (UnimplementedPeerServer) mustEmbedUnimplementedPeerServer() {}
 func (UnimplementedPeerServer) testEmbeddedByValue()              {}
@@ -139,6 +206,53 @@ func _Peer_ObtainSeeds_Handler(srv interface{}, ctx context.Context, dec func(in
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Peer_Preheat_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(PreheatRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(PeerServer).Preheat(m, &grpc.GenericServerStream[PreheatRequest, PreheatProgress]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Peer_PreheatServer = grpc.ServerStreamingServer[PreheatProgress]
+
+func _Peer_Drop_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DropRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PeerServer).Drop(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Peer_Drop_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PeerServer).Drop(ctx, req.(*DropRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Peer_Holding_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(HoldingRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PeerServer).Holding(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Peer_Holding_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PeerServer).Holding(ctx, req.(*HoldingRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Peer_ServiceDesc is the grpc.ServiceDesc for Peer service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -150,6 +264,14 @@ var Peer_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "ObtainSeeds",
 			Handler:    _Peer_ObtainSeeds_Handler,
 		},
+		{
+			MethodName: "Drop",
+			Handler:    _Peer_Drop_Handler,
+		},
+		{
+			MethodName: "Holding",
+			Handler:    _Peer_Holding_Handler,
+		},
 	},
 	Streams: []grpc.StreamDesc{
 		{
@@ -157,6 +279,11 @@ var Peer_ServiceDesc = grpc.ServiceDesc{
 			Handler:       _Peer_SyncPieceTasks_Handler,
 			ServerStreams: true,
 			ClientStreams: true,
+		},
+		{
+			StreamName:    "Preheat",
+			Handler:       _Peer_Preheat_Handler,
+			ServerStreams: true,
 		},
 	},
 	Metadata: "proto/daemonpb/peer.proto",

@@ -4,7 +4,8 @@
 // 	protoc        (unknown)
 // source: proto/managerpb/manager.proto
 
-// The manager: registry of the cluster, dynamic config, URL catalogue.
+// The manager as schedulers and daemons see it: registry of the cluster,
+// dynamic config, URL catalogue. What people do is in admin.proto.
 
 package managerpb
 
@@ -29,6 +30,8 @@ type NodeKind int32
 const (
 	NodeKind_SCHEDULER NodeKind = 0
 	NodeKind_SEED_PEER NodeKind = 1
+	// A host that is no seed.
+	NodeKind_HOST NodeKind = 2
 )
 
 // Enum value maps for NodeKind.
@@ -36,10 +39,12 @@ var (
 	NodeKind_name = map[int32]string{
 		0: "SCHEDULER",
 		1: "SEED_PEER",
+		2: "HOST",
 	}
 	NodeKind_value = map[string]int32{
 		"SCHEDULER": 0,
 		"SEED_PEER": 1,
+		"HOST":      2,
 	}
 )
 
@@ -75,9 +80,10 @@ type KeepAliveRequest struct {
 	Kind  NodeKind               `protobuf:"varint,1,opt,name=kind,proto3,enum=damselfly.manager.v1.NodeKind" json:"kind,omitempty"`
 	// Scheduler: the address daemons dial, HOST:PORT.
 	Address string `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
-	// Seed peer: its Host.
+	// Seed peer, host: its Host.
 	Host *commonpb.Host `protobuf:"bytes,3,opt,name=host,proto3" json:"host,omitempty"`
-	// Cluster name; empty = "default".
+	// Cluster name; empty = "default" for a scheduler, the one whose scopes fit
+	// best for a host.
 	Cluster       string `protobuf:"bytes,4,opt,name=cluster,proto3" json:"cluster,omitempty"`
 	Version       string `protobuf:"bytes,5,opt,name=version,proto3" json:"version,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -587,6 +593,59 @@ func (x *GetConfigRequest) GetCluster() string {
 	return ""
 }
 
+type WatchConfigRequest struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Cluster string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	// The version that is known; it is not sent again.
+	Version       uint64 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchConfigRequest) Reset() {
+	*x = WatchConfigRequest{}
+	mi := &file_proto_managerpb_manager_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchConfigRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchConfigRequest) ProtoMessage() {}
+
+func (x *WatchConfigRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_managerpb_manager_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchConfigRequest.ProtoReflect.Descriptor instead.
+func (*WatchConfigRequest) Descriptor() ([]byte, []int) {
+	return file_proto_managerpb_manager_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *WatchConfigRequest) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *WatchConfigRequest) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
 type GetConfigReply struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Version uint64                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
@@ -598,7 +657,7 @@ type GetConfigReply struct {
 
 func (x *GetConfigReply) Reset() {
 	*x = GetConfigReply{}
-	mi := &file_proto_managerpb_manager_proto_msgTypes[10]
+	mi := &file_proto_managerpb_manager_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -610,7 +669,7 @@ func (x *GetConfigReply) String() string {
 func (*GetConfigReply) ProtoMessage() {}
 
 func (x *GetConfigReply) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_managerpb_manager_proto_msgTypes[10]
+	mi := &file_proto_managerpb_manager_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -623,7 +682,7 @@ func (x *GetConfigReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetConfigReply.ProtoReflect.Descriptor instead.
 func (*GetConfigReply) Descriptor() ([]byte, []int) {
-	return file_proto_managerpb_manager_proto_rawDescGZIP(), []int{10}
+	return file_proto_managerpb_manager_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GetConfigReply) GetVersion() uint64 {
@@ -644,14 +703,16 @@ type PutTaskRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Task  *commonpb.Task         `protobuf:"bytes,1,opt,name=task,proto3" json:"task,omitempty"`
 	// Optional name under by-name/; Exists if it belongs to another Task.
-	Name          string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// Cluster of the name; empty = "default".
+	Cluster       string `protobuf:"bytes,3,opt,name=cluster,proto3" json:"cluster,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PutTaskRequest) Reset() {
 	*x = PutTaskRequest{}
-	mi := &file_proto_managerpb_manager_proto_msgTypes[11]
+	mi := &file_proto_managerpb_manager_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -663,7 +724,7 @@ func (x *PutTaskRequest) String() string {
 func (*PutTaskRequest) ProtoMessage() {}
 
 func (x *PutTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_managerpb_manager_proto_msgTypes[11]
+	mi := &file_proto_managerpb_manager_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -676,7 +737,7 @@ func (x *PutTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutTaskRequest.ProtoReflect.Descriptor instead.
 func (*PutTaskRequest) Descriptor() ([]byte, []int) {
-	return file_proto_managerpb_manager_proto_rawDescGZIP(), []int{11}
+	return file_proto_managerpb_manager_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *PutTaskRequest) GetTask() *commonpb.Task {
@@ -693,6 +754,13 @@ func (x *PutTaskRequest) GetName() string {
 	return ""
 }
 
+func (x *PutTaskRequest) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
 type PutTaskReply struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -701,7 +769,7 @@ type PutTaskReply struct {
 
 func (x *PutTaskReply) Reset() {
 	*x = PutTaskReply{}
-	mi := &file_proto_managerpb_manager_proto_msgTypes[12]
+	mi := &file_proto_managerpb_manager_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -713,7 +781,7 @@ func (x *PutTaskReply) String() string {
 func (*PutTaskReply) ProtoMessage() {}
 
 func (x *PutTaskReply) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_managerpb_manager_proto_msgTypes[12]
+	mi := &file_proto_managerpb_manager_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -726,20 +794,22 @@ func (x *PutTaskReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutTaskReply.ProtoReflect.Descriptor instead.
 func (*PutTaskReply) Descriptor() ([]byte, []int) {
-	return file_proto_managerpb_manager_proto_rawDescGZIP(), []int{12}
+	return file_proto_managerpb_manager_proto_rawDescGZIP(), []int{13}
 }
 
 type ResolveTaskRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Name  string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// Cluster of the names; empty = "default".
+	Cluster       string `protobuf:"bytes,3,opt,name=cluster,proto3" json:"cluster,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ResolveTaskRequest) Reset() {
 	*x = ResolveTaskRequest{}
-	mi := &file_proto_managerpb_manager_proto_msgTypes[13]
+	mi := &file_proto_managerpb_manager_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -751,7 +821,7 @@ func (x *ResolveTaskRequest) String() string {
 func (*ResolveTaskRequest) ProtoMessage() {}
 
 func (x *ResolveTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_managerpb_manager_proto_msgTypes[13]
+	mi := &file_proto_managerpb_manager_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -764,7 +834,7 @@ func (x *ResolveTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolveTaskRequest.ProtoReflect.Descriptor instead.
 func (*ResolveTaskRequest) Descriptor() ([]byte, []int) {
-	return file_proto_managerpb_manager_proto_rawDescGZIP(), []int{13}
+	return file_proto_managerpb_manager_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ResolveTaskRequest) GetId() string {
@@ -781,17 +851,28 @@ func (x *ResolveTaskRequest) GetName() string {
 	return ""
 }
 
+func (x *ResolveTaskRequest) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
 type ResolveTaskReply struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Task          *commonpb.Task         `protobuf:"bytes,1,opt,name=task,proto3" json:"task,omitempty"`
-	Names         []string               `protobuf:"bytes,2,rep,name=names,proto3" json:"names,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Task  *commonpb.Task         `protobuf:"bytes,1,opt,name=task,proto3" json:"task,omitempty"`
+	Names []string               `protobuf:"bytes,2,rep,name=names,proto3" json:"names,omitempty"`
+	// The Version that was current when somebody looked last, if known.
+	Facts *commonpb.Facts `protobuf:"bytes,3,opt,name=facts,proto3" json:"facts,omitempty"`
+	// In which order the pieces of that Version were first touched.
+	AccessOrder   []*commonpb.Extent `protobuf:"bytes,4,rep,name=access_order,json=accessOrder,proto3" json:"access_order,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ResolveTaskReply) Reset() {
 	*x = ResolveTaskReply{}
-	mi := &file_proto_managerpb_manager_proto_msgTypes[14]
+	mi := &file_proto_managerpb_manager_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -803,7 +884,7 @@ func (x *ResolveTaskReply) String() string {
 func (*ResolveTaskReply) ProtoMessage() {}
 
 func (x *ResolveTaskReply) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_managerpb_manager_proto_msgTypes[14]
+	mi := &file_proto_managerpb_manager_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -816,7 +897,7 @@ func (x *ResolveTaskReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolveTaskReply.ProtoReflect.Descriptor instead.
 func (*ResolveTaskReply) Descriptor() ([]byte, []int) {
-	return file_proto_managerpb_manager_proto_rawDescGZIP(), []int{14}
+	return file_proto_managerpb_manager_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ResolveTaskReply) GetTask() *commonpb.Task {
@@ -833,19 +914,35 @@ func (x *ResolveTaskReply) GetNames() []string {
 	return nil
 }
 
+func (x *ResolveTaskReply) GetFacts() *commonpb.Facts {
+	if x != nil {
+		return x.Facts
+	}
+	return nil
+}
+
+func (x *ResolveTaskReply) GetAccessOrder() []*commonpb.Extent {
+	if x != nil {
+		return x.AccessOrder
+	}
+	return nil
+}
+
 type ListNamesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Page after this name; empty = from the start.
 	After string `protobuf:"bytes,1,opt,name=after,proto3" json:"after,omitempty"`
 	// At most this many; 0 = 1000.
-	Limit         uint32 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
+	Limit uint32 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
+	// Empty = "default".
+	Cluster       string `protobuf:"bytes,3,opt,name=cluster,proto3" json:"cluster,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListNamesRequest) Reset() {
 	*x = ListNamesRequest{}
-	mi := &file_proto_managerpb_manager_proto_msgTypes[15]
+	mi := &file_proto_managerpb_manager_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -857,7 +954,7 @@ func (x *ListNamesRequest) String() string {
 func (*ListNamesRequest) ProtoMessage() {}
 
 func (x *ListNamesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_managerpb_manager_proto_msgTypes[15]
+	mi := &file_proto_managerpb_manager_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -870,7 +967,7 @@ func (x *ListNamesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNamesRequest.ProtoReflect.Descriptor instead.
 func (*ListNamesRequest) Descriptor() ([]byte, []int) {
-	return file_proto_managerpb_manager_proto_rawDescGZIP(), []int{15}
+	return file_proto_managerpb_manager_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ListNamesRequest) GetAfter() string {
@@ -887,6 +984,13 @@ func (x *ListNamesRequest) GetLimit() uint32 {
 	return 0
 }
 
+func (x *ListNamesRequest) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
 type ListNamesReply struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Names         []*Name                `protobuf:"bytes,1,rep,name=names,proto3" json:"names,omitempty"`
@@ -896,7 +1000,7 @@ type ListNamesReply struct {
 
 func (x *ListNamesReply) Reset() {
 	*x = ListNamesReply{}
-	mi := &file_proto_managerpb_manager_proto_msgTypes[16]
+	mi := &file_proto_managerpb_manager_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -908,7 +1012,7 @@ func (x *ListNamesReply) String() string {
 func (*ListNamesReply) ProtoMessage() {}
 
 func (x *ListNamesReply) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_managerpb_manager_proto_msgTypes[16]
+	mi := &file_proto_managerpb_manager_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -921,7 +1025,7 @@ func (x *ListNamesReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNamesReply.ProtoReflect.Descriptor instead.
 func (*ListNamesReply) Descriptor() ([]byte, []int) {
-	return file_proto_managerpb_manager_proto_rawDescGZIP(), []int{16}
+	return file_proto_managerpb_manager_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ListNamesReply) GetNames() []*Name {
@@ -941,7 +1045,7 @@ type Name struct {
 
 func (x *Name) Reset() {
 	*x = Name{}
-	mi := &file_proto_managerpb_manager_proto_msgTypes[17]
+	mi := &file_proto_managerpb_manager_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -953,7 +1057,7 @@ func (x *Name) String() string {
 func (*Name) ProtoMessage() {}
 
 func (x *Name) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_managerpb_manager_proto_msgTypes[17]
+	mi := &file_proto_managerpb_manager_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -966,7 +1070,7 @@ func (x *Name) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Name.ProtoReflect.Descriptor instead.
 func (*Name) Descriptor() ([]byte, []int) {
-	return file_proto_managerpb_manager_proto_rawDescGZIP(), []int{17}
+	return file_proto_managerpb_manager_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Name) GetName() string {
@@ -992,7 +1096,7 @@ type RemoveTaskRequest struct {
 
 func (x *RemoveTaskRequest) Reset() {
 	*x = RemoveTaskRequest{}
-	mi := &file_proto_managerpb_manager_proto_msgTypes[18]
+	mi := &file_proto_managerpb_manager_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1004,7 +1108,7 @@ func (x *RemoveTaskRequest) String() string {
 func (*RemoveTaskRequest) ProtoMessage() {}
 
 func (x *RemoveTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_managerpb_manager_proto_msgTypes[18]
+	mi := &file_proto_managerpb_manager_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1017,7 +1121,7 @@ func (x *RemoveTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveTaskRequest.ProtoReflect.Descriptor instead.
 func (*RemoveTaskRequest) Descriptor() ([]byte, []int) {
-	return file_proto_managerpb_manager_proto_rawDescGZIP(), []int{18}
+	return file_proto_managerpb_manager_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *RemoveTaskRequest) GetId() string {
@@ -1035,7 +1139,7 @@ type RemoveTaskReply struct {
 
 func (x *RemoveTaskReply) Reset() {
 	*x = RemoveTaskReply{}
-	mi := &file_proto_managerpb_manager_proto_msgTypes[19]
+	mi := &file_proto_managerpb_manager_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1047,7 +1151,7 @@ func (x *RemoveTaskReply) String() string {
 func (*RemoveTaskReply) ProtoMessage() {}
 
 func (x *RemoveTaskReply) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_managerpb_manager_proto_msgTypes[19]
+	mi := &file_proto_managerpb_manager_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1060,7 +1164,104 @@ func (x *RemoveTaskReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveTaskReply.ProtoReflect.Descriptor instead.
 func (*RemoveTaskReply) Descriptor() ([]byte, []int) {
-	return file_proto_managerpb_manager_proto_rawDescGZIP(), []int{19}
+	return file_proto_managerpb_manager_proto_rawDescGZIP(), []int{20}
+}
+
+type NoteTaskRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Facts *commonpb.Facts        `protobuf:"bytes,2,opt,name=facts,proto3" json:"facts,omitempty"`
+	// Empty keeps the one known of the same Version.
+	AccessOrder   []*commonpb.Extent `protobuf:"bytes,3,rep,name=access_order,json=accessOrder,proto3" json:"access_order,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NoteTaskRequest) Reset() {
+	*x = NoteTaskRequest{}
+	mi := &file_proto_managerpb_manager_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NoteTaskRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NoteTaskRequest) ProtoMessage() {}
+
+func (x *NoteTaskRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_managerpb_manager_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NoteTaskRequest.ProtoReflect.Descriptor instead.
+func (*NoteTaskRequest) Descriptor() ([]byte, []int) {
+	return file_proto_managerpb_manager_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *NoteTaskRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *NoteTaskRequest) GetFacts() *commonpb.Facts {
+	if x != nil {
+		return x.Facts
+	}
+	return nil
+}
+
+func (x *NoteTaskRequest) GetAccessOrder() []*commonpb.Extent {
+	if x != nil {
+		return x.AccessOrder
+	}
+	return nil
+}
+
+type NoteTaskReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NoteTaskReply) Reset() {
+	*x = NoteTaskReply{}
+	mi := &file_proto_managerpb_manager_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NoteTaskReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NoteTaskReply) ProtoMessage() {}
+
+func (x *NoteTaskReply) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_managerpb_manager_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NoteTaskReply.ProtoReflect.Descriptor instead.
+func (*NoteTaskReply) Descriptor() ([]byte, []int) {
+	return file_proto_managerpb_manager_proto_rawDescGZIP(), []int{22}
 }
 
 var File_proto_managerpb_manager_proto protoreflect.FileDescriptor
@@ -1100,23 +1301,31 @@ const file_proto_managerpb_manager_proto_rawDesc = "" +
 	"\x12ListSeedPeersReply\x12/\n" +
 	"\x05hosts\x18\x01 \x03(\v2\x19.damselfly.common.v1.HostR\x05hosts\",\n" +
 	"\x10GetConfigRequest\x12\x18\n" +
-	"\acluster\x18\x01 \x01(\tR\acluster\"B\n" +
+	"\acluster\x18\x01 \x01(\tR\acluster\"H\n" +
+	"\x12WatchConfigRequest\x12\x18\n" +
+	"\acluster\x18\x01 \x01(\tR\acluster\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\x04R\aversion\"B\n" +
 	"\x0eGetConfigReply\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\x04R\aversion\x12\x16\n" +
-	"\x06config\x18\x02 \x01(\tR\x06config\"S\n" +
+	"\x06config\x18\x02 \x01(\tR\x06config\"m\n" +
 	"\x0ePutTaskRequest\x12-\n" +
 	"\x04task\x18\x01 \x01(\v2\x19.damselfly.common.v1.TaskR\x04task\x12\x12\n" +
-	"\x04name\x18\x02 \x01(\tR\x04name\"\x0e\n" +
-	"\fPutTaskReply\"8\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
+	"\acluster\x18\x03 \x01(\tR\acluster\"\x0e\n" +
+	"\fPutTaskReply\"R\n" +
 	"\x12ResolveTaskRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
-	"\x04name\x18\x02 \x01(\tR\x04name\"W\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
+	"\acluster\x18\x03 \x01(\tR\acluster\"\xc9\x01\n" +
 	"\x10ResolveTaskReply\x12-\n" +
 	"\x04task\x18\x01 \x01(\v2\x19.damselfly.common.v1.TaskR\x04task\x12\x14\n" +
-	"\x05names\x18\x02 \x03(\tR\x05names\">\n" +
+	"\x05names\x18\x02 \x03(\tR\x05names\x120\n" +
+	"\x05facts\x18\x03 \x01(\v2\x1a.damselfly.common.v1.FactsR\x05facts\x12>\n" +
+	"\faccess_order\x18\x04 \x03(\v2\x1b.damselfly.common.v1.ExtentR\vaccessOrder\"X\n" +
 	"\x10ListNamesRequest\x12\x14\n" +
 	"\x05after\x18\x01 \x01(\tR\x05after\x12\x14\n" +
-	"\x05limit\x18\x02 \x01(\rR\x05limit\"B\n" +
+	"\x05limit\x18\x02 \x01(\rR\x05limit\x12\x18\n" +
+	"\acluster\x18\x03 \x01(\tR\acluster\"B\n" +
 	"\x0eListNamesReply\x120\n" +
 	"\x05names\x18\x01 \x03(\v2\x1a.damselfly.manager.v1.NameR\x05names\"3\n" +
 	"\x04Name\x12\x12\n" +
@@ -1124,21 +1333,29 @@ const file_proto_managerpb_manager_proto_rawDesc = "" +
 	"\atask_id\x18\x02 \x01(\tR\x06taskId\"#\n" +
 	"\x11RemoveTaskRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"\x11\n" +
-	"\x0fRemoveTaskReply*(\n" +
+	"\x0fRemoveTaskReply\"\x93\x01\n" +
+	"\x0fNoteTaskRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x120\n" +
+	"\x05facts\x18\x02 \x01(\v2\x1a.damselfly.common.v1.FactsR\x05facts\x12>\n" +
+	"\faccess_order\x18\x03 \x03(\v2\x1b.damselfly.common.v1.ExtentR\vaccessOrder\"\x0f\n" +
+	"\rNoteTaskReply*2\n" +
 	"\bNodeKind\x12\r\n" +
 	"\tSCHEDULER\x10\x00\x12\r\n" +
-	"\tSEED_PEER\x10\x012\xce\x06\n" +
+	"\tSEED_PEER\x10\x01\x12\b\n" +
+	"\x04HOST\x10\x022\x87\b\n" +
 	"\aManager\x12Y\n" +
 	"\tKeepAlive\x12&.damselfly.manager.v1.KeepAliveRequest\x1a$.damselfly.manager.v1.KeepAliveReply\x12M\n" +
 	"\x05Leave\x12\".damselfly.manager.v1.LeaveRequest\x1a .damselfly.manager.v1.LeaveReply\x12h\n" +
 	"\x0eListSchedulers\x12+.damselfly.manager.v1.ListSchedulersRequest\x1a).damselfly.manager.v1.ListSchedulersReply\x12e\n" +
 	"\rListSeedPeers\x12*.damselfly.manager.v1.ListSeedPeersRequest\x1a(.damselfly.manager.v1.ListSeedPeersReply\x12Y\n" +
-	"\tGetConfig\x12&.damselfly.manager.v1.GetConfigRequest\x1a$.damselfly.manager.v1.GetConfigReply\x12S\n" +
+	"\tGetConfig\x12&.damselfly.manager.v1.GetConfigRequest\x1a$.damselfly.manager.v1.GetConfigReply\x12_\n" +
+	"\vWatchConfig\x12(.damselfly.manager.v1.WatchConfigRequest\x1a$.damselfly.manager.v1.GetConfigReply0\x01\x12S\n" +
 	"\aPutTask\x12$.damselfly.manager.v1.PutTaskRequest\x1a\".damselfly.manager.v1.PutTaskReply\x12_\n" +
 	"\vResolveTask\x12(.damselfly.manager.v1.ResolveTaskRequest\x1a&.damselfly.manager.v1.ResolveTaskReply\x12Y\n" +
 	"\tListNames\x12&.damselfly.manager.v1.ListNamesRequest\x1a$.damselfly.manager.v1.ListNamesReply\x12\\\n" +
 	"\n" +
-	"RemoveTask\x12'.damselfly.manager.v1.RemoveTaskRequest\x1a%.damselfly.manager.v1.RemoveTaskReplyB\x1bZ\x19damselfly/proto/managerpbb\x06proto3"
+	"RemoveTask\x12'.damselfly.manager.v1.RemoveTaskRequest\x1a%.damselfly.manager.v1.RemoveTaskReply\x12V\n" +
+	"\bNoteTask\x12%.damselfly.manager.v1.NoteTaskRequest\x1a#.damselfly.manager.v1.NoteTaskReplyB\x1bZ\x19damselfly/proto/managerpbb\x06proto3"
 
 var (
 	file_proto_managerpb_manager_proto_rawDescOnce sync.Once
@@ -1153,7 +1370,7 @@ func file_proto_managerpb_manager_proto_rawDescGZIP() []byte {
 }
 
 var file_proto_managerpb_manager_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_proto_managerpb_manager_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_proto_managerpb_manager_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_proto_managerpb_manager_proto_goTypes = []any{
 	(NodeKind)(0),                 // 0: damselfly.manager.v1.NodeKind
 	(*KeepAliveRequest)(nil),      // 1: damselfly.manager.v1.KeepAliveRequest
@@ -1166,52 +1383,65 @@ var file_proto_managerpb_manager_proto_goTypes = []any{
 	(*ListSeedPeersRequest)(nil),  // 8: damselfly.manager.v1.ListSeedPeersRequest
 	(*ListSeedPeersReply)(nil),    // 9: damselfly.manager.v1.ListSeedPeersReply
 	(*GetConfigRequest)(nil),      // 10: damselfly.manager.v1.GetConfigRequest
-	(*GetConfigReply)(nil),        // 11: damselfly.manager.v1.GetConfigReply
-	(*PutTaskRequest)(nil),        // 12: damselfly.manager.v1.PutTaskRequest
-	(*PutTaskReply)(nil),          // 13: damselfly.manager.v1.PutTaskReply
-	(*ResolveTaskRequest)(nil),    // 14: damselfly.manager.v1.ResolveTaskRequest
-	(*ResolveTaskReply)(nil),      // 15: damselfly.manager.v1.ResolveTaskReply
-	(*ListNamesRequest)(nil),      // 16: damselfly.manager.v1.ListNamesRequest
-	(*ListNamesReply)(nil),        // 17: damselfly.manager.v1.ListNamesReply
-	(*Name)(nil),                  // 18: damselfly.manager.v1.Name
-	(*RemoveTaskRequest)(nil),     // 19: damselfly.manager.v1.RemoveTaskRequest
-	(*RemoveTaskReply)(nil),       // 20: damselfly.manager.v1.RemoveTaskReply
-	(*commonpb.Host)(nil),         // 21: damselfly.common.v1.Host
-	(*commonpb.Task)(nil),         // 22: damselfly.common.v1.Task
+	(*WatchConfigRequest)(nil),    // 11: damselfly.manager.v1.WatchConfigRequest
+	(*GetConfigReply)(nil),        // 12: damselfly.manager.v1.GetConfigReply
+	(*PutTaskRequest)(nil),        // 13: damselfly.manager.v1.PutTaskRequest
+	(*PutTaskReply)(nil),          // 14: damselfly.manager.v1.PutTaskReply
+	(*ResolveTaskRequest)(nil),    // 15: damselfly.manager.v1.ResolveTaskRequest
+	(*ResolveTaskReply)(nil),      // 16: damselfly.manager.v1.ResolveTaskReply
+	(*ListNamesRequest)(nil),      // 17: damselfly.manager.v1.ListNamesRequest
+	(*ListNamesReply)(nil),        // 18: damselfly.manager.v1.ListNamesReply
+	(*Name)(nil),                  // 19: damselfly.manager.v1.Name
+	(*RemoveTaskRequest)(nil),     // 20: damselfly.manager.v1.RemoveTaskRequest
+	(*RemoveTaskReply)(nil),       // 21: damselfly.manager.v1.RemoveTaskReply
+	(*NoteTaskRequest)(nil),       // 22: damselfly.manager.v1.NoteTaskRequest
+	(*NoteTaskReply)(nil),         // 23: damselfly.manager.v1.NoteTaskReply
+	(*commonpb.Host)(nil),         // 24: damselfly.common.v1.Host
+	(*commonpb.Task)(nil),         // 25: damselfly.common.v1.Task
+	(*commonpb.Facts)(nil),        // 26: damselfly.common.v1.Facts
+	(*commonpb.Extent)(nil),       // 27: damselfly.common.v1.Extent
 }
 var file_proto_managerpb_manager_proto_depIdxs = []int32{
 	0,  // 0: damselfly.manager.v1.KeepAliveRequest.kind:type_name -> damselfly.manager.v1.NodeKind
-	21, // 1: damselfly.manager.v1.KeepAliveRequest.host:type_name -> damselfly.common.v1.Host
+	24, // 1: damselfly.manager.v1.KeepAliveRequest.host:type_name -> damselfly.common.v1.Host
 	0,  // 2: damselfly.manager.v1.LeaveRequest.kind:type_name -> damselfly.manager.v1.NodeKind
-	21, // 3: damselfly.manager.v1.ListSchedulersRequest.host:type_name -> damselfly.common.v1.Host
+	24, // 3: damselfly.manager.v1.ListSchedulersRequest.host:type_name -> damselfly.common.v1.Host
 	7,  // 4: damselfly.manager.v1.ListSchedulersReply.schedulers:type_name -> damselfly.manager.v1.SchedulerInfo
-	21, // 5: damselfly.manager.v1.ListSeedPeersReply.hosts:type_name -> damselfly.common.v1.Host
-	22, // 6: damselfly.manager.v1.PutTaskRequest.task:type_name -> damselfly.common.v1.Task
-	22, // 7: damselfly.manager.v1.ResolveTaskReply.task:type_name -> damselfly.common.v1.Task
-	18, // 8: damselfly.manager.v1.ListNamesReply.names:type_name -> damselfly.manager.v1.Name
-	1,  // 9: damselfly.manager.v1.Manager.KeepAlive:input_type -> damselfly.manager.v1.KeepAliveRequest
-	3,  // 10: damselfly.manager.v1.Manager.Leave:input_type -> damselfly.manager.v1.LeaveRequest
-	5,  // 11: damselfly.manager.v1.Manager.ListSchedulers:input_type -> damselfly.manager.v1.ListSchedulersRequest
-	8,  // 12: damselfly.manager.v1.Manager.ListSeedPeers:input_type -> damselfly.manager.v1.ListSeedPeersRequest
-	10, // 13: damselfly.manager.v1.Manager.GetConfig:input_type -> damselfly.manager.v1.GetConfigRequest
-	12, // 14: damselfly.manager.v1.Manager.PutTask:input_type -> damselfly.manager.v1.PutTaskRequest
-	14, // 15: damselfly.manager.v1.Manager.ResolveTask:input_type -> damselfly.manager.v1.ResolveTaskRequest
-	16, // 16: damselfly.manager.v1.Manager.ListNames:input_type -> damselfly.manager.v1.ListNamesRequest
-	19, // 17: damselfly.manager.v1.Manager.RemoveTask:input_type -> damselfly.manager.v1.RemoveTaskRequest
-	2,  // 18: damselfly.manager.v1.Manager.KeepAlive:output_type -> damselfly.manager.v1.KeepAliveReply
-	4,  // 19: damselfly.manager.v1.Manager.Leave:output_type -> damselfly.manager.v1.LeaveReply
-	6,  // 20: damselfly.manager.v1.Manager.ListSchedulers:output_type -> damselfly.manager.v1.ListSchedulersReply
-	9,  // 21: damselfly.manager.v1.Manager.ListSeedPeers:output_type -> damselfly.manager.v1.ListSeedPeersReply
-	11, // 22: damselfly.manager.v1.Manager.GetConfig:output_type -> damselfly.manager.v1.GetConfigReply
-	13, // 23: damselfly.manager.v1.Manager.PutTask:output_type -> damselfly.manager.v1.PutTaskReply
-	15, // 24: damselfly.manager.v1.Manager.ResolveTask:output_type -> damselfly.manager.v1.ResolveTaskReply
-	17, // 25: damselfly.manager.v1.Manager.ListNames:output_type -> damselfly.manager.v1.ListNamesReply
-	20, // 26: damselfly.manager.v1.Manager.RemoveTask:output_type -> damselfly.manager.v1.RemoveTaskReply
-	18, // [18:27] is the sub-list for method output_type
-	9,  // [9:18] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	24, // 5: damselfly.manager.v1.ListSeedPeersReply.hosts:type_name -> damselfly.common.v1.Host
+	25, // 6: damselfly.manager.v1.PutTaskRequest.task:type_name -> damselfly.common.v1.Task
+	25, // 7: damselfly.manager.v1.ResolveTaskReply.task:type_name -> damselfly.common.v1.Task
+	26, // 8: damselfly.manager.v1.ResolveTaskReply.facts:type_name -> damselfly.common.v1.Facts
+	27, // 9: damselfly.manager.v1.ResolveTaskReply.access_order:type_name -> damselfly.common.v1.Extent
+	19, // 10: damselfly.manager.v1.ListNamesReply.names:type_name -> damselfly.manager.v1.Name
+	26, // 11: damselfly.manager.v1.NoteTaskRequest.facts:type_name -> damselfly.common.v1.Facts
+	27, // 12: damselfly.manager.v1.NoteTaskRequest.access_order:type_name -> damselfly.common.v1.Extent
+	1,  // 13: damselfly.manager.v1.Manager.KeepAlive:input_type -> damselfly.manager.v1.KeepAliveRequest
+	3,  // 14: damselfly.manager.v1.Manager.Leave:input_type -> damselfly.manager.v1.LeaveRequest
+	5,  // 15: damselfly.manager.v1.Manager.ListSchedulers:input_type -> damselfly.manager.v1.ListSchedulersRequest
+	8,  // 16: damselfly.manager.v1.Manager.ListSeedPeers:input_type -> damselfly.manager.v1.ListSeedPeersRequest
+	10, // 17: damselfly.manager.v1.Manager.GetConfig:input_type -> damselfly.manager.v1.GetConfigRequest
+	11, // 18: damselfly.manager.v1.Manager.WatchConfig:input_type -> damselfly.manager.v1.WatchConfigRequest
+	13, // 19: damselfly.manager.v1.Manager.PutTask:input_type -> damselfly.manager.v1.PutTaskRequest
+	15, // 20: damselfly.manager.v1.Manager.ResolveTask:input_type -> damselfly.manager.v1.ResolveTaskRequest
+	17, // 21: damselfly.manager.v1.Manager.ListNames:input_type -> damselfly.manager.v1.ListNamesRequest
+	20, // 22: damselfly.manager.v1.Manager.RemoveTask:input_type -> damselfly.manager.v1.RemoveTaskRequest
+	22, // 23: damselfly.manager.v1.Manager.NoteTask:input_type -> damselfly.manager.v1.NoteTaskRequest
+	2,  // 24: damselfly.manager.v1.Manager.KeepAlive:output_type -> damselfly.manager.v1.KeepAliveReply
+	4,  // 25: damselfly.manager.v1.Manager.Leave:output_type -> damselfly.manager.v1.LeaveReply
+	6,  // 26: damselfly.manager.v1.Manager.ListSchedulers:output_type -> damselfly.manager.v1.ListSchedulersReply
+	9,  // 27: damselfly.manager.v1.Manager.ListSeedPeers:output_type -> damselfly.manager.v1.ListSeedPeersReply
+	12, // 28: damselfly.manager.v1.Manager.GetConfig:output_type -> damselfly.manager.v1.GetConfigReply
+	12, // 29: damselfly.manager.v1.Manager.WatchConfig:output_type -> damselfly.manager.v1.GetConfigReply
+	14, // 30: damselfly.manager.v1.Manager.PutTask:output_type -> damselfly.manager.v1.PutTaskReply
+	16, // 31: damselfly.manager.v1.Manager.ResolveTask:output_type -> damselfly.manager.v1.ResolveTaskReply
+	18, // 32: damselfly.manager.v1.Manager.ListNames:output_type -> damselfly.manager.v1.ListNamesReply
+	21, // 33: damselfly.manager.v1.Manager.RemoveTask:output_type -> damselfly.manager.v1.RemoveTaskReply
+	23, // 34: damselfly.manager.v1.Manager.NoteTask:output_type -> damselfly.manager.v1.NoteTaskReply
+	24, // [24:35] is the sub-list for method output_type
+	13, // [13:24] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_proto_managerpb_manager_proto_init() }
@@ -1225,7 +1455,7 @@ func file_proto_managerpb_manager_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_managerpb_manager_proto_rawDesc), len(file_proto_managerpb_manager_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   20,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -4,7 +4,8 @@
 // - protoc             (unknown)
 // source: proto/managerpb/manager.proto
 
-// The manager: registry of the cluster, dynamic config, URL catalogue.
+// The manager as schedulers and daemons see it: registry of the cluster,
+// dynamic config, URL catalogue. What people do is in admin.proto.
 
 package managerpb
 
@@ -26,17 +27,19 @@ const (
 	Manager_ListSchedulers_FullMethodName = "/damselfly.manager.v1.Manager/ListSchedulers"
 	Manager_ListSeedPeers_FullMethodName  = "/damselfly.manager.v1.Manager/ListSeedPeers"
 	Manager_GetConfig_FullMethodName      = "/damselfly.manager.v1.Manager/GetConfig"
+	Manager_WatchConfig_FullMethodName    = "/damselfly.manager.v1.Manager/WatchConfig"
 	Manager_PutTask_FullMethodName        = "/damselfly.manager.v1.Manager/PutTask"
 	Manager_ResolveTask_FullMethodName    = "/damselfly.manager.v1.Manager/ResolveTask"
 	Manager_ListNames_FullMethodName      = "/damselfly.manager.v1.Manager/ListNames"
 	Manager_RemoveTask_FullMethodName     = "/damselfly.manager.v1.Manager/RemoveTask"
+	Manager_NoteTask_FullMethodName       = "/damselfly.manager.v1.Manager/NoteTask"
 )
 
 // ManagerClient is the client API for Manager service.
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 type ManagerClient interface {
-	// KeepAlive registers a scheduler or a seed peer, or keeps it listed.
+	// KeepAlive registers a scheduler or a host, or keeps it listed.
 	KeepAlive(ctx context.Context, in *KeepAliveRequest, opts ...grpc.CallOption) (*KeepAliveReply, error)
 	// Leave takes a node off the lists at once.
 	Leave(ctx context.Context, in *LeaveRequest, opts ...grpc.CallOption) (*LeaveReply, error)
@@ -46,6 +49,8 @@ type ManagerClient interface {
 	ListSeedPeers(ctx context.Context, in *ListSeedPeersRequest, opts ...grpc.CallOption) (*ListSeedPeersReply, error)
 	// GetConfig answers a cluster's dynamic config.
 	GetConfig(ctx context.Context, in *GetConfigRequest, opts ...grpc.CallOption) (*GetConfigReply, error)
+	// WatchConfig sends a cluster's config, and again whenever it changes.
+	WatchConfig(ctx context.Context, in *WatchConfigRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetConfigReply], error)
 	// PutTask adds a public Task to the catalogue. The entry must hash to its id.
 	PutTask(ctx context.Context, in *PutTaskRequest, opts ...grpc.CallOption) (*PutTaskReply, error)
 	// ResolveTask answers a Task by id or by name; NotFound if unknown.
@@ -54,6 +59,8 @@ type ManagerClient interface {
 	ListNames(ctx context.Context, in *ListNamesRequest, opts ...grpc.CallOption) (*ListNamesReply, error)
 	// RemoveTask takes a Task off the catalogue.
 	RemoveTask(ctx context.Context, in *RemoveTaskRequest, opts ...grpc.CallOption) (*RemoveTaskReply, error)
+	// NoteTask tells what was seen of a Task's current Version.
+	NoteTask(ctx context.Context, in *NoteTaskRequest, opts ...grpc.CallOption) (*NoteTaskReply, error)
 }
 
 type managerClient struct {
@@ -114,6 +121,25 @@ func (c *managerClient) GetConfig(ctx context.Context, in *GetConfigRequest, opt
 	return out, nil
 }
 
+func (c *managerClient) WatchConfig(ctx context.Context, in *WatchConfigRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetConfigReply], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Manager_ServiceDesc.Streams[0], Manager_WatchConfig_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[WatchConfigRequest, GetConfigReply]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Manager_WatchConfigClient = grpc.ServerStreamingClient[GetConfigReply]
+
 func (c *managerClient) PutTask(ctx context.Context, in *PutTaskRequest, opts ...grpc.CallOption) (*PutTaskReply, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(PutTaskReply)
@@ -154,11 +180,21 @@ func (c *managerClient) RemoveTask(ctx context.Context, in *RemoveTaskRequest, o
 	return out, nil
 }
 
+func (c *managerClient) NoteTask(ctx context.Context, in *NoteTaskRequest, opts ...grpc.CallOption) (*NoteTaskReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(NoteTaskReply)
+	err := c.cc.Invoke(ctx, Manager_NoteTask_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // ManagerServer is the server API for Manager service.
 // All implementations must embed UnimplementedManagerServer
 // for forward compatibility.
 type ManagerServer interface {
-	// KeepAlive registers a scheduler or a seed peer, or keeps it listed.
+	// KeepAlive registers a scheduler or a host, or keeps it listed.
 	KeepAlive(context.Context, *KeepAliveRequest) (*KeepAliveReply, error)
 	// Leave takes a node off the lists at once.
 	Leave(context.Context, *LeaveRequest) (*LeaveReply, error)
@@ -168,6 +204,8 @@ type ManagerServer interface {
 	ListSeedPeers(context.Context, *ListSeedPeersRequest) (*ListSeedPeersReply, error)
 	// GetConfig answers a cluster's dynamic config.
 	GetConfig(context.Context, *GetConfigRequest) (*GetConfigReply, error)
+	// WatchConfig sends a cluster's config, and again whenever it changes.
+	WatchConfig(*WatchConfigRequest, grpc.ServerStreamingServer[GetConfigReply]) error
 	// PutTask adds a public Task to the catalogue. The entry must hash to its id.
 	PutTask(context.Context, *PutTaskRequest) (*PutTaskReply, error)
 	// ResolveTask answers a Task by id or by name; NotFound if unknown.
@@ -176,6 +214,8 @@ type ManagerServer interface {
 	ListNames(context.Context, *ListNamesRequest) (*ListNamesReply, error)
 	// RemoveTask takes a Task off the catalogue.
 	RemoveTask(context.Context, *RemoveTaskRequest) (*RemoveTaskReply, error)
+	// NoteTask tells what was seen of a Task's current Version.
+	NoteTask(context.Context, *NoteTaskRequest) (*NoteTaskReply, error)
 	mustEmbedUnimplementedManagerServer()
 }
 
@@ -201,6 +241,9 @@ func (UnimplementedManagerServer) ListSeedPeers(context.Context, *ListSeedPeersR
 func (UnimplementedManagerServer) GetConfig(context.Context, *GetConfigRequest) (*GetConfigReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetConfig not implemented")
 }
+func (UnimplementedManagerServer) WatchConfig(*WatchConfigRequest, grpc.ServerStreamingServer[GetConfigReply]) error {
+	return status.Error(codes.Unimplemented, "method WatchConfig not implemented")
+}
 func (UnimplementedManagerServer) PutTask(context.Context, *PutTaskRequest) (*PutTaskReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method PutTask not implemented")
 }
@@ -212,6 +255,9 @@ func (UnimplementedManagerServer) ListNames(context.Context, *ListNamesRequest) 
 }
 func (UnimplementedManagerServer) RemoveTask(context.Context, *RemoveTaskRequest) (*RemoveTaskReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method RemoveTask not implemented")
+}
+func (UnimplementedManagerServer) NoteTask(context.Context, *NoteTaskRequest) (*NoteTaskReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method NoteTask not implemented")
 }
 func (UnimplementedManagerServer) mustEmbedUnimplementedManagerServer() {}
 func (UnimplementedManagerServer) testEmbeddedByValue()                 {}
@@ -324,6 +370,17 @@ func _Manager_GetConfig_Handler(srv interface{}, ctx context.Context, dec func(i
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Manager_WatchConfig_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(WatchConfigRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(ManagerServer).WatchConfig(m, &grpc.GenericServerStream[WatchConfigRequest, GetConfigReply]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Manager_WatchConfigServer = grpc.ServerStreamingServer[GetConfigReply]
+
 func _Manager_PutTask_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(PutTaskRequest)
 	if err := dec(in); err != nil {
@@ -396,6 +453,24 @@ func _Manager_RemoveTask_Handler(srv interface{}, ctx context.Context, dec func(
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Manager_NoteTask_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(NoteTaskRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ManagerServer).NoteTask(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Manager_NoteTask_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ManagerServer).NoteTask(ctx, req.(*NoteTaskRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Manager_ServiceDesc is the grpc.ServiceDesc for Manager service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -439,7 +514,17 @@ var Manager_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "RemoveTask",
 			Handler:    _Manager_RemoveTask_Handler,
 		},
+		{
+			MethodName: "NoteTask",
+			Handler:    _Manager_NoteTask_Handler,
+		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "WatchConfig",
+			Handler:       _Manager_WatchConfig_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "proto/managerpb/manager.proto",
 }
