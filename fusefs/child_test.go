@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"os"
+	"os/signal"
 	"runtime"
 	"strconv"
 	"syscall"
@@ -62,6 +63,7 @@ func childMmap(args []string) error {
 func childRead(args []string) error {
 	size, _ := strconv.Atoi(args[1])
 	flags, _ := strconv.Atoi(args[2])
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGINT) // not its end
 	runtime.LockOSThread()
 	fd, err := unix.Open(args[0], unix.O_RDONLY|flags, 0)
 	if err != nil {

@@ -58,14 +58,28 @@ func TestYoungInterrupt(t *testing.T) {
 	require.Equal(t, fmt.Sprintf("4096 %x", sha256.Sum256(a.content)), c.line(t))
 }
 
-// One that waited for InterruptGrace does.
+// Nor does an old one that asks for nothing, such as a timer's.
+func TestOldTimer(t *testing.T) {
+	b := newFake()
+	a, began, let := blocked(b, "a")
+	m := mount(t, b, func(o *Options) { o.InterruptGrace = 20 * time.Millisecond })
+	c, tid := reader(t, m, a, began, unix.O_DIRECT)
+	for range 10 {
+		require.NoError(t, signalThread(c.Process.Pid, tid, syscall.SIGUSR1))
+		time.Sleep(20 * time.Millisecond)
+	}
+	close(let)
+	require.Equal(t, fmt.Sprintf("4096 %x", sha256.Sum256(a.content)), c.line(t))
+}
+
+// One that asks the program to end does when it has waited for InterruptGrace.
 func TestOldInterrupt(t *testing.T) {
 	b := newFake()
 	a, began, _ := blocked(b, "a")
 	m := mount(t, b, func(o *Options) { o.InterruptGrace = 200 * time.Millisecond })
 	c, tid := reader(t, m, a, began, unix.O_DIRECT)
 	sent := time.Now()
-	require.NoError(t, signalThread(c.Process.Pid, tid, syscall.SIGUSR1))
+	require.NoError(t, signalThread(c.Process.Pid, tid, syscall.SIGINT))
 	require.Equal(t, "EINTR", c.line(t))
 	require.GreaterOrEqual(t, time.Since(sent), 200*time.Millisecond)
 	require.Less(t, time.Since(sent), time.Second)

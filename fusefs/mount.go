@@ -127,7 +127,11 @@ func (m *Mount) recovered(v any) fuse.Status {
 
 // begin returns the op of a request whose context go-fuse made.
 func (m *Mount) begin(ctx context.Context, limit time.Duration, progress func() time.Time) *op {
-	return begin(m.ctx, ctx.Done(), limit, m.o.InterruptGrace, progress)
+	asked := func() bool {
+		caller, _ := fuse.FromContext(ctx)
+		return caller == nil || askedToEnd(caller.Pid)
+	}
+	return begin(m.ctx, ctx.Done(), limit, m.o.InterruptGrace, asked, progress)
 }
 
 // Dir returns the mount point, absolute and without symlinks.

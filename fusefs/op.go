@@ -15,7 +15,7 @@ type opEnd uint8
 const (
 	opRunning     opEnd = iota
 	opFinished          // the handler is done with it
-	opInterrupted       // a signal, a grace ago
+	opInterrupted       // a signal that asks the program to end, a grace ago
 	opExpired           // the deadline passed without progress
 	opStopped           // the mount stops
 )
@@ -28,6 +28,7 @@ type op struct {
 	interrupt <-chan struct{} // closed when the kernel passes a signal on
 	limit     time.Duration   // without progress
 	grace     time.Duration   // from interrupt to end
+	asked     func() bool     // whether a signal asks the program to end
 	progress  func() time.Time
 	began     time.Time
 
@@ -40,10 +41,10 @@ type op struct {
 	end opEnd
 }
 
-// begin returns the op of a request. progress may be nil. The caller calls
-// finish when the request is answered.
-func begin(parent context.Context, interrupt <-chan struct{}, limit, grace time.Duration, progress func() time.Time) *op {
-	return &op{parent: parent, interrupt: interrupt, limit: limit, grace: grace, progress: progress, began: time.Now()}
+// begin returns the op of a request. asked is called after an interrupt;
+// progress may be nil. The caller calls finish when the request is answered.
+func begin(parent context.Context, interrupt <-chan struct{}, limit, grace time.Duration, asked func() bool, progress func() time.Time) *op {
+	return &op{parent: parent, interrupt: interrupt, limit: limit, grace: grace, asked: asked, progress: progress, began: time.Now()}
 }
 
 // finish ends the op and waits for its watcher.
@@ -93,7 +94,8 @@ var closed = func() chan struct{} { c := make(chan struct{}); close(c); return c
 func (o *op) await() opEnd {
 	limit := time.NewTimer(o.left())
 	defer limit.Stop()
-	interrupt, grace := o.interrupt, (<-chan time.Time)(nil)
+	interrupt, look := o.interrupt, (<-chan time.Time)(nil)
+	waited := false // for grace since such a signal was seen
 	for {
 		select {
 		case <-o.quit:
@@ -101,9 +103,17 @@ func (o *op) await() opEnd {
 		case <-o.parent.Done():
 			return opStopped
 		case <-interrupt:
-			interrupt, grace = nil, time.After(o.grace)
-		case <-grace:
-			return opInterrupted
+			interrupt, look, waited = nil, time.After(o.grace), true
+		case <-look:
+			// The kernel tells of the first signal only: others are looked for.
+			switch asked := o.asked(); {
+			case asked && waited:
+				return opInterrupted
+			case asked:
+				look, waited = time.After(o.grace), true
+			default:
+				look, waited = time.After(o.grace/4), false
+			}
 		case <-limit.C:
 			left := o.left()
 			if left <= 0 {

@@ -19,6 +19,8 @@ const (
 	testGrace = time.Second
 )
 
+func always() bool { return true }
+
 // ends says when and how an op ended that waited from the start.
 func ends(o *op) (time.Duration, syscall.Errno, error) {
 	began := time.Now()
@@ -28,7 +30,7 @@ func ends(o *op) (time.Duration, syscall.Errno, error) {
 
 func TestOpExpires(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		o := begin(t.Context(), nil, testLimit, testGrace, nil)
+		o := begin(t.Context(), nil, testLimit, testGrace, always, nil)
 		defer o.finish()
 		took, errno, err := ends(o)
 		require.Equal(t, testLimit, took)
@@ -40,7 +42,7 @@ func TestOpExpires(t *testing.T) {
 // The time before somebody waits counts.
 func TestOpExpiresFromItsBeginning(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		o := begin(t.Context(), nil, testLimit, testGrace, nil)
+		o := begin(t.Context(), nil, testLimit, testGrace, always, nil)
 		defer o.finish()
 		time.Sleep(20 * time.Second)
 		took, _, _ := ends(o)
@@ -52,7 +54,7 @@ func TestOpProgress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var last atomic.Pointer[time.Time]
 		last.Store(new(time.Time)) // none yet
-		o := begin(t.Context(), nil, testLimit, testGrace, func() time.Time { return *last.Load() })
+		o := begin(t.Context(), nil, testLimit, testGrace, always, func() time.Time { return *last.Load() })
 		defer o.finish()
 		go func() {
 			time.Sleep(25 * time.Second)
@@ -68,7 +70,7 @@ func TestOpProgress(t *testing.T) {
 func TestOpInterrupted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		signal := make(chan struct{})
-		o := begin(t.Context(), signal, testLimit, testGrace, nil)
+		o := begin(t.Context(), signal, testLimit, testGrace, always, nil)
 		defer o.finish()
 		go func() { time.Sleep(5 * time.Second); close(signal) }()
 		took, errno, err := ends(o)
@@ -78,12 +80,28 @@ func TestOpInterrupted(t *testing.T) {
 	})
 }
 
+// A timer's signal ends nothing, however old; one that asks the program to
+// end, later, does after its own grace.
+func TestOpInterruptedByTimer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		signal := make(chan struct{})
+		close(signal)
+		var asked atomic.Bool
+		o := begin(t.Context(), signal, testLimit, testGrace, asked.Load, nil)
+		defer o.finish()
+		go func() { time.Sleep(10*time.Second + time.Millisecond); asked.Store(true) }()
+		took, errno, _ := ends(o)
+		require.Equal(t, 11250*time.Millisecond, took, "seen within a quarter of the grace, and a grace old")
+		require.Equal(t, syscall.EINTR, errno)
+	})
+}
+
 // Work that ends within the grace ends as if there had been no signal.
 func TestOpFinishesWithinGrace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		signal := make(chan struct{})
 		close(signal)
-		o := begin(t.Context(), signal, testLimit, testGrace, nil)
+		o := begin(t.Context(), signal, testLimit, testGrace, always, nil)
 		o.Done()
 		time.Sleep(testGrace - time.Millisecond)
 		require.NoError(t, o.Err())
@@ -97,7 +115,7 @@ func TestOpFinishesWithinGrace(t *testing.T) {
 func TestOpStops(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		parent, cancel := context.WithCancel(t.Context())
-		o := begin(parent, nil, testLimit, testGrace, nil)
+		o := begin(parent, nil, testLimit, testGrace, always, nil)
 		defer o.finish()
 		cancel()
 		_, errno, err := ends(o)
@@ -110,7 +128,7 @@ func TestOpStops(t *testing.T) {
 // would not end.
 func TestOpDerived(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		o := begin(t.Context(), nil, testLimit, testGrace, nil)
+		o := begin(t.Context(), nil, testLimit, testGrace, always, nil)
 		ctx, cancel := context.WithTimeout(o, time.Hour)
 		defer cancel()
 		<-ctx.Done()
@@ -120,7 +138,7 @@ func TestOpDerived(t *testing.T) {
 }
 
 func TestOpUnwatched(t *testing.T) {
-	o := begin(t.Context(), nil, testLimit, testGrace, nil)
+	o := begin(t.Context(), nil, testLimit, testGrace, always, nil)
 	o.finish()
 	<-o.Done()
 	require.ErrorIs(t, o.Err(), context.Canceled)
@@ -142,6 +160,6 @@ func TestOpErrno(t *testing.T) {
 func BenchmarkOp(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
-		begin(context.Background(), nil, testLimit, testGrace, nil).finish()
+		begin(context.Background(), nil, testLimit, testGrace, always, nil).finish()
 	}
 }

@@ -41,8 +41,8 @@ type Options struct {
 	// Timeout is how long the kernel trusts entries and attributes. Misses
 	// are never cached.
 	Timeout time.Duration
-	// InterruptGrace is how old a signal must be to reach the program as
-	// EINTR.
+	// InterruptGrace is how old a signal that asks the program to end must be
+	// to reach it as EINTR. Other signals never do: see endingSignals.
 	InterruptGrace time.Duration
 	// FailureMemory is how long a failed READ is answered without trying.
 	FailureMemory time.Duration
