@@ -31,6 +31,22 @@ func (c *config) allowTask(t *pieces.Task) error {
 	return nil
 }
 
+// enforce puts out whom a new config does not allow any more. What goes on
+// between allowed hosts and Tasks goes on.
+func (s *Server) enforce(c *config) {
+	for id := range c.hosts {
+		s.dropHost(pieces.HostID(id))
+	}
+	if len(c.tasks)+len(c.tags) == 0 {
+		return
+	}
+	for e := range s.tasks.all() {
+		if err := c.allowTask(e.spec); err != nil {
+			s.stepEntry(e, swarm.PutOut{Err: originError(err)}, nil)
+		}
+	}
+}
+
 // clusterConfig is the part of the manager's JSON that schedulers read. Unknown
 // keys are ignored, missing ones keep the default.
 type clusterConfig struct {

@@ -66,7 +66,7 @@ func (h *hosts) announce(s pieces.Host, now time.Time) error {
 	defer h.mu.Unlock()
 	x := h.get(s.ID)
 	if x == nil {
-		return pieces.Errorf(pieces.Full, "this scheduler has too many hosts")
+		return pieces.Errorf(pieces.Full, "this scheduler knows %d hosts, as many as may be (MaxHosts)", h.most)
 	}
 	seed := s.Type == pieces.SeedHost || x.state.Type == pieces.SeedHost
 	x.state, x.announced, x.seen, x.down = s, now, now, false
@@ -131,7 +131,7 @@ func (h *hosts) open(s *session, now time.Time) (old *session, err error) {
 	defer h.mu.Unlock()
 	x := h.get(s.host)
 	if x == nil {
-		return nil, pieces.Errorf(pieces.Full, "this scheduler has too many hosts")
+		return nil, pieces.Errorf(pieces.Full, "this scheduler knows %d hosts, as many as may be (MaxHosts)", h.most)
 	}
 	s.number = h.numbers.Add(1)
 	old, x.session, x.seen = x.session, s, now

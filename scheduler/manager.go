@@ -154,6 +154,7 @@ func (s *Server) readConfig(ctx context.Context, m managerpb.ManagerClient) erro
 		s.log.WithField("version", r.Version).Info("cluster config taken over")
 	}
 	s.config.Store(c)
+	s.enforce(c)
 	return nil
 }
 

@@ -116,6 +116,7 @@ func TestTheManagerGivesSeedsAndConfig(t *testing.T) {
 	require.Equal(t, 4, limit())
 	_, err := d.tryRegister(c)
 	require.Equal(t, pieces.Denied, pieces.KindOf(err))
+	require.Error(t, d.ended(), "its session is over too")
 
 	s.stop()
 	require.Equal(t, s.addr, f.left)
@@ -157,3 +158,24 @@ func TestSeedsAreNotWokenForWhatTheyCantRead(t *testing.T) {
 }
 
 var _ daemonpb.PeerServer = (*fakeSeed)(nil)
+
+// TestABlockedTaskPutsOutWhoIsThere: the blocklist holds for what goes on already.
+func TestABlockedTaskPutsOutWhoIsThere(t *testing.T) {
+	f := &fakeManager{serial: 1, config: `{}`}
+	s := startServer(t, Options{Managers: []string{serveManager(t, f)}})
+	d := newDaemon(t, s.addr).open(quick)
+	c, other := newContent(t, "http://example.com/f", 2), newContent(t, "http://example.com/g", 2)
+	for _, x := range []content{c, other} {
+		d.learn(x)
+		d.register(x)
+	}
+	f.set(2, `{"blocklist":{"tasks":["`+string(c.task.ID)+`"]}}`)
+	r := next(d, getRejected)
+	require.Zero(t, r.RetryAfterMs, "not to come again")
+	require.Contains(t, r.Reason, "blocklist")
+	_, err := d.tryRegister(c)
+	require.Equal(t, pieces.Denied, pieces.KindOf(err))
+	d.register(other)
+	d.want(other, 0, 2)
+	next(d, getLease)
+}

@@ -23,7 +23,7 @@ func (s *session) queue(m *schedulerpb.SchedulerMessage) {
 	select {
 	case s.out <- m:
 	default:
-		s.cut(pieces.Errorf(pieces.Full, "too many messages wait for host %s", s.host.Short()))
+		s.cut(pieces.Errorf(pieces.Full, "%d messages wait for host %s, as many as may (QueueLength)", cap(s.out), s.host.Short()))
 	}
 }
 

@@ -89,7 +89,7 @@ func (t *tasks) findOrAdd(spec *pieces.Task) (*entry, error) {
 		return e, nil
 	}
 	if len(s.m) >= t.most {
-		return nil, pieces.Errorf(pieces.Full, "this scheduler has too many tasks")
+		return nil, pieces.Errorf(pieces.Full, "this scheduler has as many tasks as may be, %d in %d parts (MaxTasks)", t.most*taskShards, taskShards)
 	}
 	e := &entry{id: spec.ID, spec: spec, calls: map[uint64]chan swarm.StatReply{}}
 	e.task = swarm.New(swarm.Identity{

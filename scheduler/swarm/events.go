@@ -131,6 +131,8 @@ type (
 		Seed    string
 		Version pieces.VersionID
 	}
+	// PutOut takes everybody out of the Task: it is not served any more.
+	PutOut struct{ Err *pieces.Error }
 	// Tick lets time pass; due at Task.Next.
 	Tick struct{}
 )
@@ -150,6 +152,7 @@ func (Touched) isEvent()      {}
 func (SessionUp) isEvent()    {}
 func (SessionDown) isEvent()  {}
 func (WakeFailed) isEvent()   {}
+func (PutOut) isEvent()       {}
 func (Tick) isEvent()         {}
 
 // View is the world of one Step. Hosts and Options are immutable.

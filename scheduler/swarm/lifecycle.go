@@ -102,6 +102,25 @@ func (t *Task) leave(e Leave) {
 	}
 }
 
+// putOut ends all that goes on in the Task. Who comes again begins anew.
+func (t *Task) putOut(err *pieces.Error) {
+	t.facts.lease = 0
+	for _, w := range t.facts.waiters {
+		t.do(StatReply{Call: w.call, Err: err})
+	}
+	t.facts.waiters = nil
+	for _, v := range t.versions {
+		peers := v.sorted()
+		for _, p := range peers {
+			v.send(p, Rejected{Reason: err.Error()})
+			v.silence(p) // nobody is given to anybody meanwhile
+		}
+		for _, p := range peers {
+			v.remove(p)
+		}
+	}
+}
+
 // sessionUp attaches the peers that registered before the host's session.
 func (t *Task) sessionUp(e SessionUp) {
 	for _, v := range t.versions {

@@ -91,6 +91,8 @@ func (t *Task) Step(view View, ev Event) []Action {
 		t.sessionDown(e)
 	case WakeFailed:
 		t.wakeFailed(e)
+	case PutOut:
+		t.putOut(e.Err)
 	case Tick:
 		t.tick()
 	}

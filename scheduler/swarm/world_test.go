@@ -133,6 +133,8 @@ func (w *world) command(words []string) ([]string, error) {
 		return w.say(w.step(Touched{from, a.extents()})), nil
 	case "leave":
 		return w.say(w.step(Leave{Host: host})), nil
+	case "putout":
+		return w.say(w.step(PutOut{pieces.Errorf(pieces.Denied, "no")})), nil
 	case "wakefailed":
 		e := WakeFailed{Seed: string(host), Version: w.versionID("")}
 		if a.has("facts") {
