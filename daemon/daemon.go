@@ -59,6 +59,8 @@ type Daemon struct {
 	unknown  *unknown
 	untold   *untold
 	http     *source.HTTP
+	// regained: bytes are held that were not at the start.
+	regained chan struct{}
 	// ctx lives until Run returns; background work of Tasks hangs on it.
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -84,13 +86,12 @@ func New(ctx context.Context, o Options) (*Daemon, error) {
 		o: o, id: id, started: time.Now(), lastUse: time.Now(),
 		tasks: map[pieces.TaskID]*task{}, prefixes: newPrefixes(64),
 		unknown: newUnknown(o.FailureMemo), untold: newUntold(),
+		regained: make(chan struct{}, 1),
 	}
 	d.ctx, d.cancel = context.WithCancel(context.Background())
 	d.host = d.describeHost()
 	spool := filepath.Join(o.DataDir, spoolDir)
-	if err := errors.Join(os.RemoveAll(spool), os.MkdirAll(spool, 0o700)); err != nil {
-		o.Log.WithError(err).Warn("there is no spool directory: content without a validator can't be read")
-	}
+	d.makeSpool()
 	if err := d.openStore(ctx); err != nil {
 		return nil, err
 	}
@@ -113,8 +114,28 @@ func (d *Daemon) openStore(ctx context.Context) (err error) {
 			d.engine.Evicting(key, lost, whole)
 		}
 	}
+	so.Reopened = d.reopened
 	d.store, err = store.Open(ctx, so)
 	return err
+}
+
+// makeSpool makes an empty spool directory.
+func (d *Daemon) makeSpool() {
+	spool := filepath.Join(d.o.DataDir, spoolDir)
+	if err := errors.Join(os.RemoveAll(spool), os.MkdirAll(spool, 0o700)); err != nil {
+		d.o.Log.WithError(err).Warn("there is no spool directory: content without a validator can't be read")
+	}
+}
+
+// reopened is called when the store got the disk that it lacked at the start.
+func (d *Daemon) reopened() {
+	if _, err := os.Stat(filepath.Join(d.o.DataDir, spoolDir)); err != nil {
+		d.makeSpool()
+	}
+	select {
+	case d.regained <- struct{}{}:
+	default:
+	}
 }
 
 func (d *Daemon) makeParts(spool string) (err error) {
@@ -125,7 +146,7 @@ func (d *Daemon) makeParts(spool string) (err error) {
 	ao.Managers, ao.Schedulers, ao.Host = o.Managers, o.Schedulers, d.host
 	ao.StateFile = filepath.Join(o.DataDir, "cluster.json")
 	ao.Load = func() int { return d.upload.Uploads() }
-	ao.Inventory = d.inventory
+	ao.Inventory, ao.Resume = d.inventory, d.takeUp
 	ao.Log = o.Log.WithField("part", "announce")
 	if d.announce, err = announce.New(ao); err != nil {
 		return err
@@ -195,7 +216,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	g.Go(func() error { return d.rpc.Serve(serve, d.o.PeerListen) })
 	g.Go(func() error { return d.upload.Serve(serve, d.o.UploadListen) })
 	g.Go(func() error { return d.announce.Run(serve) })
-	g.Go(func() error { d.resume(serve); return nil })
+	g.Go(func() error { d.resumeAll(serve); return nil })
 	g.Go(func() error { d.tellManager(serve); return nil })
 	<-ctx.Done()
 	bye, cancel := context.WithTimeout(context.Background(), d.o.LeaveTimeout)
@@ -221,6 +242,58 @@ func (d *Daemon) inventory() []announce.InventoryItem {
 		}
 	}
 	return out
+}
+
+// takeUp takes part in a Version because a scheduler asks for it, and answers
+// whether any of it is held here.
+func (d *Daemon) takeUp(_ context.Context, key pieces.Key) bool {
+	t, err := d.taskHere(key.Task)
+	if err != nil || !t.spec().Public() {
+		return false
+	}
+	facts, ok := d.factsOf(key)
+	if !ok {
+		return false
+	}
+	c, err := d.engine.Content(t.spec(), facts, t.canFetch())
+	if err != nil {
+		return false
+	}
+	h, err := c.Open()
+	if err != nil {
+		return false
+	}
+	defer h.Close()
+	return c.Held().Count() > 0
+}
+
+// factsOf returns the facts of a Version that is in memory or in the store.
+func (d *Daemon) factsOf(key pieces.Key) (pieces.Facts, bool) {
+	if c := d.engine.Lookup(key); c != nil {
+		return c.Facts(), true
+	}
+	if f, _, err := d.store.Facts(key.Task); err == nil && f.VersionID() == key.Version {
+		return f, true
+	}
+	for _, v := range d.store.Versions() {
+		if v.Key == key {
+			return v.Facts, true
+		}
+	}
+	return pieces.Facts{}, false
+}
+
+// resumeAll takes up what is held, at start and whenever the store regains a
+// disk, until ctx ends.
+func (d *Daemon) resumeAll(ctx context.Context) {
+	for {
+		d.resume(ctx)
+		select {
+		case <-ctx.Done():
+			return
+		case <-d.regained:
+		}
+	}
 }
 
 // resumed is how many held Tasks are taken up again at start.

@@ -42,7 +42,7 @@ func (s *Store) PutEntry(e Entry) error {
 		return pieces.WithKind(pieces.Invalid, err, "catalogue entry "+e.Task.ID.Short())
 	}
 	id := e.Task.ID
-	return s.change(len(b)+(len(e.Names)+1)*2*keyBytes, func(tx *badger.Txn) error {
+	apply := func(tx *badger.Txn) error {
 		for _, name := range e.Names {
 			other, err := getName(tx, name)
 			if err != nil && pieces.KindOf(err) != pieces.NotFound {
@@ -69,7 +69,12 @@ func (s *Store) PutEntry(e Entry) error {
 			}
 		}
 		return set(tx, taskKey(prefixEntry, id), b)
-	})
+	}
+	return s.commits.do(context.Background(), &op{size: len(b) + (len(e.Names)+1)*2*keyBytes, apply: apply, done: func(err error) {
+		if err == nil {
+			s.journal.put(id, b)
+		}
+	}})
 }
 
 func checkEntry(e Entry) error {
@@ -152,7 +157,7 @@ func (s *Store) DeleteEntry(id pieces.TaskID) error {
 	if _, err := pieces.ParseTaskID(string(id)); err != nil {
 		return err
 	}
-	return s.change(keyBytes*8, func(tx *badger.Txn) error {
+	apply := func(tx *badger.Txn) error {
 		e, err := getEntry(tx, id)
 		if err != nil && pieces.KindOf(err) != pieces.Integrity {
 			return err
@@ -166,7 +171,13 @@ func (s *Store) DeleteEntry(id pieces.TaskID) error {
 			return err
 		}
 		return tx.Delete(taskKey(prefixEntry, id))
-	})
+	}
+	return s.commits.do(context.Background(), &op{size: keyBytes * 8, apply: apply, done: func(err error) {
+		if err == nil {
+			s.journal.bury(id)
+			s.bury(id)
+		}
+	}})
 }
 
 // Name returns the Task that has a local name, or NotFound.
@@ -203,9 +214,9 @@ func (s *Store) PutFacts(id pieces.TaskID, f pieces.Facts, checked time.Time) er
 		return err
 	}
 	b := appendFactsRecord(nil, factsRecord{f, checked})
-	return s.change(keyBytes+len(b), func(tx *badger.Txn) error {
+	return s.commits.do(context.Background(), &op{size: keyBytes + len(b), apply: func(tx *badger.Txn) error {
 		return set(tx, taskKey(prefixFacts, id), b)
-	})
+	}})
 }
 
 // Facts returns what PutFacts recorded last, or NotFound.
@@ -224,11 +235,6 @@ func (s *Store) Facts(id pieces.TaskID) (pieces.Facts, time.Time, error) {
 		err = pieces.WithKind(pieces.NotFound, err, "facts of task "+id.Short()) // learn them anew
 	}
 	return r.facts, r.checked, err
-}
-
-// change commits a change of the catalogue.
-func (s *Store) change(size int, apply func(tx *badger.Txn) error) error {
-	return s.commits.do(context.Background(), &op{size: size, apply: apply})
 }
 
 func getEntry(tx *badger.Txn, id pieces.TaskID) (e Entry, err error) {

@@ -20,6 +20,10 @@ func (s *Store) close() error {
 		return v.accessed.Unix() != v.savedAccess.Unix() || v.trusted() != v.savedTrust
 	})
 	s.commits.close()
+	s.tendJournal()
+	if err := s.journal.close(); err != nil {
+		s.log.WithError(err).Info("store: the journal of the catalogue may not have reached the disk")
+	}
 
 	s.mu.Lock()
 	s.ended = true
@@ -30,23 +34,20 @@ func (s *Store) close() error {
 	s.life.Unlock()
 
 	err := s.closeDB()
-	clean := err == nil && s.uncached == nil && s.syncContent(versions)
+	clean := err == nil && s.cacheless() == nil && s.syncContent(versions)
 	for _, v := range versions {
 		v.closeFile()
 	}
 	switch {
 	case clean:
 		err = s.dir.writeRun(runMark{Boot: s.boot, Clean: true, Database: s.dir.lookOfDB()})
-	case s.uncached == nil:
+	case s.cacheless() == nil:
 		s.settled() // not clean, but no death either
 	}
 	if err != nil { // the next start is a careful one
 		s.log.WithError(err).Warn("store: not closed cleanly")
 	}
-	if s.lockFD == nil {
-		return nil
-	}
-	return s.lockFD.Close()
+	return s.unlock()
 }
 
 func (s *Store) hasEnded() bool {
@@ -63,7 +64,7 @@ func (s *Store) syncContent(versions []*version) bool {
 		if !v.dirty.Load() {
 			continue
 		}
-		f, err := s.disk.Open(s.dir.contentFile(v.ord), os.O_RDWR)
+		f, err := s.disk.Open(s.dir.contentFile(v.ord.Load()), os.O_RDWR)
 		if err == nil {
 			err = s.disk.Sync(ctx, f)
 			f.Close()

@@ -48,11 +48,12 @@ type committer struct {
 	allowed func(removal bool) error
 	queue   chan *op
 	stop    chan struct{} // closed: take no more
+	turns   chan func()   // see exclusively
 	dead    chan struct{} // closed: what is queued was answered
 }
 
 func newCommitter(db *badger.DB, allowed func(removal bool) error) *committer {
-	c := &committer{db: db, allowed: allowed, queue: make(chan *op, maxQueued), stop: make(chan struct{}), dead: make(chan struct{})}
+	c := &committer{db: db, allowed: allowed, queue: make(chan *op, maxQueued), turns: make(chan func()), stop: make(chan struct{}), dead: make(chan struct{})}
 	go c.run()
 	return c
 }
@@ -95,6 +96,14 @@ func (c *committer) do(ctx context.Context, o *op) error {
 	}
 }
 
+// exclusively runs fn while nothing is being committed, and waits for it. fn may
+// change db and allowed. Not to be called together with close.
+func (c *committer) exclusively(fn func()) {
+	done := make(chan struct{})
+	c.turns <- func() { defer close(done); fn() }
+	<-done
+}
+
 func (o *op) refuse(err error) error {
 	if o.done != nil {
 		o.done(err)
@@ -108,6 +117,8 @@ func (c *committer) run() {
 		select {
 		case o := <-c.queue:
 			c.commit(c.group(o))
+		case fn := <-c.turns:
+			fn()
 		case <-c.stop:
 			select {
 			case o := <-c.queue:

@@ -114,7 +114,7 @@ func (d dataDir) moveAside(keepContent bool) error {
 	}
 	names := []string{"db", "format", "run"}
 	if keepContent {
-		names = append(names, "content")
+		names = append(names, "content", journalName)
 	}
 	for _, name := range names {
 		if err := os.Rename(d.path(name), filepath.Join(aside, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -9,6 +9,7 @@
 //	                cleanly, how the files of the database looked then
 //	db/             Badger
 //	content/<n>     bytes of the Version with ordinal n (16 hex digits), sparse
+//	catalogue       the journal of the catalogue: a second copy of it
 //	aside/          a former store that this program could not use
 //
 // Other files of the directory are not touched.
@@ -52,8 +53,15 @@
 // if the child does not survive that, or two runs in a row have died before
 // they settled, the store is moved aside and starts empty (start.go, mark.go).
 //
+// Every change of the catalogue is also appended to a journal, in lines that each
+// carry a checksum (journal.go). A store that starts empty, or whose database has
+// lost entries, is refilled from it (salvage.go): what people have added and named
+// outlives the cache. Credentials are in neither.
+//
 // Where the machine is at fault, Open succeeds with a store without a disk: the
-// catalogue lives in memory, and every Put is Full (see Usage.Uncached). Badger
+// catalogue lives in memory, and every Put is Full (see Usage.Uncached). It tries
+// to open the directory again, every Options.Reopen at first and then less often,
+// and gets its disk back under open handles (reopen.go). Badger
 // writes through maps, which a full disk makes fatal: nothing is recorded below
 // a floor of free space (floor.go), and at the start content files make room
 // for the database. Who fills the disk faster than the janitor looks (Interval)

@@ -137,7 +137,7 @@ func (s *Store) remove(v *version) (freed int64, err error) {
 			keys = append(keys, v.pieceKey(i))
 		}
 	}
-	if err := s.deleteKeys(nil, append(keys, versionKey(v.ord)), nil); err != nil {
+	if err := s.deleteKeys(nil, append(keys, versionKey(v.ord.Load())), nil); err != nil {
 		s.putBack(v)
 		return 0, err
 	}
@@ -147,7 +147,7 @@ func (s *Store) remove(v *version) (freed int64, err error) {
 	if v.inline {
 		return freed, nil
 	}
-	if err := s.disk.Remove(s.dir.contentFile(v.ord)); err != nil {
+	if err := s.disk.Remove(s.dir.contentFile(v.ord.Load())); err != nil {
 		return freed, pieces.WithKind(pieces.Internal, err, "remove content of "+v.key.String())
 	}
 	return freed, nil

@@ -16,7 +16,7 @@ func (v *version) openFile() (damaged bool, err error) {
 	if !v.created || v.file.Load() != nil {
 		return false, nil
 	}
-	f, err := v.s.disk.Open(v.s.dir.contentFile(v.ord), os.O_RDWR)
+	f, err := v.s.disk.Open(v.s.dir.contentFile(v.ord.Load()), os.O_RDWR)
 	if errors.Is(err, fs.ErrNotExist) {
 		return true, nil
 	}
@@ -45,7 +45,7 @@ func (v *version) makeFile() (*os.File, error) {
 	if v.created || v.s.hasEnded() {
 		return nil, errClosed
 	}
-	f, err := v.s.disk.Open(v.s.dir.contentFile(v.ord), os.O_RDWR|os.O_CREATE|os.O_EXCL)
+	f, err := v.s.disk.Open(v.s.dir.contentFile(v.ord.Load()), os.O_RDWR|os.O_CREATE|os.O_EXCL)
 	if err != nil {
 		return nil, err
 	}

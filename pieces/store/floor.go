@@ -91,7 +91,16 @@ func (s *Store) makeFloor() error {
 		}
 	}
 	if free, _, err = s.free(); err == nil && free < floorOf(total) {
-		err = pieces.Errorf(pieces.Full, "only %d bytes of disk are free, at least %d are needed: make room, then start again", free, floorOf(total))
+		err = pieces.Errorf(pieces.Full, "only %d bytes of disk are free, at least %d are needed: make room", free, floorOf(total))
+	}
+	return err
+}
+
+// hasFloor returns a Full error if makeFloor would have something to do.
+func (s *Store) hasFloor() error {
+	free, total, err := s.free()
+	if err == nil && free < floorOf(total) {
+		err = pieces.Errorf(pieces.Full, "only %d bytes of disk are free", free)
 	}
 	return err
 }
@@ -119,8 +128,11 @@ func (s *Store) filesByAge() []string {
 
 // measureDB notes how much disk the database takes, if that matters.
 func (s *Store) measureDB() {
+	if s.cacheless() != nil {
+		return
+	}
 	free, _, err := s.free()
-	if err != nil || s.uncached != nil || free > s.reserve+1<<30 {
+	if err != nil || free > s.reserve+1<<30 {
 		return
 	}
 	entries, _ := os.ReadDir(s.dir.db())
@@ -148,7 +160,7 @@ func (s *Store) dropAside() {
 // closeDB closes the database, which writes. Where there is no space for that
 // it is left open: its log has all of it, and the process ends soon anyway.
 func (s *Store) closeDB() error {
-	if s.uncached == nil {
+	if s.cacheless() == nil {
 		err := cmp.Or(s.makeFloor(), haveFiles(int(s.lockFD.Fd()), spareFiles))
 		if pieces.KindOf(err) == pieces.Full {
 			return err

@@ -50,6 +50,13 @@ func (h *hostTable) load(tx *badger.Txn) {
 	}
 }
 
+// become takes what other knows. Its own numbers must not have been written.
+func (h *hostTable) become(other *hostTable) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.ids, h.numbers, h.saved = other.ids, other.numbers, other.saved
+}
+
 // number returns id's number, a new one if it has none yet.
 func (h *hostTable) number(id pieces.HostID) uint32 {
 	h.mu.Lock()

@@ -49,8 +49,8 @@ type Usage struct {
 	// Caching: pieces are being kept. False after one was refused for want of
 	// room, until there is room again.
 	Caching bool
-	// Uncached says why nothing at all is kept until the next start; nil if
-	// there is a disk.
+	// Uncached says why nothing at all is kept; nil if there is a disk. It
+	// becomes nil when the cause is gone.
 	Uncached error
 }
 
@@ -60,7 +60,11 @@ func (s *Store) Usage() Usage {
 	if err != nil {
 		free = -1
 	}
-	return Usage{Used: s.used.Load(), Size: s.opt.CacheSize, DiskFree: free, Reserve: s.reserve, Caching: !s.full.Load(), Uncached: s.uncached}
+	u := Usage{Used: s.used.Load(), Size: s.opt.CacheSize, DiskFree: free, Caching: !s.full.Load(), Uncached: s.cacheless()}
+	if u.Uncached == nil {
+		u.Reserve = s.reserve
+	}
+	return u
 }
 
 func (v *version) info() VersionInfo {

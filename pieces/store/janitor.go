@@ -87,12 +87,13 @@ func (j *janitor) run(ctx context.Context) {
 	defer tick.Stop()
 	save := time.NewTicker(j.s.opt.SaveEvery)
 	defer save.Stop()
-	var settled <-chan time.Time
-	if j.s.opt.Settle > 0 {
-		t := time.NewTimer(j.s.opt.Settle)
-		defer t.Stop()
-		settled = t.C
+	settled := time.NewTimer(max(j.s.opt.Settle, 0))
+	defer settled.Stop()
+	if j.s.opt.Settle < 0 {
+		settled.Stop()
 	}
+	again := newReopening(j.s)
+	defer again.timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -106,10 +107,15 @@ func (j *janitor) run(ctx context.Context) {
 			}
 		case <-j.trusts:
 			j.s.saveChanged(func(v *version) bool { return v.ready.Load() && v.trusted() != v.savedTrust })
-		case <-settled:
+		case <-settled.C:
 			j.s.settled()
+		case <-again.timer.C:
+			if again.try(ctx) && j.s.opt.Settle > 0 {
+				settled.Reset(j.s.opt.Settle)
+			}
 		case <-tick.C:
 			j.s.measureDB()
+			j.s.tendJournal()
 			j.evict(0)
 			if j.s.full.Load() && j.s.hasRoom(j.s.used.Load()+pieces.MinPieceSize, pieces.MinPieceSize) == nil {
 				j.s.full.Store(false)

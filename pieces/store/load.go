@@ -103,8 +103,8 @@ func (s *Store) loadVersions(tx *badger.Txn, files map[uint64]stamp, byOrd map[u
 			v.stamp.Store(&file)
 		}
 		if old := s.known.byKey[v.key]; old != nil {
-			garbage = append(garbage, versionKey(old.ord))
-			delete(byOrd, old.ord)
+			garbage = append(garbage, versionKey(old.ord.Load()))
+			delete(byOrd, old.ord.Load())
 			s.known.remove(old)
 		}
 		s.known.add(v)

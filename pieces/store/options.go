@@ -21,6 +21,7 @@ const (
 	// DefaultProbeTimeout is ample: a store of 50 GiB is read in under a second.
 	DefaultProbeTimeout = 30 * time.Second
 	DefaultSettle       = 60 * time.Second
+	DefaultReopen       = 10 * time.Second
 )
 
 // Options are how a store is opened. Only Dir is required.
@@ -61,6 +62,14 @@ type Options struct {
 	// Settle is how long a run must live to count as a good one: after two in a
 	// row that did not, the store is moved aside. Negative means never.
 	Settle time.Duration
+	// Reopen is how long a store that had to start without a disk waits before
+	// it tries to open it again; each attempt that fails doubles it, up to
+	// maxReopen times. Negative means never.
+	Reopen time.Duration
+	// Reopened is called when such an attempt was successful: Versions may be
+	// held that were not before. It is called by the janitor, which does nothing
+	// else until it returns, and must not call Close. May be nil.
+	Reopened func()
 	// BeforeEvict is told of held pieces before they go: because of eviction,
 	// or because they failed verification. whole means that all of the Version
 	// leaves. It is called with no lock held, from the janitor or from whoever
@@ -81,6 +90,7 @@ func (o Options) withDefaults() (Options, error) {
 	setDefault(&o.CloseSync, DefaultCloseSync)
 	setDefault(&o.ProbeTimeout, DefaultProbeTimeout)
 	setDefault(&o.Settle, DefaultSettle)
+	setDefault(&o.Reopen, DefaultReopen)
 	if o.CacheSize < 0 {
 		return o, pieces.Errorf(pieces.Invalid, "cache size %d is negative", o.CacheSize)
 	}
@@ -97,6 +107,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.Disk == nil {
 		o.Disk = osDisk{}
+	}
+	if o.Reopened == nil {
+		o.Reopened = func() {}
 	}
 	if o.BeforeEvict == nil {
 		o.BeforeEvict = func(pieces.Key, []pieces.Extent, bool) {}

@@ -69,7 +69,7 @@ func (h *Version) Passthrough() (*os.File, error) {
 			return nil, err
 		}
 	}
-	f, err := v.s.disk.Open(v.s.dir.contentFile(v.ord), os.O_RDONLY)
+	f, err := v.s.disk.Open(v.s.dir.contentFile(v.ord.Load()), os.O_RDONLY)
 	if err != nil {
 		return nil, pieces.WithKind(pieces.Internal, err, "open content of "+v.key.String())
 	}

@@ -86,7 +86,7 @@ func (v *version) isRecent(i int) bool {
 }
 
 func (s *Store) punch(v *version, es []pieces.Extent) error {
-	f, err := s.disk.Open(s.dir.contentFile(v.ord), os.O_RDWR)
+	f, err := s.disk.Open(s.dir.contentFile(v.ord.Load()), os.O_RDWR)
 	if err != nil {
 		return pieces.WithKind(pieces.Internal, err, "open content of "+v.key.String())
 	}

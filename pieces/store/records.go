@@ -11,9 +11,9 @@ import (
 
 func (v *version) pieceKey(i int) []byte {
 	if v.inline {
-		return inlineKey(v.ord)
+		return inlineKey(v.ord.Load())
 	}
-	return pieceKey(v.ord, i)
+	return pieceKey(v.ord.Load(), i)
 }
 
 // deleteKeys removes records in order; with v, its record is written along.

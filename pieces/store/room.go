@@ -9,6 +9,9 @@ import (
 // takeRoom counts n bytes as used, after an eviction if need be. Full if there
 // is no room.
 func (s *Store) takeRoom(ctx context.Context, n int64) error {
+	if why := s.cacheless(); why != nil {
+		return why // an eviction is of no help
+	}
 	err := s.tryRoom(n)
 	if pieces.KindOf(err) == pieces.Full && s.janitor.ask(ctx, n) {
 		err = s.tryRoom(n)
@@ -31,8 +34,8 @@ func (s *Store) tryRoom(n int64) error {
 
 // hasRoom tells whether n bytes more, which make used, may be written.
 func (s *Store) hasRoom(used, n int64) error {
-	if s.uncached != nil {
-		return s.uncached
+	if why := s.cacheless(); why != nil {
+		return why
 	}
 	if used > s.opt.CacheSize {
 		return pieces.Errorf(pieces.Full, "the cache is full (%d of %d bytes): evict something or raise --cache-size", used-n, s.opt.CacheSize)
@@ -53,7 +56,7 @@ func (s *Store) lowWater() int64  { return int64(s.opt.LowWater * float64(s.opt.
 // shortage returns how much has to go so that n bytes more have room; ≤ 0 if
 // nothing has to.
 func (s *Store) shortage(n int64) (need int64) {
-	if s.uncached != nil {
+	if s.cacheless() != nil {
 		return 0
 	}
 	if used := s.used.Load(); used > s.highWater() || used+n > s.opt.CacheSize {
@@ -68,6 +71,9 @@ func (s *Store) shortage(n int64) (need int64) {
 
 // lacksDisk reports whether n bytes more would go into the reserve.
 func (s *Store) lacksDisk(n int64) bool {
+	if s.cacheless() != nil {
+		return false
+	}
 	free, _, err := s.free()
-	return err == nil && s.uncached == nil && free-n < s.reserve
+	return err == nil && free-n < s.reserve
 }

@@ -8,12 +8,13 @@ import (
 )
 
 // open brings the directory, which is locked, to where it can be used, and
-// starts the goroutines. A damaged database is replaced by an empty one, once.
+// starts the committer. A damaged database is replaced by an empty one, once.
 func (s *Store) open(ctx context.Context) error {
 	format, err := s.dir.readFormat()
 	if err != nil {
 		return err
 	}
+	s.findJournal()
 	if format != 0 && format != storeFormat {
 		s.log.Warnf("store: format %d is not known to this program (it knows %d): moved to %s, starting empty", format, storeFormat, s.dir.path("aside"))
 		if err := s.dir.moveAside(true); err != nil {
@@ -29,14 +30,22 @@ func (s *Store) open(ctx context.Context) error {
 	if err := s.dir.prepare(); err != nil {
 		return err
 	}
-	last := s.dir.readRun()
+	if s.last == nil {
+		run := s.dir.readRun()
+		s.last = &run
+	}
+	last := *s.last
 	s.mark = last.next(s.boot)
 	err = s.vouch(ctx, last)
 	if err == nil {
 		err = s.openFound(last)
 	}
-	if err == nil || MachineFault(err) || ctx.Err() != nil {
+	if err != nil && (MachineFault(err) || ctx.Err() != nil) {
+		_ = s.dir.writeRun(last) // this was no death of a run
 		return err
+	}
+	if err == nil {
+		return nil
 	}
 	s.log.WithError(err).Warnf("store: the database can't be used: moved to %s, starting empty", s.dir.path("aside"))
 	if err := errors.Join(s.abandon(), s.dir.moveAside(false), s.dir.prepare()); err != nil {
@@ -65,7 +74,7 @@ func (s *Store) vouch(ctx context.Context, last runMark) error {
 	return s.opt.Probe(ctx, s.dir.db())
 }
 
-// openFound opens the database, loads what is held and starts the goroutines.
+// openFound opens the database, loads what is held and starts the committer.
 // Whatever kills the process from here on is seen at the next start.
 func (s *Store) openFound(last runMark) (err error) {
 	if err := s.dir.writeRun(s.mark); err != nil {
@@ -100,7 +109,7 @@ func (s *Store) openFound(last runMark) (err error) {
 		s.commits.close()
 		return err
 	}
-	s.janitor = newJanitor(s)
+	s.startJournal()
 	return nil
 }
 
@@ -137,7 +146,7 @@ func (s *Store) suspectAll() error {
 // settled notes that this run is a good one.
 func (s *Store) settled() {
 	s.mark.Settled, s.mark.Deaths = true, 0
-	if s.uncached != nil {
+	if s.cacheless() != nil {
 		return
 	}
 	if err := s.dir.writeRun(s.mark); err != nil {

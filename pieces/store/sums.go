@@ -63,9 +63,9 @@ func (h *Version) Sums(e pieces.Extent) []pieces.SumRun {
 	held := h.Held()
 	var runs []pieces.SumRun
 	_ = v.s.view(func(tx *badger.Txn) error { // closed: no sums
-		it := tx.NewIterator(badger.IteratorOptions{PrefetchValues: true, PrefetchSize: 100, Prefix: pieceKey(v.ord, 0)[:9]})
+		it := tx.NewIterator(badger.IteratorOptions{PrefetchValues: true, PrefetchSize: 100, Prefix: pieceKey(v.ord.Load(), 0)[:9]})
 		defer it.Close()
-		for it.Seek(pieceKey(v.ord, e.First)); it.Valid(); it.Next() {
+		for it.Seek(pieceKey(v.ord.Load(), e.First)); it.Valid(); it.Next() {
 			_, i, ok := parsePieceKey(it.Item().Key())
 			if !ok || i >= e.End {
 				return nil

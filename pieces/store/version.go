@@ -17,8 +17,10 @@ type version struct {
 	key    pieces.Key
 	owner  string // of its piece records
 	geo    pieces.Geometry
-	ord    uint64
 	inline bool
+	// ord names the records and the file. It changes once, when a store gets
+	// its disk back.
+	ord atomic.Uint64
 
 	// refs counts handles and writes under way; guarded by s.mu. Nothing is
 	// removed from a Version while it is positive, except by Drop.
@@ -73,7 +75,8 @@ func (s *Store) newVersion(key pieces.Key, facts pieces.Facts, ord uint64) (*ver
 	if err != nil {
 		return nil, err
 	}
-	v := &version{s: s, key: key, owner: ownerOf(key), geo: geo, ord: ord, inline: geo.Count() <= 1, facts: facts}
+	v := &version{s: s, key: key, owner: ownerOf(key), geo: geo, inline: geo.Count() <= 1, facts: facts}
+	v.ord.Store(ord)
 	v.setReady()
 	return v, nil
 }
@@ -176,7 +179,7 @@ func (v *version) setRecord(tx *badger.Txn, make bool) error {
 	if skip {
 		return nil
 	}
-	return set(tx, versionKey(v.ord), appendVersion(nil, rec))
+	return set(tx, versionKey(v.ord.Load()), appendVersion(nil, rec))
 }
 
 func (v *version) markRecent(e pieces.Extent) {
