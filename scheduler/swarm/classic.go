@@ -11,7 +11,7 @@ import (
 // or a reader of a lease but a parent, and children learn from their parents
 // what these hold. FilterParentLimit peers are drawn from all that are here
 // before the rules are applied, not until as many have passed. Leases stay, so
-// that the origin is read once; a demand that no parent has served for
+// that the origin is read once; what no parent has served, or will, for
 // RepeatAfter is read again.
 
 func (v *version) classic() bool { return v.t.opts().Policy == pieces.PolicyClassic }
@@ -51,4 +51,33 @@ func (v *version) chooseParents(p *peer, es []pieces.Extent) (hs []*named, stuck
 		}
 	}
 	return hs, stuck
+}
+
+// tickClassic lends to peers themselves what no parent of theirs will bring
+// though somebody holds it: RepeatAfter after their parents last changed.
+func (v *version) tickClassic() {
+	if !v.classic() {
+		return
+	}
+	o := v.t.opts()
+	v.eachWanter(func(p *peer) {
+		if p.leases >= o.PeerLeases || v.t.now.Sub(p.relinked) < o.RepeatAfter {
+			return
+		}
+		most := max(1, int(o.LeaseUnit/v.geo.PieceSize))
+		var stuck []int
+		for i := range v.n {
+			if p.wantsPiece(i) && v.available(i) && !v.leased.Has(i) && !brought(p, i) {
+				if stuck = append(stuck, i); len(stuck) == most {
+					break
+				}
+			}
+		}
+		v.repeat(p, stuck)
+	})
+}
+
+// brought reports whether a parent of p has piece i or wants it.
+func brought(p *peer, i int) bool {
+	return slices.ContainsFunc(p.parents, func(q *peer) bool { return q.held.Has(i) || q.wantsPiece(i) })
 }

@@ -66,6 +66,7 @@ func (v *version) dropParents(p *peer) {
 
 // change notes that p's list of parents is not what it was told.
 func (v *version) change(p *peer) {
+	p.relinked = v.t.now
 	if !p.changed {
 		p.changed = true
 		v.touched = append(v.touched, p)

@@ -35,7 +35,8 @@ type peer struct {
 	held     pieces.Set
 	complete bool
 
-	parents  []*peer // best first when chosen
+	parents  []*peer   // best first when chosen
+	relinked time.Time // the parents last changed
 	children []*peer
 
 	leases int // running

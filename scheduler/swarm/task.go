@@ -186,6 +186,7 @@ func (t *Task) tick() {
 		v.inQuarantine()
 		v.tickLeases()
 		v.tickRereads()
+		v.tickClassic()
 		v.collect()
 		v.forgive()
 		v.due, v.fed = true, true
@@ -219,7 +220,7 @@ func (t *Task) plan() {
 		if len(v.leases)+len(v.rereads)+len(v.disputes) > 0 {
 			at(t.now.Add(leasePace))
 		}
-		if v.doubted.Count() > 0 {
+		if v.doubted.Count() > 0 || v.classic() && v.wanters.len() > 0 {
 			at(t.now.Add(orphanPace))
 		}
 		at(v.quarantineEnd)
