@@ -90,8 +90,6 @@ type opened struct {
 	l       *load
 	host    string
 	version versioned
-	// direct: opened with O_DIRECT.
-	direct bool
 }
 
 // versioned is the content that a descriptor must show.
@@ -122,7 +120,7 @@ func (l *load) open(d *lab.Daemon, f *file, flags int) (*opened, error) {
 		l.tally.wrongBytes(0, fmt.Errorf("%s: %w", d.Host.Name, err))
 		return nil, err
 	}
-	return &opened{File: h, l: l, host: d.Host.Name, version: versioned{v.Size, v.Check}, direct: flags&unix.O_DIRECT != 0}, nil
+	return &opened{File: h, l: l, host: d.Host.Name, version: versioned{v.Size, v.Check}}, nil
 }
 
 // read reads p at off and checks every byte. Only the end of the file may cut
@@ -130,7 +128,7 @@ func (l *load) open(d *lab.Daemon, f *file, flags int) (*opened, error) {
 func (h *opened) read(p []byte, off int64) error {
 	want := int(min(int64(len(p)), h.version.Size-off))
 	o := h.l.tally.begin(readDeadline, "read %s [%d,+%d) on %s", filepath.Base(h.Name())[:12], off, len(p), h.host)
-	n, err := h.pread(p, off)
+	n, err := unix.Pread(int(h.Fd()), p, off)
 	if err == nil && n < want && n >= 0 {
 		// read(2) may give less than asked, but not nothing before the end.
 		if n == 0 {
@@ -153,21 +151,6 @@ func (h *opened) read(p []byte, off int64) error {
 	}
 	h.l.tally.read(n)
 	return nil
-}
-
-// patience is how long a read(2) past the page cache hides the signals of its
-// program. Go sends its threads some all the time.
-const patience = time.Second
-
-// pread is pread(2), once more after each EINTR that may be.
-func (h *opened) pread(p []byte, off int64) (int, error) {
-	for {
-		began := time.Now()
-		n, err := unix.Pread(int(h.Fd()), p, off)
-		if err != unix.EINTR || !h.direct || time.Since(began) < patience {
-			return n, err
-		}
-	}
 }
 
 // judge records an error that the faults of the round don't explain: only a
