@@ -6,6 +6,7 @@ import "github.com/prometheus/client_golang/prometheus"
 type metrics struct {
 	batches  *prometheus.CounterVec
 	inMemory prometheus.Gauge
+	lookups  prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -19,10 +20,14 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		}, []string{"result"}),
 		inMemory: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "damselfly_manager_nodes",
-			Help: "Schedulers and seed peers that keep themselves alive at this manager.",
+			Help: "Schedulers and hosts that keep themselves alive at this manager.",
+		}),
+		lookups: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "damselfly_manager_catalogue_lookups_total",
+			Help: "Lookups of ids and names that the database was asked for.",
 		}),
 	}
-	reg.MustRegister(m.batches, m.inMemory)
+	reg.MustRegister(m.batches, m.inMemory, m.lookups)
 	return m
 }
 
@@ -40,5 +45,11 @@ func (m *metrics) batch(err error) {
 func (m *metrics) nodes(n int) {
 	if m != nil {
 		m.inMemory.Set(float64(n))
+	}
+}
+
+func (m *metrics) asked() {
+	if m != nil {
+		m.lookups.Inc()
 	}
 }

@@ -1,8 +1,10 @@
 package manager
 
 import (
+	"cmp"
 	"context"
 	"reflect"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,26 +19,29 @@ const maxNodes = 1 << 16
 
 // beatStore is what liveness is written to.
 type beatStore interface {
-	Beat(ctx context.Context, schedulers []store.Scheduler, seeds []store.SeedPeer) error
+	Beat(ctx context.Context, schedulers []store.Scheduler, changed, same []store.Host) error
 }
 
-// node is one scheduler or seed peer; exactly one of the two is set.
+// node is one scheduler or host; exactly one of the two is set.
 type node struct {
 	scheduler *store.Scheduler
-	seed      *store.SeedPeer
+	host      *store.Host
 }
 
-// nodeKey names a node; id is an address or a HostID.
+// nodeKey names a node: a scheduler by cluster and address, a host by id alone.
 type nodeKey struct {
-	seed        bool
+	host        bool
 	cluster, id string
 }
 
+func schedulerKey(cluster, address string) nodeKey { return nodeKey{cluster: cluster, id: address} }
+func hostKey(id pieces.HostID) nodeKey             { return nodeKey{host: true, id: string(id)} }
+
 func (n node) key() nodeKey {
-	if n.seed != nil {
-		return nodeKey{true, n.seed.Cluster, string(n.seed.Host.ID)}
+	if n.host != nil {
+		return hostKey(n.host.Host.ID)
 	}
-	return nodeKey{false, n.scheduler.Cluster, n.scheduler.Address}
+	return schedulerKey(n.scheduler.Cluster, n.scheduler.Address)
 }
 
 // beat is the last that a node said.
@@ -45,6 +50,14 @@ type beat struct {
 	seen time.Time
 	// dirty: the database has an older time.
 	dirty bool
+}
+
+// batch is a set of nodes with news, written together: whoever comes while
+// one is being written joins the next. err is set before done is closed.
+type batch struct {
+	beats []beat
+	err   error
+	done  chan struct{}
 }
 
 // nodes knows who keeps itself alive here, and when to write it.
@@ -66,6 +79,7 @@ type nodes struct {
 
 	mu    sync.Mutex
 	beats map[nodeKey]beat
+	next  *batch // what waits for writing; nil if nothing does
 }
 
 func newNodes(s beatStore, limit time.Duration, now func() time.Time, lastBefore time.Time, log *logrus.Entry, m *metrics) *nodes {
@@ -74,35 +88,63 @@ func newNodes(s beatStore, limit time.Duration, now func() time.Time, lastBefore
 }
 
 // keepAlive notes that n lives. A node that is new here, or says something new
-// of itself, is written before this returns; the others with the next batch.
+// of itself, is written before this returns, together with all others that
+// have news just now; the rest with the next flush.
 func (ns *nodes) keepAlive(ctx context.Context, n node) error {
 	key, seen := n.key(), ns.now()
 	ns.mu.Lock()
 	old, known := ns.beats[key]
-	full := !known && len(ns.beats) >= maxNodes
-	same := known && reflect.DeepEqual(old.node, n)
-	if same {
+	if known && reflect.DeepEqual(old.node, n) {
 		ns.beats[key] = beat{node: n, seen: seen, dirty: true}
-	}
-	ns.mu.Unlock()
-	switch {
-	case full:
-		return pieces.Errorf(pieces.Full, "this manager keeps %d nodes already", maxNodes)
-	case same:
+		ns.mu.Unlock()
 		return nil
 	}
+	if !known && len(ns.beats) >= maxNodes {
+		ns.mu.Unlock()
+		return pieces.Errorf(pieces.Full, "this manager keeps %d nodes already", maxNodes)
+	}
+	if ns.next == nil {
+		ns.next = &batch{done: make(chan struct{})}
+	}
+	mine := ns.next
+	mine.beats = append(mine.beats, beat{node: n, seen: seen})
+	first := len(mine.beats) == 1
+	ns.mu.Unlock()
+	if first {
+		ns.writeNext(context.WithoutCancel(ctx))
+	}
+	select {
+	case <-mine.done:
+		return mine.err
+	case <-ctx.Done():
+		return pieces.WithKind(pieces.KindOf(ctx.Err()), ctx.Err(), "registering")
+	}
+}
+
+// writeNext writes what waits, once what is being written is done.
+func (ns *nodes) writeNext(ctx context.Context) {
 	ns.writing.Lock()
 	defer ns.writing.Unlock()
-	b := beat{node: n, seen: seen}
-	if err := ns.write(ctx, []beat{b}); err != nil {
-		return err
-	}
-	ns.log.WithFields(key.fields()).Info("node registered")
+	ctx, cancel := context.WithTimeout(ctx, flushTimeout)
+	defer cancel()
 	ns.mu.Lock()
-	ns.beats[key] = b
-	ns.metrics.nodes(len(ns.beats))
+	b := ns.next
+	ns.next = nil
 	ns.mu.Unlock()
-	return nil
+	defer close(b.done)
+	if b.err = ns.write(ctx, b.beats, nil); b.err != nil {
+		return
+	}
+	ns.mu.Lock()
+	defer ns.mu.Unlock()
+	for _, x := range b.beats {
+		key := x.node.key()
+		if _, known := ns.beats[key]; !known {
+			ns.log.WithFields(key.fields()).Info("node registered")
+		}
+		ns.beats[key] = x
+	}
+	ns.metrics.nodes(len(ns.beats))
 }
 
 // leave forgets a node; remove takes it off the database.
@@ -137,7 +179,7 @@ func (ns *nodes) flush(ctx context.Context) {
 	if len(batch) == 0 {
 		return
 	}
-	err := ns.write(ctx, batch)
+	err := ns.write(ctx, nil, batch)
 	ns.metrics.batch(err)
 	switch {
 	case err != nil:
@@ -182,27 +224,34 @@ func (ns *nodes) putBack(batch []beat) {
 	}
 }
 
-func (ns *nodes) write(ctx context.Context, batch []beat) error {
+// write puts both kinds of news into the database, in the order of ids.
+func (ns *nodes) write(ctx context.Context, changed, same []beat) error {
 	var schedulers []store.Scheduler
-	var seeds []store.SeedPeer
-	for _, b := range batch {
-		if b.node.seed != nil {
-			n := *b.node.seed
-			n.Seen = b.seen
-			seeds = append(seeds, n)
-		} else {
-			n := *b.node.scheduler
-			n.Seen = b.seen
-			schedulers = append(schedulers, n)
+	split := func(batch []beat) (hosts []store.Host) {
+		for _, b := range batch {
+			if b.node.host != nil {
+				n := *b.node.host
+				n.Seen = b.seen
+				hosts = append(hosts, n)
+			} else {
+				n := *b.node.scheduler
+				n.Seen = b.seen
+				schedulers = append(schedulers, n)
+			}
 		}
+		slices.SortFunc(hosts, func(a, b store.Host) int { return cmp.Compare(a.Host.ID, b.Host.ID) })
+		return hosts
 	}
-	return ns.store.Beat(ctx, schedulers, seeds)
+	news, times := split(changed), split(same)
+	slices.SortFunc(schedulers, func(a, b store.Scheduler) int {
+		return cmp.Or(cmp.Compare(a.Cluster, b.Cluster), cmp.Compare(a.Address, b.Address))
+	})
+	return ns.store.Beat(ctx, schedulers, news, times)
 }
 
 func (k nodeKey) fields() logrus.Fields {
-	kind := "scheduler"
-	if k.seed {
-		kind = "seed peer"
+	if k.host {
+		return logrus.Fields{"kind": "host", "node": k.id}
 	}
-	return logrus.Fields{"kind": kind, "cluster": k.cluster, "node": k.id}
+	return logrus.Fields{"kind": "scheduler", "cluster": k.cluster, "node": k.id}
 }

@@ -1,10 +1,12 @@
 package manager
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -19,15 +21,68 @@ import (
 // fakeBeats remembers the batches it was given, and fails while fail is set.
 type fakeBeats struct {
 	batches [][]store.Scheduler
-	fail    error
+	// news and times are the hosts of each batch.
+	news, times [][]store.Host
+	fail        error
+	// hold, if set, is what Beat waits for; begun tells that it does.
+	hold, begun chan struct{}
 }
 
-func (f *fakeBeats) Beat(_ context.Context, schedulers []store.Scheduler, _ []store.SeedPeer) error {
+func (f *fakeBeats) Beat(_ context.Context, schedulers []store.Scheduler, changed, same []store.Host) error {
+	if f.hold != nil {
+		f.begun <- struct{}{}
+		<-f.hold
+	}
 	if f.fail != nil {
 		return f.fail
 	}
 	f.batches = append(f.batches, schedulers)
+	f.news, f.times = append(f.news, changed), append(f.times, same)
 	return nil
+}
+
+func host(i byte) node {
+	return node{host: &store.Host{Cluster: DefaultCluster, Host: pieces.Host{ID: pieces.NewHostID([16]byte{i}), IP: "10.0.0.1"}}}
+}
+
+// A thousand hosts that register while a batch is being written share the next
+// one.
+func TestRegistrationsAreWrittenTogether(t *testing.T) {
+	f := &fakeBeats{hold: make(chan struct{}), begun: make(chan struct{}, 10)}
+	ns := testNodes(f, newClock())
+	const n = 200
+	errs := make(chan error, n)
+	register := func(i int) { go func() { errs <- ns.keepAlive(context.Background(), host(byte(i))) }() }
+	register(0)
+	<-f.begun
+	for i := 1; i < n; i++ {
+		register(i)
+	}
+	require.Eventually(t, func() bool {
+		ns.mu.Lock()
+		defer ns.mu.Unlock()
+		return ns.next != nil && len(ns.next.beats) == n-1
+	}, 30*time.Second, time.Millisecond)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.Equal(t, pieces.Canceled, pieces.KindOf(ns.keepAlive(ctx, host(250))), "who gives up does not wait")
+	close(f.hold)
+	for range n {
+		require.NoError(t, <-errs)
+	}
+	require.Len(t, f.news, 2)
+	require.Len(t, f.news[1], n)
+	require.True(t, slices.IsSortedFunc(f.news[1], func(a, b store.Host) int { return cmp.Compare(a.Host.ID, b.Host.ID) }))
+
+	// From now on only their times are written.
+	for i := range n {
+		require.NoError(t, ns.keepAlive(t.Context(), host(byte(i))))
+	}
+	require.Len(t, f.news, 2)
+	f.hold = nil
+	ns.flush(t.Context())
+	require.Empty(t, f.news[2])
+	require.Len(t, f.times[2], n)
 }
 
 // clock stands still until it is told to advance.

@@ -17,26 +17,19 @@ import (
 // DefaultCluster is what an empty cluster name means.
 const DefaultCluster = "default"
 
-// KeepAlive registers a scheduler or a seed peer, or keeps it listed.
+// KeepAlive registers a scheduler or a host, or keeps it listed.
 func (s *Server) KeepAlive(ctx context.Context, req *managerpb.KeepAliveRequest) (*managerpb.KeepAliveReply, error) {
-	cluster, err := clusterName(req.Cluster)
-	if err != nil {
-		return nil, err
-	}
-	n, err := nodeFrom(req, cluster)
+	n, cluster, err := s.nodeFrom(req)
 	if err != nil {
 		return nil, err
 	}
 	if err := s.nodes.keepAlive(ctx, n); err != nil {
 		return nil, err
 	}
-	config, err := s.store.Config(ctx, cluster)
-	if err != nil {
-		return nil, err
-	}
+	version, _ := s.directory.configVersion(cluster)
 	return &managerpb.KeepAliveReply{
 		IntervalMs:    uint32(s.opts.KeepAlive.Milliseconds()),
-		ConfigVersion: configVersion(config),
+		ConfigVersion: configVersion(version),
 	}, nil
 }
 
@@ -48,17 +41,15 @@ func (s *Server) Leave(ctx context.Context, req *managerpb.LeaveRequest) (*manag
 	}
 	switch req.Kind {
 	case managerpb.NodeKind_SCHEDULER:
-		err = s.nodes.leave(nodeKey{false, cluster, req.Address}, func() error {
+		err = s.nodes.leave(schedulerKey(cluster, req.Address), func() error {
 			return s.store.RemoveScheduler(ctx, cluster, req.Address)
 		})
-	case managerpb.NodeKind_SEED_PEER:
+	case managerpb.NodeKind_SEED_PEER, managerpb.NodeKind_HOST:
 		id, idErr := pieces.ParseHostID(req.HostId)
 		if idErr != nil {
 			return nil, idErr
 		}
-		err = s.nodes.leave(nodeKey{true, cluster, req.HostId}, func() error {
-			return s.store.RemoveSeedPeer(ctx, cluster, id)
-		})
+		err = s.nodes.leave(hostKey(id), func() error { return s.store.RemoveHost(ctx, id) })
 	default:
 		err = pieces.Errorf(pieces.Invalid, "unknown kind of node %d", req.Kind)
 	}
@@ -69,7 +60,8 @@ func (s *Server) Leave(ctx context.Context, req *managerpb.LeaveRequest) (*manag
 }
 
 // ListSchedulers answers the live schedulers of one cluster, which together
-// are the ring: the default cluster, or while that has none, the first other.
+// are the ring: of the clusters that have any, the one whose scopes fit the
+// host best.
 func (s *Server) ListSchedulers(ctx context.Context, req *managerpb.ListSchedulersRequest) (*managerpb.ListSchedulersReply, error) {
 	var asker pieces.Host
 	if req.Host != nil {
@@ -78,37 +70,29 @@ func (s *Server) ListSchedulers(ctx context.Context, req *managerpb.ListSchedule
 			return nil, err
 		}
 	}
-	all, err := s.store.Schedulers(ctx, s.nodes.activeSince())
+	live, err := s.store.Schedulers(ctx, s.nodes.activeSince())
 	if err != nil {
 		return nil, err
 	}
-	reply := &managerpb.ListSchedulersReply{Cluster: clusterOf(all)}
-	for _, n := range all {
-		if n.Cluster == reply.Cluster {
+	_, scopes := s.directory.list()
+	cluster, why := choose(asker, scopes, clustersOf(live))
+	reply := &managerpb.ListSchedulersReply{Cluster: cluster}
+	for _, n := range live {
+		if n.Cluster == cluster {
 			reply.Schedulers = append(reply.Schedulers, &managerpb.SchedulerInfo{Address: n.Address})
 		}
 	}
-	config, err := s.store.Config(ctx, reply.Cluster)
-	if err != nil {
-		return nil, err
+	version, _ := s.directory.configVersion(cluster)
+	reply.ConfigVersion = configVersion(version)
+	if s.log.Logger.IsLevelEnabled(logrus.DebugLevel) {
+		s.log.WithFields(logrus.Fields{"host": asker.ID.Short(), "hostname": asker.Hostname, "ip": asker.IP, "cluster": cluster,
+			"schedulers": len(reply.Schedulers), "active": len(live), "why": why}).Debug("listed schedulers")
 	}
-	reply.ConfigVersion = configVersion(config)
-	s.log.WithFields(logrus.Fields{"host": asker.ID.Short(), "cluster": reply.Cluster, "schedulers": len(reply.Schedulers), "active": len(all)}).
-		Debug("listed schedulers: the default cluster, or the first that has any")
 	return reply, nil
 }
 
-func clusterOf(live []store.Scheduler) string {
-	for _, n := range live {
-		if n.Cluster == DefaultCluster {
-			return DefaultCluster
-		}
-	}
-	if len(live) > 0 {
-		return live[0].Cluster
-	}
-	return DefaultCluster
-}
+// maxSeeds bounds the seed peers of one cluster.
+const maxSeeds = 10_000
 
 // ListSeedPeers answers the live seed peers of a cluster.
 func (s *Server) ListSeedPeers(ctx context.Context, req *managerpb.ListSeedPeersRequest) (*managerpb.ListSeedPeersReply, error) {
@@ -116,7 +100,7 @@ func (s *Server) ListSeedPeers(ctx context.Context, req *managerpb.ListSeedPeers
 	if err != nil {
 		return nil, err
 	}
-	seeds, err := s.store.SeedPeers(ctx, cluster, s.nodes.activeSince())
+	seeds, err := s.store.Hosts(ctx, store.HostFilter{Cluster: cluster, Seeds: true, Since: s.nodes.activeSince()}, "", maxSeeds)
 	if err != nil {
 		return nil, err
 	}
@@ -127,28 +111,35 @@ func (s *Server) ListSeedPeers(ctx context.Context, req *managerpb.ListSeedPeers
 	return reply, nil
 }
 
-func nodeFrom(req *managerpb.KeepAliveRequest, cluster string) (node, error) {
+// nodeFrom answers who keeps itself alive, and its cluster.
+func (s *Server) nodeFrom(req *managerpb.KeepAliveRequest) (n node, cluster string, err error) {
 	if len(req.Version) > wire.MaxText {
-		return node{}, pieces.Errorf(pieces.Invalid, "version is longer than %d bytes", wire.MaxText)
+		return n, "", pieces.Errorf(pieces.Invalid, "version is longer than %d bytes", wire.MaxText)
+	}
+	if cluster, err = clusterName(req.Cluster); err != nil {
+		return n, "", err
 	}
 	switch req.Kind {
 	case managerpb.NodeKind_SCHEDULER:
 		if err := checkScheduler(req.Address); err != nil {
-			return node{}, err
+			return n, "", err
 		}
-		return node{scheduler: &store.Scheduler{Cluster: cluster, Address: req.Address, Version: req.Version}}, nil
-	case managerpb.NodeKind_SEED_PEER:
+		return node{scheduler: &store.Scheduler{Cluster: cluster, Address: req.Address, Version: req.Version}}, cluster, nil
+	case managerpb.NodeKind_SEED_PEER, managerpb.NodeKind_HOST:
 		h, err := wire.HostFrom(req.Host)
 		if err != nil {
-			return node{}, err
+			return n, "", err
 		}
-		if h.Type != pieces.SeedHost {
-			return node{}, pieces.Errorf(pieces.Invalid, "host %s is not a seed peer; only seeds keep themselves alive here", h.ID.Short())
+		if (h.Type == pieces.SeedHost) != (req.Kind == managerpb.NodeKind_SEED_PEER) {
+			return n, "", pieces.Errorf(pieces.Invalid, "host %s says that it is a seed and that it is none", h.ID.Short())
+		}
+		if req.Cluster == "" {
+			cluster, _ = s.directory.home(h)
 		}
 		h.Uploads = 0 // changes all the time, and is not kept
-		return node{seed: &store.SeedPeer{Cluster: cluster, Host: h}}, nil
+		return node{host: &store.Host{Cluster: cluster, Host: h}}, cluster, nil
 	}
-	return node{}, pieces.Errorf(pieces.Invalid, "unknown kind of node %d", req.Kind)
+	return n, "", pieces.Errorf(pieces.Invalid, "unknown kind of node %d", req.Kind)
 }
 
 // checkScheduler accepts an address that daemons on other hosts can dial.
@@ -166,7 +157,8 @@ func checkScheduler(addr string) error {
 	return nil
 }
 
-// clusterName checks a cluster's name: 1 to 63 of a-z, 0-9 and '-'.
+// clusterName checks a cluster's name: 1 to 63 of a-z, 0-9 and '-'; empty is
+// DefaultCluster.
 func clusterName(name string) (string, error) {
 	if name == "" {
 		return DefaultCluster, nil

@@ -2,7 +2,9 @@ package manager
 
 import (
 	"context"
+	"errors"
 	"io"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -20,6 +22,8 @@ const (
 	DefaultMisses     = 3
 	DefaultFlushEvery = time.Second
 	DefaultForget     = 24 * time.Hour
+	DefaultConfigPoll = 400 * time.Millisecond
+	DefaultAnswerTTL  = time.Second
 )
 
 // Options of a Server; only Store must be set.
@@ -34,6 +38,12 @@ type Options struct {
 	FlushEvery time.Duration
 	// Forget is after how long an inactive node is deleted.
 	Forget time.Duration
+	// ConfigPoll is how often changes that other managers made to clusters are
+	// looked for; watchers of a config hear of them that much later.
+	ConfigPoll time.Duration
+	// AnswerTTL is how long what the catalogue said of an id or name, that it
+	// is unknown included, is remembered.
+	AnswerTTL time.Duration
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
 	// Log: nil discards. Registry: nil keeps no metrics.
@@ -54,6 +64,12 @@ func (o Options) withDefaults() Options {
 	if o.Forget <= 0 {
 		o.Forget = DefaultForget
 	}
+	if o.ConfigPoll <= 0 {
+		o.ConfigPoll = DefaultConfigPoll
+	}
+	if o.AnswerTTL <= 0 {
+		o.AnswerTTL = DefaultAnswerTTL
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -68,13 +84,16 @@ func (o Options) withDefaults() Options {
 // Server is the Manager service. All methods may be called at the same time.
 type Server struct {
 	managerpb.UnimplementedManagerServer
-	opts  Options
-	store *store.Store
-	nodes *nodes
-	log   *logrus.Entry
+	opts      Options
+	store     *store.Store
+	nodes     *nodes
+	directory *directory
+	answers   *answers
+	metrics   *metrics
+	log       *logrus.Entry
 }
 
-// firstQuery bounds the one question that New asks the database.
+// firstQuery bounds what New asks the database.
 const firstQuery = 5 * time.Second
 
 // New makes a Server on an open store.
@@ -90,12 +109,11 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	limit := time.Duration(o.Misses) * o.KeepAlive
-	return &Server{
-		opts:  o,
-		store: o.Store,
-		nodes: newNodes(o.Store, limit, o.Now, last, o.Log, newMetrics(o.Registry)),
-		log:   o.Log,
-	}, nil
+	s := &Server{opts: o, store: o.Store, metrics: newMetrics(o.Registry), log: o.Log}
+	s.nodes = newNodes(o.Store, limit, o.Now, last, o.Log, s.metrics)
+	s.directory = newDirectory(o.Store, s.nodes.activeSince, o.Log)
+	s.answers = newAnswers(o.AnswerTTL, o.Now)
+	return s, s.directory.refresh(ctx)
 }
 
 // Register offers the Manager service on r.
@@ -107,21 +125,26 @@ func (s *Server) Ready(ctx context.Context) error { return s.store.Ping(ctx) }
 // flushTimeout bounds the writing of one batch.
 const flushTimeout = 5 * time.Second
 
-// Run writes what nodes said every FlushEvery, and forgets dead nodes, until
-// ctx ends; then it writes once more and returns nil. A database that fails is
+// maxExpired bounds how many ended entries are removed at a time.
+const maxExpired = 10_000
+
+// Run does what no call waits for, until ctx ends: it writes what nodes said
+// every FlushEvery, keeps clusters fresh, forgets dead nodes and what has
+// ended. Then it writes once more and returns nil. A database that fails is
 // logged and tried again.
 func (s *Server) Run(ctx context.Context) error {
-	flush, forget := time.NewTicker(s.opts.FlushEvery), time.NewTicker(s.opts.Forget/24)
+	var parts sync.WaitGroup
+	defer parts.Wait()
+	parts.Go(func() { s.directory.refreshEvery(ctx, s.opts.ConfigPoll) })
+	flush, tidy := time.NewTicker(s.opts.FlushEvery), time.NewTicker(s.opts.Forget/24)
 	defer flush.Stop()
-	defer forget.Stop()
+	defer tidy.Stop()
 	for {
 		select {
 		case <-flush.C:
 			s.flush(ctx)
-		case <-forget.C:
-			if err := s.store.Forget(ctx, s.opts.Now().Add(-s.opts.Forget)); err != nil && ctx.Err() == nil {
-				s.log.WithError(err).Warn("dead nodes are not forgotten yet")
-			}
+		case <-tidy.C:
+			s.tidy(ctx)
 		case <-ctx.Done():
 			s.flush(context.WithoutCancel(ctx))
 			return nil
@@ -133,4 +156,14 @@ func (s *Server) flush(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, flushTimeout)
 	defer cancel()
 	s.nodes.flush(ctx)
+}
+
+// tidy removes what nobody needs any more.
+func (s *Server) tidy(ctx context.Context) {
+	now := s.opts.Now()
+	err := s.store.Forget(ctx, now.Add(-s.opts.Forget))
+	_, expired := s.store.RemoveExpired(ctx, now, maxExpired)
+	if err := errors.Join(err, expired); err != nil && ctx.Err() == nil {
+		s.log.WithError(err).Warn("what is dead or has ended can't be removed yet")
+	}
 }

@@ -2,8 +2,8 @@ package manager
 
 import (
 	"context"
-	"encoding/json"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"damselfly/manager/store"
+	"damselfly/manager/store/pgtest"
 	"damselfly/pieces"
 	"damselfly/proto/commonpb"
 	"damselfly/proto/managerpb"
@@ -57,6 +58,14 @@ func start(t *testing.T, database string, o Options) *running {
 	}
 	t.Cleanup(stop)
 	return &running{managerpb.NewManagerClient(conn), m, s, stop}
+}
+
+func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
+
+// onEach runs test on every kind of database.
+func onEach(t *testing.T, test func(t *testing.T, database string)) {
+	t.Run("sqlite", func(t *testing.T) { test(t, tempDB(t)) })
+	t.Run("postgres", func(t *testing.T) { test(t, pgtest.New(t)) })
 }
 
 func tempDB(t *testing.T) string { return "sqlite:" + filepath.Join(t.TempDir(), "m.db") }
@@ -171,18 +180,23 @@ func TestRunWritesKeepAlives(t *testing.T) {
 }
 
 func TestAnotherManagerOfTheDatabaseAnswersTheSame(t *testing.T) {
-	db := tempDB(t)
-	a, b := start(t, db, Options{}), start(t, db, Options{})
-	a.beat(t, "10.0.0.1:8002", "")
-	b.beat(t, "10.0.0.1:8002", "")
-	task := put(t, a, "https://example.org/x", "x")
-	for _, m := range []*running{a, b} {
-		_, got := m.schedulers(t)
-		require.Equal(t, []string{"10.0.0.1:8002"}, got)
-		reply, err := m.ResolveTask(t.Context(), &managerpb.ResolveTaskRequest{Name: "x"})
+	onEach(t, func(t *testing.T, db string) {
+		a, b := start(t, db, Options{}), start(t, db, Options{})
+		a.beat(t, "10.0.0.1:8002", "")
+		_, err := b.KeepAlive(t.Context(), &managerpb.KeepAliveRequest{Kind: managerpb.NodeKind_SEED_PEER, Host: wire.HostTo(seedHost)})
 		require.NoError(t, err)
-		require.Equal(t, string(task.ID), reply.Task.Id)
-	}
+		task := put(t, a, "https://example.org/x", "x")
+		for _, m := range []*running{a, b} {
+			_, got := m.schedulers(t)
+			require.Equal(t, []string{"10.0.0.1:8002"}, got)
+			seeds, err := m.ListSeedPeers(t.Context(), &managerpb.ListSeedPeersRequest{})
+			require.NoError(t, err)
+			require.Len(t, seeds.Hosts, 1)
+			reply, err := m.ResolveTask(t.Context(), &managerpb.ResolveTaskRequest{Name: "x"})
+			require.NoError(t, err)
+			require.Equal(t, string(task.ID), reply.Task.Id)
+		}
+	})
 }
 
 func TestRestartKeepsWhatItKnew(t *testing.T) {
@@ -299,7 +313,7 @@ func TestBadRequestsAreInvalid(t *testing.T) {
 		},
 		"kind":    func() error { _, err := m.KeepAlive(ctx, &managerpb.KeepAliveRequest{Kind: 9}); return err },
 		"no host": func() error { _, err := m.KeepAlive(ctx, &managerpb.KeepAliveRequest{Kind: 1}); return err },
-		"normal host": func() error {
+		"normal host as seed": func() error {
 			_, err := m.KeepAlive(ctx, &managerpb.KeepAliveRequest{Kind: 1, Host: wire.HostTo(normal)})
 			return err
 		},
@@ -314,32 +328,6 @@ func TestBadRequestsAreInvalid(t *testing.T) {
 	}
 	_, got := m.schedulers(t)
 	require.Empty(t, got)
-}
-
-func TestConfigIsDefaultsAndChanges(t *testing.T) {
-	m := start(t, tempDB(t), Options{})
-	get := func() (uint64, ClusterConfig) {
-		reply, err := m.GetConfig(t.Context(), &managerpb.GetConfigRequest{})
-		require.NoError(t, err)
-		var c ClusterConfig
-		require.NoError(t, json.Unmarshal([]byte(reply.Config), &c))
-		return reply.Version, c
-	}
-	version, c := get()
-	require.EqualValues(t, 1, version)
-	require.Equal(t, DefaultClusterConfig(), c)
-	require.EqualValues(t, 1, m.beat(t, "10.0.0.1:8002", "").ConfigVersion)
-
-	_, err := m.store.PutConfig(t.Context(), DefaultCluster,
-		`{"scheduler":{"weights":{"host_type":0.5}},"blocklist":{"tags":["bad"]},"later":{"x":1}}`, 0)
-	require.NoError(t, err)
-	version, c = get()
-	want := DefaultClusterConfig()
-	want.Scheduler.Weights.HostType = 0.5
-	want.Blocklist.Tags = []string{"bad"}
-	require.Equal(t, want, c)
-	require.EqualValues(t, 2, version)
-	require.EqualValues(t, 2, m.beat(t, "10.0.0.1:8002", "").ConfigVersion)
 }
 
 func TestReady(t *testing.T) {

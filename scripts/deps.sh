@@ -31,6 +31,10 @@ missing=()
 for pair in "${need[@]}"; do
   command -v "${pair%%:*}" >/dev/null || missing+=("${pair#*:}")
 done
+# Tests of the manager start a PostgreSQL of their own; Debian's isn't in PATH.
+if [[ " ${need[*]} " == *" gcc:gcc "* ]] && ! compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null && ! command -v initdb >/dev/null; then
+  missing+=(postgresql)
+fi
 # The race detector links with the C library.
 if [[ " ${need[*]} " == *" gcc:gcc "* && ! -e /usr/include/stdlib.h ]]; then missing+=(libc6-dev); fi
 
@@ -48,7 +52,7 @@ if ((${#missing[@]})); then
     }
     sudo=(sudo -n)
   fi
-  # Installing nginx must not start a web server on this machine.
+  # Installing nginx or PostgreSQL must not start a server on this machine.
   policy=/usr/sbin/policy-rc.d
   if [[ ! -e $policy ]]; then
     "${sudo[@]}" sh -c "printf '#!/bin/sh\nexit 101\n' >$policy && chmod 755 $policy"

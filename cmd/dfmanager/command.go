@@ -38,6 +38,9 @@ func newCommand() *cobra.Command {
 		Example: `  # serve hosts on port 65003, metrics and health on 127.0.0.1:8080
   dfmanager
 
+  # one of several managers on one PostgreSQL
+  dfmanager --database 'postgres://damselfly:PASSWORD@db.example.org/damselfly'
+
   # another database, any free ports
   dfmanager --database sqlite:/srv/damselfly/manager.db --grpc :0 --http 127.0.0.1:0`,
 		Args: cobra.NoArgs,
@@ -52,7 +55,7 @@ func newCommand() *cobra.Command {
 	o.Log.Flags(cmd.Flags())
 	cmd.Flags().StringVar(&o.GRPC, "grpc", o.GRPC, "serve schedulers and daemons on HOST:PORT; port 0 is any")
 	cmd.Flags().StringVar(&o.HTTP, "http", o.HTTP, "serve /metrics and /healthz on HOST:PORT; port 0 is any")
-	cmd.Flags().StringVar(&o.Database, "database", o.Database, "keep everything in sqlite:PATH")
+	cmd.Flags().StringVar(&o.Database, "database", o.Database, "keep everything in sqlite:PATH, or for several managers in postgres://USER:PASSWORD@HOST/DATABASE")
 	return cmd
 }
 

@@ -28,9 +28,11 @@ func (s *Store) Config(ctx context.Context, cluster string) (Config, error) {
 func (s *Store) PutConfig(ctx context.Context, cluster, json string, version uint64) (next uint64, err error) {
 	next = version + 1
 	err = s.within(ctx, "changing the config of cluster "+cluster, func(tx *sql.Tx) error {
-		change := `UPDATE clusters SET config = $2, config_version = $3 WHERE name = $1 AND config_version = $3 - 1`
+		change := `UPDATE clusters SET config = $2, config_version = $3, revision = revision + 1 WHERE name = $1 AND config_version = $3 - 1`
 		if version == 0 {
-			change = `INSERT INTO clusters (name, config, config_version) VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING`
+			change = `INSERT INTO clusters (name, config, config_version) VALUES ($1, $2, $3)
+				ON CONFLICT (name) DO UPDATE SET config = excluded.config, config_version = excluded.config_version, revision = clusters.revision + 1
+				WHERE clusters.config_version = 0`
 		}
 		r, err := tx.ExecContext(ctx, change, cluster, json, next)
 		if err != nil {

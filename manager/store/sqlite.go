@@ -17,7 +17,11 @@ import (
 	"damselfly/pieces"
 )
 
-var sqlite = dialect{goose: goose.DialectSQLite3, open: openSQLite, kindOf: sqliteKind}
+var sqlite = dialect{
+	goose: goose.DialectSQLite3, open: openSQLite, kindOf: sqliteKind,
+	now:   `CAST(unixepoch('subsec') * 1000 AS INTEGER)`,
+	beats: `(SELECT value ->> 'id' AS id, value ->> 'seen' AS seen FROM json_each($1)) AS b`,
+}
 
 // sqliteParams: writers queue up to 5 s for the one write lock, which a
 // transaction takes when it begins; readers never wait (WAL); a commit is on
@@ -27,8 +31,10 @@ const sqliteParams = "_busy_timeout=5000&_foreign_keys=on&_journal_mode=WAL&_syn
 // sqliteConns bounds the open connections; readers beyond it queue.
 const sqliteConns = 8
 
-// openSQLite makes the file, for its owner only, and its directory.
-func openSQLite(path string) (*sql.DB, error) {
+// openSQLite makes the file, for its owner only, and its directory. It takes
+// sqlite:PATH.
+func openSQLite(name string) (*sql.DB, error) {
+	_, path, _ := strings.Cut(name, ":")
 	path, err := filepath.Abs(strings.TrimPrefix(path, "//"))
 	if err != nil {
 		return nil, pieces.WithKind(pieces.Invalid, err, "database sqlite:"+path)

@@ -12,11 +12,26 @@ import (
 )
 
 func TestDatabaseNames(t *testing.T) {
-	require.NoError(t, Check("sqlite:/x"))
-	for _, bad := range []string{"", "x", "/var/lib/m.db", "mysql://x", "sqlite:", "postgres://u:hunter2@h/db", "postgresql://u:hunter2@h/db"} {
+	for _, good := range []string{"sqlite:/x", "postgres://u:p@h/db", "postgresql://h"} {
+		require.NoError(t, Check(good))
+	}
+	for _, bad := range []string{"", "x", "/var/lib/m.db", "mysql://x", "sqlite:", "postgres:", "postgres:host=h password=hunter2", "mysql://u:hunter2@h"} {
 		err := Check(bad)
 		require.Equal(t, pieces.Invalid, pieces.KindOf(err), bad)
 		require.ErrorContains(t, err, "sqlite:PATH", bad)
+		require.NotContains(t, err.Error(), "hunter2")
+	}
+}
+
+// Nothing that is said of a PostgreSQL that can't be used has its password.
+func TestPasswordsAreNotRepeated(t *testing.T) {
+	for name, kind := range map[string]pieces.Kind{
+		"postgres://u:hunter2@127.0.0.1:1/db":       pieces.Unavailable,
+		"postgres://u:hunter2@h:port/db":            pieces.Invalid,
+		"postgres://u:hunter2@h/db?sslmode=hunter2": pieces.Invalid,
+	} {
+		_, err := Open(t.Context(), name)
+		require.Equal(t, kind, pieces.KindOf(err), "%v", err)
 		require.NotContains(t, err.Error(), "hunter2")
 	}
 }

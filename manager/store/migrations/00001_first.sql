@@ -1,9 +1,10 @@
 -- Times are milliseconds since 1970. Only what SQLite and PostgreSQL both
--- understand stands here.
+-- understand stands here. The collation "binary" is SQLite's own; the store
+-- makes it in PostgreSQL. Text that is listed in order has it.
 
 -- +goose Up
 CREATE TABLE clusters (
-    name           TEXT   NOT NULL PRIMARY KEY,
+    name           TEXT   COLLATE "binary" NOT NULL PRIMARY KEY,
     -- JSON object: what differs from the defaults.
     config         TEXT   NOT NULL,
     config_version BIGINT NOT NULL
@@ -47,7 +48,7 @@ CREATE TABLE tasks (
 );
 
 CREATE TABLE names (
-    name    TEXT   NOT NULL PRIMARY KEY,
+    name    TEXT   COLLATE "binary" NOT NULL PRIMARY KEY,
     task_id TEXT   NOT NULL REFERENCES tasks (id) ON DELETE CASCADE,
     added   BIGINT NOT NULL
 );
