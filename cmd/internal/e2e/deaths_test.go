@@ -95,13 +95,14 @@ func TestTwoOfEightDieAndOneIsCutOff(t *testing.T) {
 	require.Positive(t, lacks, "it could not finish")
 
 	w.ok(cut.Host.Unblackhole(w.ctx))
+	back := time.Now()
 	<-cut.done
 	if cut.err != nil { // of having nobody to ask
 		w.ok(lab.Until(w.ctx, healTime, "right bytes", func() error { return checkFile(s.f, cut.Path(s.path)) }))
 	}
 	// Until it has found its scheduler again it may read from the origin.
 	again, _ := s.asked(cut.Host)
-	t.Logf("who was cut off lacked %.1f MiB and read %.1f MiB in all from the origin", mib(lacks), mib(again))
+	t.Logf("who was cut off (%v) lacked %.1f MiB; it had them after %v, %.1f MiB of them from the origin", cut.err, mib(lacks), time.Since(back), mib(again))
 	require.LessOrEqual(t, again, lacks+s.f.Size/100)
 }
 

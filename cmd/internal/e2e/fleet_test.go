@@ -268,6 +268,7 @@ func TestThousandHostsOpenAColdFile(t *testing.T) {
 // fleet, for the facts and for the bytes; a file that it does not have is asked
 // for once, not by each host.
 func TestFleetLeavesTheOriginAlone(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 2*time.Minute)
 	c := w.cluster(1, 6, 0)
 	o := w.hostile()

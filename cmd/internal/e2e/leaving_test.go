@@ -71,6 +71,7 @@ func TestLeavingHostHandsItsChildrenOver(t *testing.T) {
 // A stopped host is out of parents within 3 s, and is forgotten with all its
 // Peers when its time is over. When it goes on it is a parent again.
 func TestSilentHostIsForgotten(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 2*time.Minute)
 	times := filepath.Join(w.lab.Dir, "scheduler.yaml")
 	const ttl = 6 * time.Second
@@ -122,6 +123,7 @@ func TestSilentHostIsForgotten(t *testing.T) {
 // A daemon that has been idle for long enough leaves its Tasks and its
 // scheduler, then exits 0.
 func TestIdleDaemonLeaves(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, time.Minute)
 	s, err := w.host("sched").StartScheduler(w.ctx)
 	w.ok(err)
