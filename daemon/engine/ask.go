@@ -15,11 +15,13 @@ func (c *Content) ask() {
 		if c.pick.WantCount(class) == 0 {
 			continue
 		}
-		need := c.unmet(class)
+		// What is not under way, and can't be had from a neighbour: nobody near
+		// has it, or its digest is not known.
+		need := c.pick.Unmet(class)
 		if class == pieces.Demand && !c.replaced {
-			c.addDoubtful(need)
+			need = c.addDoubtful(need)
 		}
-		if need.Count() == 0 {
+		if need == nil || need.Count() == 0 {
 			continue
 		}
 		switch {
@@ -35,22 +37,13 @@ func (c *Content) ask() {
 	}
 }
 
-// unmet returns what is wanted at class, not under way, and can't be had from
-// a neighbour: nobody near has it, or its digest is not known.
-func (c *Content) unmet(class pieces.Class) *pieces.Set {
-	need := c.pick.Missing(class)
-	for i, ok := need.Next(0); ok; i, ok = need.Next(i + 1) {
-		if !c.sums[i].IsZero() && c.pick.Nearby(i) {
-			need.Remove(i)
-		}
-	}
-	return need
-}
-
-// addDoubtful adds demand that neighbours may never bring: what only late
+// addDoubtful adds to need, which may be nil, demand that neighbours may never bring: what only late
 // requests are bringing, if there is a scheduler to name others, and the reads
 // that have waited too long whatever neighbours claim. c.mu is held.
-func (c *Content) addDoubtful(need *pieces.Set) {
+func (c *Content) addDoubtful(need *pieces.Set) *pieces.Set {
+	if need == nil {
+		need = &pieces.Set{}
+	}
 	if !c.alone() {
 		for e := range c.pick.Overdue(pieces.Demand).Extents() {
 			need.AddExtent(e)
@@ -67,6 +60,7 @@ func (c *Content) addDoubtful(need *pieces.Set) {
 	for o := range c.origins {
 		need.RemoveExtent(o.extent)
 	}
+	return need
 }
 
 // failReplaced ends waits for pieces of an old Version that nobody near has.

@@ -54,10 +54,12 @@ type Content struct {
 	policy  pieces.Policy
 
 	interests map[*interest]struct{}
-	arrivals  map[int]*arrival
-	changed   chan struct{} // closed and replaced at each delivery
-	progress  time.Time     // when the last verified byte came
-	lastUse   time.Time
+	// counted are the interests whose missing pieces are kept count of.
+	counted  map[*interest]struct{}
+	arrivals map[int]*arrival
+	changed  chan struct{} // closed and replaced at each delivery
+	progress time.Time     // when the last verified byte came
+	lastUse  time.Time
 
 	// flights are the requests to neighbours under way; waits how long the
 	// last pieces took.
@@ -100,6 +102,7 @@ func newContent(e *Engine, t *pieces.Task, key pieces.Key, facts pieces.Facts, c
 		pick:       picker.New(geo, &pieces.Set{}, e.o.Picker, newRand()),
 		ahead:      readahead.New(geo.Size, e.o.Readahead),
 		interests:  map[*interest]struct{}{},
+		counted:    map[*interest]struct{}{},
 		arrivals:   map[int]*arrival{},
 		changed:    make(chan struct{}),
 		flights:    map[*flight]struct{}{},
@@ -184,6 +187,9 @@ func (c *Content) load(v *store.Version) {
 			c.pick.Held(i)
 		}
 	}
+	for in := range c.counted {
+		c.countMissing(in)
+	}
 }
 
 func (c *Content) unpin() {
@@ -234,8 +240,8 @@ func (c *Content) record(r pieces.SumRun) {
 			continue
 		}
 		c.sums[i], c.setter[i] = s, idx
+		c.pick.Verifiable(pieces.Extent{First: i, End: i + 1})
 	}
-	c.pick.Verifiable(r.Extent())
 }
 
 func (c *Content) setterIndex(h pieces.HostID) uint16 {

@@ -44,7 +44,7 @@ func (c *Content) deliver(i int, b *buffer, sum pieces.Sum, from origin, rep rep
 	c.traffic.add(from, int64(len(b.data)))
 	c.e.traffic.add(from, int64(len(b.data)))
 	c.overtaken(i, rep.flight)
-	c.arrived(i, nil)
+	c.arrived(i)
 	c.tellHeld(i, rep)
 	complete := c.held.Count() == c.geo.Count()
 	c.schedule()
@@ -75,6 +75,9 @@ func (c *Content) forget(e pieces.Extent) {
 			delete(c.mem, i)
 			b.release()
 		}
+	}
+	for in := range c.counted {
+		c.countMissing(in)
 	}
 	c.pick.Lost(e)
 	c.tellLost(e)

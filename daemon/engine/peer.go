@@ -92,6 +92,9 @@ func (c *Content) registrationFailed(err error) {
 // registered takes the reply of a registration. c.mu is held.
 func (c *Content) registered(reg announce.Registration) {
 	c.policy = reg.Policy
+	// Under classic, links with others stay, since a parent serves by them, but
+	// only DAG parents are sources.
+	c.pick.ParentsOnly(c.policy == pieces.PolicyClassic)
 	for _, r := range reg.Sums {
 		c.learn(r)
 	}

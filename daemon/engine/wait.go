@@ -20,6 +20,10 @@ type interest struct {
 	// err is set before done is closed: the extent can't be had.
 	err  error
 	done chan struct{}
+	// full, if somebody waits for all of the extent, is closed when the last of
+	// the left missing pieces has come.
+	full chan struct{}
+	left int
 }
 
 // arrival is what readers of one missing piece wait for.
@@ -107,7 +111,14 @@ func (c *Content) failAll(err error) {
 }
 
 // arrived wakes whoever waits for piece i; c.mu is held.
-func (c *Content) arrived(i int, _ error) {
+func (c *Content) arrived(i int) {
+	for in := range c.counted {
+		if in.extent.Has(i) {
+			if in.left--; in.left == 0 {
+				close(in.full)
+			}
+		}
+	}
 	if a := c.arrivals[i]; a != nil {
 		delete(c.arrivals, i)
 		close(a.done)
@@ -161,40 +172,59 @@ func (c *Content) lastProgress(since time.Time) time.Time {
 	return since
 }
 
-// waitAll waits until all of e is held, calling progress with the pieces of e
-// held so far, at most every 200 ms and at the end.
+// waitAll waits until all of in's extent is held, calling progress with how many
+// pieces of it are, at most every 200 ms and at the end.
 func (c *Content) waitAll(ctx context.Context, in *interest, progress func(held int)) error {
 	start := time.Now()
-	t := time.NewTimer(c.e.o.ReadDeadline)
-	defer t.Stop()
-	var told time.Time
+	deadline := time.NewTimer(c.e.o.ReadDeadline)
+	defer deadline.Stop()
+	tell := time.NewTicker(200 * time.Millisecond)
+	defer tell.Stop()
+	defer c.uncount(in)
 	for {
-		c.mu.Lock()
-		missing := 0
-		for m := range c.held.Missing(in.extent) {
-			missing += m.Len()
-		}
-		changed := c.changed
-		c.mu.Unlock()
-		if missing == 0 || time.Since(told) >= 200*time.Millisecond {
-			told = time.Now()
-			progress(in.extent.Len() - missing)
-		}
-		if missing == 0 {
+		full, left := c.count(in)
+		progress(in.extent.Len() - left)
+		if left == 0 {
 			return nil
 		}
 		select {
-		case <-changed:
+		case <-full:
+		case <-tell.C:
 		case <-in.done:
 			return in.err
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-t.C:
+		case <-deadline.C:
 			left := c.e.o.ReadDeadline - time.Since(c.lastProgress(start))
 			if left <= 0 {
 				return pieces.Errorf(pieces.Timeout, "no byte of %v arrived for %v", c.key, c.e.o.ReadDeadline)
 			}
-			t.Reset(left)
+			deadline.Reset(left)
 		}
 	}
+}
+
+// count returns how many pieces in lacks, and what is closed when it lacks none.
+func (c *Content) count(in *interest) (full <-chan struct{}, left int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, counted := c.counted[in]; !counted {
+		c.counted[in] = struct{}{}
+		c.countMissing(in)
+	}
+	return in.full, in.left
+}
+
+// countMissing counts anew: at the start, and when pieces were lost. c.mu is held.
+func (c *Content) countMissing(in *interest) {
+	in.full, in.left = make(chan struct{}), 0
+	for m := range c.held.Missing(in.extent) {
+		in.left += m.Len()
+	}
+}
+
+func (c *Content) uncount(in *interest) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.counted, in)
 }

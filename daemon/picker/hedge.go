@@ -13,7 +13,7 @@ type flights struct {
 	// many counts, for pieces covered more than once, the further ones.
 	// Invariant: its keys are in flying.
 	many   map[int]int
-	flying *pieces.Set
+	flying words
 }
 
 type flight struct {
@@ -21,8 +21,8 @@ type flight struct {
 	late bool
 }
 
-func newFlights() flights {
-	return flights{open: map[uint64]*flight{}, many: map[int]int{}, flying: &pieces.Set{}}
+func newFlights(n int) flights {
+	return flights{open: map[uint64]*flight{}, many: map[int]int{}, flying: newWords(n)}
 }
 
 // prompt is how many requests are under way that are not late.
@@ -52,7 +52,7 @@ func (f *flights) end(r Request) (late bool) {
 
 func (f *flights) take(e pieces.Extent) {
 	for i := range e.All() {
-		if !f.flying.Add(i) {
+		if !f.flying.add(i) {
 			f.many[i]++
 		}
 	}
@@ -62,7 +62,7 @@ func (f *flights) land(e pieces.Extent) {
 	for i := range e.All() {
 		switch n := f.many[i]; n {
 		case 0:
-			f.flying.Remove(i)
+			f.flying.remove(i)
 		case 1:
 			delete(f.many, i)
 		default:
@@ -97,9 +97,8 @@ func (p *Picker) Overdue(class pieces.Class) *pieces.Set {
 			out.AddExtent(f.Extent)
 		}
 	}
-	out.IntersectSet(p.wanted[class])
 	for i, ok := out.Next(0); ok; i, ok = out.Next(i + 1) {
-		if late := p.lateFor(i); late <= p.flights.many[i] {
+		if !p.wanted[class].has(i) || p.lateFor(i) <= p.flights.many[i] {
 			out.Remove(i) // someone else is at it, and not late
 		}
 	}
@@ -139,7 +138,7 @@ func (p *Picker) hedge(out []Request, c pieces.Class) []Request {
 func (p *Picker) other(i int, c pieces.Class) (best pieces.HostID, bn *neighbour) {
 	for _, id := range p.order {
 		n := p.neighbours[id]
-		if n.held.Has(i) && p.free(n, c) && !p.asked(id, i) && (bn == nil || n.before(bn)) {
+		if n.held.has(i) && p.free(n, c) && !p.asked(id, i) && (bn == nil || n.before(bn)) {
 			best, bn = id, n
 		}
 	}

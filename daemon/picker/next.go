@@ -1,6 +1,7 @@
 package picker
 
 import (
+	"math/bits"
 	"time"
 
 	"damselfly/pieces"
@@ -12,39 +13,93 @@ func (p *Picker) Next() []Request {
 	var out []Request
 	p.rand.Shuffle(len(p.order), func(i, j int) { p.order[i], p.order[j] = p.order[j], p.order[i] })
 	for c := pieces.Demand; c < pieces.Classes; c++ {
-		if p.wanted[c].Count() == 0 {
+		if p.wants[c] == 0 {
 			continue
 		}
-		todo := p.Missing(c)
-		todo.IntersectSet(p.verifiable)
 		if c == pieces.Fill {
-			out = p.fill(out, todo)
+			out = p.fill(out)
 		} else {
-			out = p.inOrder(out, todo, c)
+			out = p.inOrder(out, c)
 		}
 		out = p.hedge(out, c)
 	}
 	return out
 }
 
-// scan bounds how many pieces without a free source one Next looks past.
-const scan = 128
-
 // inOrder serves the lowest pieces first, each from its least busy source.
-func (p *Picker) inOrder(out []Request, todo *pieces.Set, c pieces.Class) []Request {
-	past := 0
-	for i, ok := todo.Next(0); ok && p.room(c) && past < scan; i, ok = todo.Next(i + 1) {
-		id, n, wait := p.source(i, c)
-		if n == nil {
-			past++
-			continue
+func (p *Picker) inOrder(out []Request, c pieces.Class) []Request {
+	for from := 0; p.room(c); {
+		i, ok := p.lowest(c, from)
+		if !ok {
+			return out
 		}
-		e := p.run(n, todo, i, c, wait)
+		id, n, wait := p.source(i, c)
+		e := p.run(n, i, c, wait)
 		out = append(out, p.start(id, n, e, c, wait))
-		todo.RemoveExtent(e)
-		i = e.End - 1
+		from = e.End
 	}
 	return out
+}
+
+// scan bounds how many pieces lowest looks at that can be waited for where they
+// are fetched, but that a busy neighbour holds.
+const scan = 128
+
+// lowest returns the first piece from on that class c may ask of a neighbour
+// with a free slot.
+func (p *Picker) lowest(c pieces.Class, from int) (int, bool) {
+	var buf [64]*neighbour
+	free := buf[:0]
+	for _, id := range p.order {
+		if n := p.neighbours[id]; p.free(n, c) {
+			free = append(free, n)
+		}
+	}
+	if len(free) == 0 {
+		return 0, false
+	}
+	past := 0
+	for w := from >> 6; w < len(p.held); w++ {
+		todo := p.todo(c, w)
+		if w == from>>6 {
+			todo &= ^uint64(0) << (from & 63)
+		}
+		if todo == 0 {
+			continue
+		}
+		var gives, waits uint64
+		for _, n := range free {
+			gives |= n.givesWord(w, c)
+			waits |= n.waitsWord(w, c)
+		}
+		if c > pieces.Window {
+			waits = 0
+		}
+		for m := todo & (gives | waits); m != 0; m &= m - 1 {
+			i := w<<6 + bits.TrailingZeros64(m)
+			if gives&m&-m != 0 || !p.given(i, c) {
+				return i, true
+			}
+			if past++; past >= scan {
+				return 0, false
+			}
+		}
+	}
+	return 0, false
+}
+
+// given reports whether somebody, busy or not, gives piece i: then nobody is
+// waited for. Demand alone goes on when all who hold it refuse it.
+func (p *Picker) given(i int, c pieces.Class) bool {
+	if p.supply.copies[i] == 0 || c != pieces.Demand {
+		return p.supply.copies[i] > 0
+	}
+	for _, n := range p.neighbours {
+		if p.usable(n) && n.gives(i, c) {
+			return true
+		}
+	}
+	return false
 }
 
 // source chooses who is asked for piece i: a holder who was not late lately,
@@ -57,11 +112,11 @@ func (p *Picker) source(i int, c pieces.Class) (best pieces.HostID, bn *neighbou
 			best, bn = id, n
 		}
 	}
-	if bn != nil || p.copies[i] > 0 || c > pieces.Window {
+	if bn != nil {
 		return best, bn, false
 	}
 	for _, id := range p.order {
-		if n := p.neighbours[id]; n.mayWait(i) && (c == pieces.Demand || !n.deferred.Has(i)) && p.free(n, c) && better(n) {
+		if n := p.neighbours[id]; n.waitsWord(i>>6, c)&(1<<(i&63)) != 0 && p.free(n, c) && better(n) {
 			best, bn = id, n
 		}
 	}
@@ -69,71 +124,55 @@ func (p *Picker) source(i int, c pieces.Class) (best pieces.HostID, bn *neighbou
 }
 
 // fill gives each neighbour with a free slot one request after the other.
-func (p *Picker) fill(out []Request, todo *pieces.Set) []Request {
-	for progress := true; progress && todo.Count() > 0; {
+func (p *Picker) fill(out []Request) []Request {
+	for progress := true; progress; {
 		progress = false
 		for _, id := range p.order {
 			n := p.neighbours[id]
 			if !p.free(n, pieces.Fill) || !p.room(pieces.Fill) {
 				continue
 			}
-			first, ok := p.choose(n, todo)
+			first, ok := p.choose(n)
 			if !ok {
 				continue
 			}
-			e := p.run(n, todo, first, pieces.Fill, false)
+			e := p.run(n, first, pieces.Fill, false)
 			out = append(out, p.start(id, n, e, pieces.Fill, false))
-			todo.RemoveExtent(e)
 			progress = true
 		}
 	}
 	return out
 }
 
-// choose returns the piece of todo to take next from n.
-func (p *Picker) choose(n *neighbour, todo *pieces.Set) (int, bool) {
-	have := todo.Clone()
-	have.IntersectSet(n.held)
-	have.SubtractSet(n.deferred)
-	if have.Count() == 0 {
-		return 0, false
-	}
-	if n.held.Count() < p.geo.Count() && !n.seed && p.rand.Float64() < p.cfg.InOrder {
-		return have.Next(0)
-	}
-	return p.rarest(have), true
-}
-
-// rarest returns a random one of the pieces with the fewest copies nearby.
-func (p *Picker) rarest(have *pieces.Set) int {
-	best, ties := -1, 0
-	for i, ok := have.Next(0); ok; i, ok = have.Next(i + 1) {
-		switch {
-		case best < 0 || p.copies[i] < p.copies[best]:
-			best, ties = i, 1
-		case p.copies[i] == p.copies[best]:
-			if ties++; p.rand.IntN(ties) == 0 {
-				best = i
+// choose returns the piece to take next from n.
+func (p *Picker) choose(n *neighbour) (int, bool) {
+	have := func(w int) uint64 { return p.todo(pieces.Fill, w) & n.givesWord(w, pieces.Fill) }
+	if n.holds < p.geo.Count() && !n.seed && p.rand.Float64() < p.cfg.InOrder {
+		for w := range p.held {
+			if m := have(w); m != 0 {
+				return w<<6 + bits.TrailingZeros64(m), true
 			}
 		}
+		return 0, false
 	}
-	return best
+	return p.supply.rarest(have, p.rand)
 }
 
-// run extends piece first to the adjacent pieces that n can give too, up to
-// what fills RequestTime at its rate.
-func (p *Picker) run(n *neighbour, todo *pieces.Set, first int, c pieces.Class, wait bool) pieces.Extent {
+// run extends piece first to the adjacent pieces that n can give too, or that
+// it may be waited for as well, up to what fills RequestTime at its rate.
+func (p *Picker) run(n *neighbour, first int, c pieces.Class, wait bool) pieces.Extent {
 	e := pieces.Extent{First: first, End: first + 1}
-	if wait {
-		return e
-	}
 	budget := min(int64(n.rate*p.cfg.RequestTime.Seconds()), p.cfg.MaxRequestBytes)
-	copies := p.copies[first]
-	for e.End < p.geo.Count() && todo.Has(e.End) && n.gives(e.End, c) {
-		if int64(e.Len()+1)*p.geo.PieceSize > budget || c == pieces.Fill && p.copies[e.End] > copies {
+	copies := p.supply.copies[first]
+	for ; e.End < p.geo.Count() && int64(e.Len()+1)*p.geo.PieceSize <= budget; e.End++ {
+		w, m := e.End>>6, uint64(1)<<(e.End&63)
+		can := n.givesWord(w, c)
+		if wait {
+			can |= n.waitsWord(w, c)
+		}
+		if p.todo(c, w)&can&m == 0 || c == pieces.Fill && p.supply.copies[e.End] > copies {
 			break
 		}
-		e.End++
 	}
 	return e
 }

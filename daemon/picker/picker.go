@@ -30,6 +30,7 @@
 package picker
 
 import (
+	"math/bits"
 	"math/rand/v2"
 	"time"
 
@@ -107,32 +108,38 @@ type Picker struct {
 	geo  pieces.Geometry
 	rand *rand.Rand
 
-	held, verifiable *pieces.Set
+	held, verifiable words
 	flights          flights
 	interests        [pieces.Classes]map[*Interest]struct{}
-	// wanted per class; Invariant: no piece in it is held.
-	wanted     [pieces.Classes]*pieces.Set
-	neighbours map[pieces.HostID]*neighbour
+	// wanted per class, and how many that are. Invariant: none of them is held.
+	wanted [pieces.Classes]words
+	wants  [pieces.Classes]int
+	// parentsOnly: neighbours that are no parents are not asked.
+	parentsOnly bool
+	neighbours  map[pieces.HostID]*neighbour
 	// order is the neighbours' ids, shuffled at each Next.
-	order []pieces.HostID
-	// copies counts, per piece, the neighbours that hold it.
-	copies []uint16
+	order  []pieces.HostID
+	supply supply
 	// spare is how many bytes may be asked for twice.
 	spare int64
 }
 
 // New returns a picker for content of geometry g of which held is here.
 func New(g pieces.Geometry, held *pieces.Set, cfg Config, r *rand.Rand) *Picker {
+	n := g.Count()
 	p := &Picker{
 		cfg: cfg.withDefaults(), geo: g, rand: r,
-		held: held.Clone(), verifiable: &pieces.Set{}, flights: newFlights(),
+		held: newWords(n), verifiable: newWords(n), flights: newFlights(n),
 		neighbours: map[pieces.HostID]*neighbour{},
-		copies:     make([]uint16, g.Count()),
+		supply:     newSupply(n),
+	}
+	for e := range held.Extents() {
+		p.held.addExtent(e.Intersect(g.All()))
 	}
 	p.cfg.HedgeBurst = max(p.cfg.HedgeBurst, 2*g.PieceSize)
 	p.spare = p.cfg.HedgeBurst
 	for c := range p.wanted {
-		p.wanted[c] = &pieces.Set{}
+		p.wanted[c] = newWords(n)
 		p.interests[c] = map[*Interest]struct{}{}
 	}
 	return p
@@ -142,10 +149,21 @@ func New(g pieces.Geometry, held *pieces.Set, cfg Config, r *rand.Rand) *Picker 
 func (p *Picker) Want(e pieces.Extent, class pieces.Class) *Interest {
 	in := &Interest{e.Intersect(p.geo.All()), class}
 	p.interests[class][in] = struct{}{}
-	for m := range p.held.Missing(in.extent) {
-		p.wanted[class].AddExtent(m)
-	}
+	p.want(in.extent, class)
 	return in
+}
+
+// want adds what is missing of e to the wanted pieces of a class.
+func (p *Picker) want(e pieces.Extent, class pieces.Class) {
+	for w, m := range masks(e) {
+		p.setWanted(class, w, p.wanted[class][w]|m&^p.held[w])
+	}
+}
+
+func (p *Picker) setWanted(class pieces.Class, w int, to uint64) {
+	was := &p.wanted[class][w]
+	p.wants[class] += bits.OnesCount64(to) - bits.OnesCount64(*was)
+	*was = to
 }
 
 // Drop ends an interest. Requests under way go on.
@@ -154,59 +172,82 @@ func (p *Picker) Drop(in *Interest) {
 		return
 	}
 	delete(p.interests[in.class], in)
-	p.rebuild(in.class)
-}
-
-func (p *Picker) rebuild(class pieces.Class) {
-	w := &pieces.Set{}
-	for in := range p.interests[class] {
-		w.AddExtent(in.extent)
+	for w, m := range masks(in.extent) {
+		p.setWanted(in.class, w, p.wanted[in.class][w]&^m)
 	}
-	w.SubtractSet(p.held)
-	p.wanted[class] = w
+	for o := range p.interests[in.class] {
+		p.want(o.extent.Intersect(in.extent), in.class)
+	}
 }
 
 // Held says that piece i is here now.
 func (p *Picker) Held(i int) {
-	p.held.Add(i)
+	p.held.add(i)
 	for c := range p.wanted {
-		p.wanted[c].Remove(i)
+		if p.wanted[c].remove(i) {
+			p.wants[c]--
+		}
 	}
 }
 
 // Lost says that the pieces of e are no longer here.
 func (p *Picker) Lost(e pieces.Extent) {
-	p.held.RemoveExtent(e)
-	for c := range p.wanted {
-		p.rebuild(pieces.Class(c))
+	e = e.Intersect(p.geo.All())
+	p.held.removeExtent(e)
+	for c := range p.interests {
+		for in := range p.interests[c] {
+			p.want(in.extent.Intersect(e), pieces.Class(c))
+		}
 	}
 }
 
 // Verifiable says that the digests of e are known.
-func (p *Picker) Verifiable(e pieces.Extent) { p.verifiable.AddExtent(e.Intersect(p.geo.All())) }
+func (p *Picker) Verifiable(e pieces.Extent) { p.verifiable.addExtent(e.Intersect(p.geo.All())) }
 
 // Wanted reports whether any reader wants piece i, and how urgently at most.
 func (p *Picker) Wanted(i int) (pieces.Class, bool) {
 	for c := range p.wanted {
-		if p.wanted[c].Has(i) {
+		if p.wanted[c].has(i) {
 			return pieces.Class(c), true
 		}
 	}
 	return 0, false
 }
 
+// todo returns, of the 64 pieces of word w, those that a request of class c may
+// ask for: wanted, not under way, and with a known digest.
+func (p *Picker) todo(c pieces.Class, w int) uint64 {
+	return p.wanted[c][w] & p.verifiable[w] &^ p.flights.flying[w]
+}
+
 // Missing returns what is wanted at class and neither held nor being fetched.
 func (p *Picker) Missing(class pieces.Class) *pieces.Set {
-	m := p.wanted[class].Clone()
-	m.SubtractSet(p.flights.flying)
-	return m
+	return set(len(p.held), func(w int) uint64 { return p.wanted[class][w] &^ p.flights.flying[w] })
+}
+
+// Unmet returns what is Missing and can't be had from a neighbour: nobody near
+// has it or may be waited for, or its digest is not known. Nil if there is
+// nothing.
+func (p *Picker) Unmet(class pieces.Class) *pieces.Set {
+	if p.wants[class] == 0 {
+		return nil
+	}
+	unmet := func(w int) uint64 {
+		return p.wanted[class][w] &^ p.flights.flying[w] &^ (p.verifiable[w] & p.supply.near[w])
+	}
+	for w := range p.held {
+		if unmet(w) != 0 {
+			return set(len(p.held), unmet)
+		}
+	}
+	return nil
 }
 
 // WantCount returns how many pieces are wanted at class.
-func (p *Picker) WantCount(class pieces.Class) int { return p.wanted[class].Count() }
+func (p *Picker) WantCount(class pieces.Class) int { return p.wants[class] }
 
 // Flying reports whether piece i is being fetched.
-func (p *Picker) Flying(i int) bool { return p.flights.flying.Has(i) }
+func (p *Picker) Flying(i int) bool { return p.flights.flying.has(i) }
 
 // StartOrigin marks e as being fetched from the origin; EndOrigin undoes it.
 func (p *Picker) StartOrigin(e pieces.Extent) { p.flights.take(e) }

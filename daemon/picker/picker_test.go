@@ -215,6 +215,6 @@ func TestRandomRuns(t *testing.T) {
 			p.Done(q, 0, 0)
 		}
 		require.Empty(t, p.flights.open)
-		require.Zero(t, p.flights.flying.Count())
+		require.Zero(t, p.flights.flying.count())
 	}
 }
