@@ -251,7 +251,7 @@ func (d *Daemon) takeUp(_ context.Context, key pieces.Key) bool {
 	if err != nil || !t.spec().Public() {
 		return false
 	}
-	facts, ok := d.factsOf(key)
+	facts, ok := d.heldFacts(key)
 	if !ok {
 		return false
 	}
@@ -263,17 +263,13 @@ func (d *Daemon) takeUp(_ context.Context, key pieces.Key) bool {
 	if err != nil {
 		return false
 	}
-	defer h.Close()
-	return c.Held().Count() > 0
+	return h.Close() == nil
 }
 
-// factsOf returns the facts of a Version that is in memory or in the store.
-func (d *Daemon) factsOf(key pieces.Key) (pieces.Facts, bool) {
-	if c := d.engine.Lookup(key); c != nil {
+// heldFacts returns the facts of a Version of which some is held.
+func (d *Daemon) heldFacts(key pieces.Key) (pieces.Facts, bool) {
+	if c := d.engine.Lookup(key); c != nil && c.Held().Count() > 0 {
 		return c.Facts(), true
-	}
-	if f, _, err := d.store.Facts(key.Task); err == nil && f.VersionID() == key.Version {
-		return f, true
 	}
 	for _, v := range d.store.Versions() {
 		if v.Key == key {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"damselfly/daemon/announce"
 	"damselfly/daemon/engine"
 	"damselfly/pieces"
 )
@@ -74,7 +75,18 @@ func (d *Daemon) registerMetrics() {
 			Namespace: "damselfly", Subsystem: "daemon", Name: name, Help: help,
 		}, func() float64 { return float64(get()) })
 	}
+	failover := func(name, help string, get func(announce.Stats) uint64) prometheus.Collector {
+		return prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Namespace: "damselfly", Subsystem: "daemon", Name: name, Help: help,
+		}, func() float64 { return float64(get(d.announce.Stats())) })
+	}
 	d.o.Registry.MustRegister(
+		failover("scheduler_failovers_total", "Tasks taken to another scheduler because theirs was lost.",
+			func(s announce.Stats) uint64 { return s.Failovers }),
+		failover("scheduler_moves_total", "Tasks that one scheduler sent to another.",
+			func(s announce.Stats) uint64 { return s.Moved }),
+		failover("scheduler_sessions_lost_total", "Sessions with schedulers that broke.",
+			func(s announce.Stats) uint64 { return s.SessionsLost }),
 		bytes("origin", func() int64 { return d.engine.Traffic().Origin }),
 		bytes("peers", func() int64 { return d.engine.Traffic().Peers }),
 		bytes("seeds", func() int64 { return d.engine.Traffic().Seeds }),

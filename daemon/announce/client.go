@@ -2,7 +2,10 @@ package announce
 
 import (
 	"context"
+	"hash/maphash"
+	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -24,6 +27,8 @@ type Client struct {
 
 	revalidations *semaphore.Weighted
 	resumes       *semaphore.Weighted
+	seed          maphash.Seed
+	stats         stats
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -34,6 +39,8 @@ type Client struct {
 	links    map[string]*link
 	ring     *ring.Ring
 	peers    map[pieces.Key]*Peer
+	recalled map[pieces.Key]recall
+	changed  chan struct{} // closed and replaced when a scheduler goes or comes
 	isListed bool
 	state    state
 }
@@ -60,6 +67,9 @@ func New(o Options) (*Client, error) {
 		resumes:       semaphore.NewWeighted(int64(o.Resumes)),
 		links:         map[string]*link{},
 		peers:         map[pieces.Key]*Peer{},
+		recalled:      map[pieces.Key]recall{},
+		changed:       make(chan struct{}),
+		seed:          maphash.MakeSeed(),
 	}
 	c.managers = &managers{c: c, addrs: o.Managers}
 	c.state = readState(o.StateFile, o.Log)
@@ -179,6 +189,22 @@ func (c *Client) Schedulers() []SchedulerState {
 	return out
 }
 
+// stats counts what happened to Peers and sessions.
+type stats struct{ failovers, lost, moved atomic.Uint64 }
+
+// Stats says how often schedulers failed this host, or sent it elsewhere.
+type Stats struct {
+	// Failovers counts Peers that went on at another scheduler because theirs
+	// was lost, Moved those that one scheduler sent to another. SessionsLost
+	// counts sessions that broke.
+	Failovers, Moved, SessionsLost uint64
+}
+
+// Stats returns the counts since the start.
+func (c *Client) Stats() Stats {
+	return Stats{c.stats.failovers.Load(), c.stats.moved.Load(), c.stats.lost.Load()}
+}
+
 // ManagerOK reports whether a manager answered last time.
 func (c *Client) ManagerOK() bool { return c.managers.ok.Load() }
 
@@ -206,3 +232,21 @@ func pause(ctx context.Context, d time.Duration) bool {
 		return false
 	}
 }
+
+// pauseUntil is pause, but ends early, after a moment of its own, when changed
+// is closed: so that all who wait don't come at once.
+func pauseUntil(ctx context.Context, d time.Duration, changed <-chan struct{}) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	case <-changed:
+		return pause(ctx, min(d, rand.N(changeSpread)))
+	}
+}
+
+// changeSpread is over how long Peers spread when a scheduler comes back.
+const changeSpread = 100 * time.Millisecond

@@ -1,6 +1,10 @@
 package announce
 
-import "damselfly/pieces"
+import (
+	"time"
+
+	"damselfly/pieces"
+)
 
 // Handler gets what the scheduler says to one Peer, in order and never two
 // events at once, from the session's goroutine: it must not block. It may call
@@ -44,6 +48,9 @@ type (
 	SessionDown struct {
 		Err   error
 		Final bool
+		// Since is when this Peer was last known to be heard; told again if
+		// it turns out that no scheduler can be reached at all.
+		Since time.Time
 	}
 	// SessionUp: registered again, perhaps with another scheduler. What is
 	// held and which leases run was told already; wants have to be stated

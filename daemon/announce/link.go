@@ -22,7 +22,9 @@ type link struct {
 	addr string
 	conn *grpc.ClientConn
 	rpc  schedulerpb.SchedulerClient
-	kick chan struct{} // cap 1: announce now, with inventory
+	kick chan struct{} // cap 1: announce now, and look at the inventory
+	// known is how many items of our inventory the scheduler said to know.
+	known atomic.Uint32
 	// answered is when a call was last answered, UnixNano.
 	answered atomic.Int64
 
@@ -34,19 +36,13 @@ type link struct {
 
 	mu sync.Mutex
 	// Guarded by mu.
-	health  health
+	health
 	retired bool     // off the list: ends with its last session
 	session *session // nil: none
+	// keep: the scheduler knows an inventory of ours, and may ask for what is
+	// in it, so the session stays open without Peers.
+	keep bool
 }
-
-// health is what a link last learnt about its scheduler.
-type health uint8
-
-const (
-	untried health = iota // asked like one that is up
-	up
-	down // skipped until an announcement gets through
-)
 
 func newLink(c *Client, addr string) (*link, error) {
 	conn, err := c.dial(addr)
@@ -56,17 +52,7 @@ func newLink(c *Client, addr string) (*link, error) {
 	return &link{c: c, addr: addr, conn: conn, rpc: schedulerpb.NewSchedulerClient(conn), kick: make(chan struct{}, 1)}, nil
 }
 
-func (l *link) isUp() bool { return l.is(func() bool { return l.health == up }) }
-
-func (l *link) usable() bool { return l.is(func() bool { return l.health != down }) }
-
-func (l *link) is(f func() bool) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return f()
-}
-
-// announceNow asks for an announcement with inventory.
+// announceNow asks for an announcement, with inventory if that has changed.
 func (l *link) announceNow() {
 	select {
 	case l.kick <- struct{}{}:
@@ -74,23 +60,8 @@ func (l *link) announceNow() {
 	}
 }
 
-// failed notes that a call got no answer. A scheduler whose heartbeats still
-// come is slow, not dead.
-func (l *link) failed(err error) {
-	l.mu.Lock()
-	alive := l.session != nil && l.session.alive()
-	was := l.health
-	if !alive {
-		l.health = down
-	}
-	l.mu.Unlock()
-	if !alive && was != down {
-		l.c.o.Log.WithError(err).WithField("scheduler", l.addr).Warn("scheduler is down")
-		l.announceNow()
-	}
-}
-
-// run announces this host until ctx ends or the link is retired and unused.
+// run announces this host, and what it holds, until ctx ends or the link is
+// retired and unused.
 func (l *link) run(ctx context.Context) {
 	defer l.conn.Close()
 	ctx, cancel := context.WithCancel(ctx)
@@ -100,8 +71,13 @@ func (l *link) run(ctx context.Context) {
 	defer watching.Wait()
 	defer cancel()
 	retry := l.c.backoff()
-	for withInventory := true; ; {
-		wait, err := l.announce(ctx, withInventory)
+	told := telling{l: l, due: true, reopen: l.c.backoff()}
+	for {
+		wait, err := l.announce(ctx)
+		if err == nil {
+			l.recovered()
+			wait, err = told.tell(ctx, wait)
+		}
 		if ctx.Err() != nil {
 			return
 		}
@@ -113,18 +89,19 @@ func (l *link) run(ctx context.Context) {
 			wait = retry.next()
 		} else {
 			retry.reset()
-			withInventory = false
-			l.recovered()
 		}
-		t := time.NewTimer(wait)
+		t := time.NewTimer(min(wait, l.untilTrusted()))
 		select {
 		case <-ctx.Done():
 			t.Stop()
 			return
 		case <-l.kick:
 			t.Stop()
-			withInventory = true
+			told.due = true
 		case <-t.C:
+		}
+		if l.becameTrusted() {
+			l.c.ringChanged()
 		}
 		if l.c.stopped() || l.is(func() bool { return l.retired && l.session == nil }) {
 			return
@@ -146,49 +123,34 @@ func (l *link) watch(ctx context.Context) {
 	}
 }
 
-func (l *link) recovered() {
-	l.mu.Lock()
-	was := l.health
-	l.health = up
-	l.mu.Unlock()
-	if was == down {
-		l.c.o.Log.WithField("scheduler", l.addr).Info("scheduler is back")
-	}
-}
-
 // announcement is how one went.
 type announcement struct {
-	inventory bool
-	again     time.Duration // when to do it again
-	err       error
+	again time.Duration // when to do it again
+	err   error
 }
 
 // announce tells the scheduler of this host, and returns when to do it again.
 // Whoever waited for another announcement takes its result, so that many who
 // ask a mute scheduler at once wait no longer than one.
-func (l *link) announce(ctx context.Context, withInventory bool) (again time.Duration, err error) {
+func (l *link) announce(ctx context.Context) (again time.Duration, err error) {
 	before := l.done.Load()
 	l.announcing.Lock()
 	defer l.announcing.Unlock()
 	if ctx.Err() != nil {
 		return 0, pieces.WithKind(pieces.KindOf(ctx.Err()), ctx.Err(), "announcing this host to "+l.addr)
 	}
-	if l.done.Load() != before && (l.last.err != nil || l.last.inventory || !withInventory) {
+	if l.done.Load() != before {
 		return l.last.again, l.last.err
 	}
-	again, err = l.announceOnce(ctx, withInventory)
+	again, err = l.announceOnce(ctx, &schedulerpb.AnnounceHostRequest{Host: wire.HostTo(l.c.host())})
 	if ctx.Err() == nil { // else it says nothing of the scheduler
-		l.last = announcement{withInventory, again, err}
+		l.last = announcement{again, err}
 		l.done.Add(1)
 	}
 	return again, err
 }
 
-func (l *link) announceOnce(ctx context.Context, withInventory bool) (again time.Duration, err error) {
-	req := &schedulerpb.AnnounceHostRequest{Host: wire.HostTo(l.c.host())}
-	if withInventory {
-		req.Inventory = l.c.inventoryFor(l.addr)
-	}
+func (l *link) announceOnce(ctx context.Context, req *schedulerpb.AnnounceHostRequest) (again time.Duration, err error) {
 	var r *schedulerpb.AnnounceHostReply
 	err = l.quick(ctx, func(ctx context.Context) (err error) {
 		r, err = l.rpc.AnnounceHost(ctx, req)
@@ -197,6 +159,7 @@ func (l *link) announceOnce(ctx context.Context, withInventory bool) (again time
 	if err != nil {
 		return 0, err
 	}
+	l.known.Store(r.Inventory)
 	if r.IntervalMs > 0 {
 		return interval(r.IntervalMs), nil
 	}
@@ -204,14 +167,15 @@ func (l *link) announceOnce(ctx context.Context, withInventory bool) (again time
 }
 
 // introduce makes sure that the scheduler has heard of this host; again: even
-// if it seems so.
+// if it seems so. What the host holds follows.
 func (l *link) introduce(ctx context.Context, again bool) error {
 	if l.isUp() && !again {
 		return nil
 	}
-	_, err := l.announce(ctx, true)
+	_, err := l.announce(ctx)
 	if err == nil {
 		l.recovered()
+		l.announceNow()
 	}
 	return err
 }
@@ -248,7 +212,7 @@ func (l *link) patient(ctx context.Context, call func(context.Context) error) er
 			if l.alive() {
 				continue
 			}
-			if _, err := l.announce(ctx, false); err != nil && ctx.Err() == nil {
+			if _, err := l.announce(ctx); err != nil && ctx.Err() == nil {
 				cancel(err)
 			}
 		}
@@ -268,21 +232,6 @@ func (l *link) alive() bool {
 		return true
 	}
 	return l.is(func() bool { return l.session != nil && l.session.alive() })
-}
-
-// inventoryFor returns what this host holds of the Tasks that addr owns.
-func (c *Client) inventoryFor(addr string) []*schedulerpb.InventoryItem {
-	items := c.o.Inventory()
-	c.mu.Lock()
-	r := c.ring
-	c.mu.Unlock()
-	var ms []*schedulerpb.InventoryItem
-	for _, it := range items {
-		if it.Pieces > 0 && r.Owner(string(it.Key.Task)) == addr {
-			ms = append(ms, &schedulerpb.InventoryItem{Task: string(it.Key.Task), Version: string(it.Key.Version), Pieces: uint32(it.Pieces)})
-		}
-	}
-	return ms
 }
 
 // current returns the link's session, opening one if there is none.
@@ -308,8 +257,8 @@ func (l *link) ended(s *session, lost bool, err error) {
 	if l.session == s {
 		l.session = nil
 	}
-	if lost && s.alive() && l.health == up {
-		l.health, lost = untried, false
+	if lost && s.alive() && l.state == up {
+		l.state, lost = untried, false
 	}
 	l.mu.Unlock()
 	if lost {
@@ -320,7 +269,7 @@ func (l *link) ended(s *session, lost bool, err error) {
 
 func (l *link) retire() {
 	l.mu.Lock()
-	l.retired = true
+	l.retired, l.keep = true, false
 	l.mu.Unlock()
 	l.announceNow()
 }

@@ -36,10 +36,10 @@ func TestSchedulersComeFromTheManager(t *testing.T) {
 	p := register(t, c, task, newHeard(), nil) // waits for the list
 	require.Equal(t, a.addr, p.Scheduler())
 	require.True(t, c.ManagerOK())
-	require.Len(t, wait(t, a.announced).Inventory, 1)
+	require.Len(t, told(t, a), 1)
 
 	m.list(b.addr, "not an address")
-	require.Len(t, wait(t, b.announced).Inventory, 1, "the task is b's now")
+	require.Len(t, told(t, b), 1, "the task is b's now")
 	require.Equal(t, []string{b.addr}, addresses(c))
 	require.Equal(t, a.addr, p.Scheduler(), "a swarm under way stays")
 
@@ -62,10 +62,10 @@ func TestInventoriesGoToTheOwnerOnEachChangeOfTheRing(t *testing.T) {
 	}
 	running(t, Options{Managers: []string{m.addr}, RefreshEvery: 10 * time.Millisecond,
 		Inventory: func() []InventoryItem { return []InventoryItem{items[a.addr], items[b.addr]} }})
-	require.Len(t, wait(t, a.announced).Inventory, 2)
+	require.Len(t, told(t, a), 2)
 	m.list(a.addr, b.addr)
 	for _, f := range []*fakeScheduler{a, b} {
-		got := wait(t, f.announced).Inventory
+		got := told(t, f)
 		require.Len(t, got, 1)
 		require.Equal(t, string(items[f.addr].Key.Task), got[0].Task)
 	}

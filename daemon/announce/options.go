@@ -34,6 +34,11 @@ type Options struct {
 	// to the schedulers that own them; nil = nothing.
 	Inventory func() []InventoryItem
 
+	// Resume takes part in a Version that the inventory names, because a
+	// scheduler asks for it, and answers whether this host still holds some of
+	// it; the registration may follow later. Nil = it never does. It may block.
+	Resume func(ctx context.Context, key pieces.Key) bool
+
 	// Heartbeat and Misses are how long a silent scheduler counts as alive
 	// (1 s, 3). A scheduler may set the interval.
 	Heartbeat time.Duration
@@ -41,6 +46,15 @@ type Options struct {
 	// AnnounceEvery is how often a live scheduler hears of this host (30 s);
 	// it may set the interval.
 	AnnounceEvery time.Duration
+	// InventoryEvery is how often schedulers are told what is held if it has
+	// changed (5 min), beside every time that a scheduler goes or comes, in
+	// calls of InventoryPage items (4,096).
+	InventoryEvery time.Duration
+	InventoryPage  int
+	// A scheduler that was down is used again when it has answered for
+	// ReturnAfter (1 s), twice as long each time after, up to ReturnMost (1
+	// min), until it was in use for SteadyAfter (1 min).
+	ReturnAfter, ReturnMost, SteadyAfter time.Duration
 	// RefreshEvery is how often the manager is asked for schedulers (30 s).
 	RefreshEvery time.Duration
 	// KeepAliveEvery is how often a seed calls the manager (5 s); it may set
@@ -88,6 +102,7 @@ func (o Options) withDefaults() Options {
 		&o.Heartbeat: time.Second, &o.AnnounceEvery: 30 * time.Second, &o.RefreshEvery: 30 * time.Second,
 		&o.KeepAliveEvery: 5 * time.Second, &o.RetryEvery: 300 * time.Millisecond, &o.RetryMost: 3 * time.Second,
 		&o.AttemptTimeout: time.Second, &o.CallTimeout: 2 * time.Second, &o.FactsTimeout: 10 * time.Second,
+		&o.InventoryEvery: 5 * time.Minute, &o.ReturnAfter: time.Second, &o.ReturnMost: time.Minute, &o.SteadyAfter: time.Minute,
 		&o.BatchDelay: 50 * time.Millisecond, &o.SessionIdle: time.Minute,
 	} {
 		if *d <= 0 {
@@ -95,7 +110,7 @@ func (o Options) withDefaults() Options {
 		}
 	}
 	for n, def := range map[*int]int{
-		&o.Misses: 3, &o.Revalidations: 16, &o.Resumes: 16, &o.BatchPieces: 64, &o.QueueLimit: 1 << 16, &o.EventLimit: 1 << 10,
+		&o.Misses: 3, &o.Revalidations: 16, &o.Resumes: 16, &o.InventoryPage: 4096, &o.BatchPieces: 64, &o.QueueLimit: 1 << 16, &o.EventLimit: 1 << 10,
 	} {
 		if *n <= 0 {
 			*n = def
@@ -106,6 +121,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Inventory == nil {
 		o.Inventory = func() []InventoryItem { return nil }
+	}
+	if o.Resume == nil {
+		o.Resume = func(context.Context, pieces.Key) bool { return false }
 	}
 	if o.Log == nil {
 		l := logrus.New()

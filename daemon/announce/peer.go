@@ -40,6 +40,11 @@ type Peer struct {
 	// lost collects what is reported lost while an inventory is being made;
 	// nil at other times.
 	cancel context.CancelFunc // ends a resume under way
+	// While registering again: where it was before; moving from there to
+	// another scheduler, which it is to be told; and when it was last heard.
+	was    string
+	moving *link
+	heard  time.Time
 	// A Peer that goes down again and again soon after it came up waits longer
 	// and longer; the first time is free.
 	upSince time.Time
@@ -219,7 +224,7 @@ func (p *Peer) Close(ctx context.Context) {
 	}
 	p.state = peerGone
 	l, s, cancel := p.link, p.session, p.cancel
-	p.link, p.session = nil, nil
+	p.link, p.session, p.moving = nil, nil, nil
 	p.mu.Unlock()
 	p.events.close()
 	if cancel != nil {
@@ -234,14 +239,18 @@ func (p *Peer) Close(ctx context.Context) {
 	}
 	ctx, stop := context.WithTimeout(ctx, p.c.o.AttemptTimeout)
 	defer stop()
-	if err := p.leaveTask(ctx, l); err != nil {
+	held, _, _ := p.inv()
+	if err := p.leaveTask(ctx, l, count(held), ""); err != nil {
 		p.c.o.Log.WithError(err).WithField("task", p.key).Debug("scheduler did not hear that the task was left")
 	}
 }
 
-func (p *Peer) leaveTask(ctx context.Context, l *link) error {
+// leaveTask ends the Peer at l: it goes on at the scheduler moved, or nowhere if
+// that is empty; then its host still has so many pieces.
+func (p *Peer) leaveTask(ctx context.Context, l *link, pieces int, moved string) error {
 	_, err := l.rpc.LeaveTask(ctx, &schedulerpb.LeaveTaskRequest{
-		HostId: string(p.c.o.Host.ID), Task: string(p.key.Task), Version: string(p.key.Version)})
+		HostId: string(p.c.o.Host.ID), Task: string(p.key.Task), Version: string(p.key.Version),
+		Pieces: uint32(pieces), Moved: moved})
 	return err
 }
 
@@ -258,5 +267,5 @@ func (c *Client) forget(p *Peer) {
 func (p *Peer) leaveLate(l *link) {
 	ctx, cancel := context.WithTimeout(context.Background(), p.c.o.AttemptTimeout)
 	defer cancel()
-	_ = p.leaveTask(ctx, l)
+	_ = p.leaveTask(ctx, l, 0, "")
 }

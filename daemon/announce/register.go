@@ -54,6 +54,9 @@ func (c *Client) Register(ctx context.Context, req RegisterRequest, h Handler, i
 		HostId: string(c.o.Host.ID), Task: wire.TaskTo(req.Task), Version: string(req.Version),
 		CanFetch: req.CanFetch, Held: wire.ExtentsTo(req.Held), Sums: wire.SumRunsTo(req.Sums),
 	}
+	if by := c.takeRecall(pieces.Key{Task: req.Task.ID, Version: req.Version}); by != "" && req.Scheduler == "" {
+		req.Scheduler, m.Resumed = by, true
+	}
 	// Small content needs no session before there is something to say; but a
 	// seed hears of its leases there.
 	small := true
@@ -62,8 +65,8 @@ func (c *Client) Register(ctx context.Context, req RegisterRequest, h Handler, i
 		small = pieces.ScopeOf(req.Facts.Size, true) != pieces.ScopeNormal
 	}
 	var reg Registration
-	err := c.each(ctx, req.Task.ID, req.Scheduler, func(ctx context.Context, l *link, ownerTried bool) (err error) {
-		m.OwnerTried = ownerTried
+	err := c.each(ctx, req.Task.ID, req.Scheduler, func(ctx context.Context, l *link, as asking) (err error) {
+		m.OwnerTried, m.Stay = as.ownerTried, as.stay
 		reg, err = c.enter(ctx, l, m, !small || len(req.Held) > 0 || c.o.Host.Type == pieces.SeedHost, p.settle)
 		return err
 	})

@@ -21,13 +21,26 @@ func (p *Peer) down(s *session, err error, first string, wait time.Duration) {
 		p.mu.Unlock()
 		return
 	}
+	now := time.Now()
+	p.was, p.heard, p.moving = p.link.addr, now, nil
+	if first != "" {
+		p.moving = p.link
+	} else if s != nil {
+		p.heard = s.lastHeard()
+	}
 	p.state, p.link, p.session = peerDown, nil, nil
-	wait = max(wait, p.flapLocked(time.Now()))
+	wait = max(wait, p.flapLocked(now))
 	ctx, cancel := context.WithCancel(context.Background())
 	p.cancel = cancel
-	p.events.queue(SessionDown{Err: err})
+	since := now
+	if !p.c.anyReachable() {
+		since = p.heard
+	}
+	p.events.queue(SessionDown{Err: err, Since: since})
 	p.mu.Unlock()
-	s.drop(p)
+	if s != nil {
+		s.drop(p)
+	}
 	spawned := p.c.spawn(func(run context.Context) {
 		defer cancel()
 		defer context.AfterFunc(run, cancel)()
@@ -63,7 +76,7 @@ func (p *Peer) final(s *session, err error) {
 		return
 	}
 	p.state, p.link, p.session = peerGone, nil, nil
-	p.events.queue(SessionDown{Err: err, Final: true})
+	p.events.queue(SessionDown{Err: err, Final: true, Since: time.Now()})
 	p.mu.Unlock()
 	if s != nil {
 		s.drop(p)
@@ -73,16 +86,20 @@ func (p *Peer) final(s *session, err error) {
 }
 
 // resume registers p again until that succeeds, p is closed or a scheduler
-// refuses it for good.
+// refuses it for good. While none answers it looks again whenever one comes
+// back.
 func (p *Peer) resume(ctx context.Context, first string) {
 	retry := p.c.backoff()
+	told := false
 	for {
+		changed := p.c.change()
 		reg, err := p.resumeOnce(ctx, first)
 		switch {
 		case err == nil:
 			p.c.o.Log.WithField("task", p.key).WithField("scheduler", reg.Scheduler).Info("registered again")
 			p.events.drain()
 			p.sendInventory(ctx)
+			p.moved(ctx, reg.Scheduler)
 			return
 		case ctx.Err() != nil:
 			return
@@ -92,8 +109,44 @@ func (p *Peer) resume(ctx context.Context, first string) {
 		}
 		p.c.o.Log.WithError(err).WithField("task", p.key).Debug("registering again failed")
 		first = ""
-		if !pause(ctx, max(retry.next(), pieces.RetryAfter(err))) {
+		if !p.c.anyReachable() && !told {
+			told = true
+			p.tellAlone(err)
+		}
+		if !pauseUntil(ctx, max(retry.next(), pieces.RetryAfter(err)), changed) {
 			return
+		}
+	}
+}
+
+// tellAlone tells the handler that there is no scheduler to go to, and since
+// when nobody hears p.
+func (p *Peer) tellAlone(err error) {
+	p.mu.Lock()
+	if p.state == peerDown {
+		p.events.queue(SessionDown{Err: err, Since: p.heard})
+	}
+	p.mu.Unlock()
+	p.events.drain()
+}
+
+// moved counts how p came to its new scheduler, and leaves the old one if that
+// is still there.
+func (p *Peer) moved(ctx context.Context, to string) {
+	p.mu.Lock()
+	from, was := p.moving, p.was
+	p.moving = nil
+	p.mu.Unlock()
+	switch {
+	case was == to:
+	case from == nil:
+		p.c.stats.failovers.Add(1)
+	default:
+		p.c.stats.moved.Add(1)
+		ctx, cancel := context.WithTimeout(ctx, p.c.o.AttemptTimeout)
+		defer cancel()
+		if err := p.leaveTask(ctx, from, 0, to); err != nil {
+			p.c.o.Log.WithError(err).WithField("task", p.key).Debug("scheduler did not hear that the task was moved")
 		}
 	}
 }
@@ -109,8 +162,8 @@ func (p *Peer) resumeOnce(ctx context.Context, first string) (reg Registration, 
 		CanFetch: p.canFetch, Resumed: true, Leases: encodeLeases(leases),
 		Facts: wire.FactsTo(p.facts), Held: wire.ExtentsTo(held),
 	}
-	err = p.c.each(ctx, p.task.ID, first, func(ctx context.Context, l *link, ownerTried bool) (err error) {
-		m.OwnerTried = ownerTried
+	err = p.c.each(ctx, p.task.ID, first, func(ctx context.Context, l *link, as asking) (err error) {
+		m.OwnerTried, m.Stay = as.ownerTried, as.stay
 		reg, err = p.c.enter(ctx, l, m, true, p.resettle)
 		return err
 	})

@@ -112,7 +112,8 @@ func TestMuteSchedulerIsFoundByMissedHeartbeatsAndUsedAgainLater(t *testing.T) {
 	require.Equal(t, stand.addr, q.Scheduler())
 
 	owner.unmute()
-	eventually(t, "the owner is used again", func() bool { return state(owner.addr) })
+	eventually(t, "the owner answers", func() bool { return state(owner.addr) })
+	eventually(t, "the owner is used again", c.links[owner.addr].usable)
 	for len(owner.registers) > 0 {
 		<-owner.registers
 	}
@@ -127,14 +128,14 @@ func TestSchedulerThatComesBackHearsAnInventory(t *testing.T) {
 	task := newTask(t, "x")
 	key := pieces.Key{Task: task.ID, Version: bigFacts.VersionID()}
 	c, _ := running(t, Options{Schedulers: []string{f.addr}, Inventory: func() []InventoryItem { return []InventoryItem{{key, 12}, {keyA, 0}} }})
-	m := wait(t, f.announced)
-	require.Len(t, m.Inventory, 1)
-	require.EqualValues(t, 12, m.Inventory[0].Pieces)
+	items := told(t, f)
+	require.Len(t, items, 1)
+	require.EqualValues(t, 12, items[0].Pieces)
 	eventually(t, "connected", func() bool { return c.Schedulers()[0].Connected })
 	f.stop()
 	eventually(t, "down", func() bool { return !c.Schedulers()[0].Connected })
 	f.start(t)
-	require.Equal(t, string(task.ID), wait(t, f.announced).Inventory[0].Task)
+	require.Equal(t, string(task.ID), told(t, f)[0].Task)
 }
 
 func TestBrokenStreamOfALiveSchedulerStaysWithIt(t *testing.T) {
@@ -285,6 +286,8 @@ func TestAllSchedulersGoneAndBack(t *testing.T) {
 	event[SessionDown](t, h)
 	require.Empty(t, p.Scheduler())
 	require.Equal(t, pieces.Unavailable, pieces.KindOf(p.Result(context.Background(), PeerResult{})))
+	alone := event[SessionDown](t, h)
+	require.Less(t, time.Since(alone.Since), soon, "told again, as of when it was last heard")
 	nothing(t, h, 100*time.Millisecond)
 	f.start(t)
 	event[SessionUp](t, h)

@@ -29,8 +29,8 @@ func (c *Client) setSchedulers(addrs []string) {
 	for _, l := range retire {
 		l.retire()
 	}
-	for _, l := range kick {
-		l.announceNow()
+	if len(kick) > 0 {
+		c.ringChanged()
 	}
 	c.nowListed()
 }
@@ -75,9 +75,8 @@ const maxMoves = 3
 // each asks the schedulers of a Task, its owner first, until one answers, and
 // follows Moved among known schedulers; it begins no attempt after CallTimeout.
 // first, if not empty, is asked before the others. call bounds itself by
-// link.quick or link.patient, and is told whether to say that the owner was
-// tried.
-func (c *Client) each(ctx context.Context, id pieces.TaskID, first string, call func(ctx context.Context, l *link, ownerTried bool) error) error {
+// link.quick or link.patient, and is told what to say of the others.
+func (c *Client) each(ctx context.Context, id pieces.TaskID, first string, call func(ctx context.Context, l *link, a asking) error) error {
 	if err := c.await(ctx); err != nil {
 		return err
 	}
@@ -85,13 +84,15 @@ func (c *Client) each(ctx context.Context, id pieces.TaskID, first string, call 
 	w := c.newWalk(id, first)
 	var last error
 	for l := w.next(); l != nil && time.Now().Before(until); l = w.next() {
-		err := call(ctx, l, w.ownerTried(l))
+		err := call(ctx, l, w.asking(l))
 		var m *movedError
 		switch {
 		case err == nil:
 			return nil
 		case errors.As(err, &m):
-			w.moved(l, m.address)
+			if !w.moved(l, m.address) {
+				c.refreshNow()
+			}
 		case over(ctx) != nil:
 			return pieces.WithKind(pieces.KindOf(over(ctx)), over(ctx), "asking scheduler "+l.addr)
 		case unanswered(err):
@@ -143,6 +144,7 @@ func (c *Client) await(ctx context.Context) error {
 type walk struct {
 	owner  string
 	order  []*link
+	later  []*link // those not trusted yet, for when no other one is left
 	by     map[string]*link
 	tried  map[string]bool
 	forced map[string]bool // asked again, told that the owner was tried
@@ -171,7 +173,19 @@ func (w *walk) next() *link {
 	for len(w.order) > 0 {
 		l := w.order[0]
 		w.order = w.order[1:]
-		if !w.tried[l.addr] && l.usable() {
+		switch {
+		case w.tried[l.addr] || !l.reachable():
+		case w.forced[l.addr] || l.usable():
+			w.tried[l.addr] = true
+			return l
+		default:
+			w.later = append(w.later, l)
+		}
+	}
+	for len(w.later) > 0 {
+		l := w.later[0]
+		w.later = w.later[1:]
+		if !w.tried[l.addr] && l.reachable() {
 			w.tried[l.addr] = true
 			return l
 		}
@@ -179,28 +193,44 @@ func (w *walk) next() *link {
 	return nil
 }
 
-// ownerTried: the Task's owner was asked before, or can't be.
-func (w *walk) ownerTried(l *link) bool {
+// asking is what a call says of the other schedulers: the Task's owner was
+// asked before, or can't be; whoever else was named can't be asked.
+type asking struct{ ownerTried, stay bool }
+
+func (w *walk) asking(l *link) asking {
 	if w.forced[l.addr] {
-		return true
+		return asking{true, true}
 	}
 	owner := w.by[w.owner]
-	return l.addr != w.owner && (owner == nil || w.tried[w.owner] || !owner.usable())
+	return asking{ownerTried: l.addr != w.owner && (owner == nil || w.tried[w.owner] || !owner.usable())}
 }
 
-// moved puts the named scheduler next. If it is not known, can't be used or was
-// asked already, from is asked again and told so.
-func (w *walk) moved(from *link, address string) {
+// moved puts the named scheduler next. If it can't be reached or was asked
+// already, from is asked again and told so; so too if it is not known: false.
+func (w *walk) moved(from *link, address string) (known bool) {
+	to := w.by[address]
 	if w.moves++; w.moves > maxMoves {
-		return
+		return to != nil
 	}
-	if to := w.by[address]; to != nil && to.usable() && !w.tried[address] {
-		w.order = append([]*link{to}, w.order...)
-		return
+	if to != nil && to.reachable() && !w.tried[address] {
+		w.tried[from.addr] = true
+		w.named(to)
+		return true
 	}
 	if !w.forced[from.addr] {
 		w.forced[from.addr] = true
 		w.tried[from.addr] = false
 		w.order = append([]*link{from}, w.order...)
 	}
+	return to != nil
+}
+
+// named puts l next, trusted or not: the scheduler that named it has the say.
+func (w *walk) named(l *link) {
+	if l.usable() {
+		w.order = append([]*link{l}, w.order...)
+		return
+	}
+	w.later = append([]*link{l}, w.later...)
+	w.order, w.later = nil, append(w.later, w.order...)
 }

@@ -65,6 +65,9 @@ func (s *session) run(ctx context.Context) {
 	if stopping {
 		return
 	}
+	if err != nil {
+		s.l.c.stats.lost.Add(1)
+	}
 	for _, p := range peers {
 		p.sessionLost(s, err)
 	}
@@ -174,13 +177,20 @@ func (s *session) idle(before time.Time) bool {
 	defer s.l.mu.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.ended && len(s.peers)+len(s.entering) == 0 && s.idleSince.Before(before) {
+	if !s.ended && !s.l.keep && len(s.peers)+len(s.entering) == 0 && s.idleSince.Before(before) {
 		s.ended = true
 		if s.l.session == s {
 			s.l.session = nil
 		}
 	}
 	return s.ended
+}
+
+func (s *session) lastHeard() time.Time {
+	if at := s.heard.Load(); at != 0 {
+		return time.Unix(0, at)
+	}
+	return time.Now()
 }
 
 // alive reports whether the scheduler was heard within two heartbeats.
@@ -272,6 +282,10 @@ func (s *session) handle(m *schedulerpb.SchedulerMessage) error {
 	key, err := pieces.ParseKey(m.Task, m.Version)
 	if err != nil {
 		log.WithError(err).Warn("message of the scheduler ignored")
+		return nil
+	}
+	if m.GetResume() != nil {
+		s.l.c.resumeAt(s.l, key)
 		return nil
 	}
 	e, err := decode(m)

@@ -72,12 +72,12 @@ type factsAnswer struct {
 }
 
 func (c *Client) askFacts(ctx context.Context, t *pieces.Task, canFetch bool) (a factsAnswer, err error) {
-	err = c.each(ctx, t.ID, "", func(ctx context.Context, l *link, ownerTried bool) (err error) {
+	err = c.each(ctx, t.ID, "", func(ctx context.Context, l *link, as asking) (err error) {
 		if err := l.introduce(ctx, false); err != nil {
 			return err
 		}
 		a, err = c.statOnce(ctx, l, &schedulerpb.StatTaskRequest{
-			HostId: string(c.o.Host.ID), Task: wire.TaskTo(t), CanFetch: canFetch, OwnerTried: ownerTried})
+			HostId: string(c.o.Host.ID), Task: wire.TaskTo(t), CanFetch: canFetch, OwnerTried: as.ownerTried, Stay: as.stay})
 		return err
 	})
 	return a, err
@@ -188,7 +188,7 @@ func (c *Client) beatFacts(ctx context.Context, a factsAnswer, id pieces.TaskID)
 // hold for the swarm: those answered, or ours.
 func (c *Client) answerFacts(ctx context.Context, a factsAnswer, t *pieces.Task, f pieces.Facts, tiny []byte, err error) pieces.Facts {
 	m := &schedulerpb.StatTaskRequest{HostId: string(c.o.Host.ID), Task: wire.TaskTo(t), CanFetch: true,
-		LeaseId: uint64(a.lease), Error: wire.ErrorTo(err), OwnerTried: true}
+		LeaseId: uint64(a.lease), Error: wire.ErrorTo(err), OwnerTried: true, Stay: true}
 	if err == nil {
 		m.Facts, m.Tiny = wire.FactsTo(f), tiny
 	}

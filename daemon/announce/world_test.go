@@ -62,6 +62,7 @@ func quickly(o Options) Options {
 	set(&o.RefreshEvery, time.Hour)
 	set(&o.RetryEvery, 10*time.Millisecond)
 	set(&o.RetryMost, 50*time.Millisecond)
+	set(&o.ReturnAfter, 20*time.Millisecond)
 	set(&o.AttemptTimeout, 400*time.Millisecond)
 	set(&o.CallTimeout, time.Second)
 	if os.Getenv("ANNOUNCE_LOG") != "" {
@@ -169,6 +170,16 @@ func register(t *testing.T, c *Client, task *pieces.Task, h Handler, inv PeerInv
 	require.NoError(t, err)
 	p.Start()
 	return p
+}
+
+// told waits for an announcement that begins an inventory.
+func told(t *testing.T, f *fakeScheduler) []*schedulerpb.InventoryItem {
+	t.Helper()
+	for {
+		if m := wait(t, f.announced); m.InventoryBegins {
+			return m.Inventory
+		}
+	}
 }
 
 func span(first, end int) []pieces.Extent { return []pieces.Extent{{First: first, End: end}} }

@@ -52,7 +52,7 @@ func (c *Content) HandleEvent(ev announce.Event) {
 	case announce.OriginError:
 		c.originError(ev)
 	case announce.SessionDown:
-		c.downSince = time.Now()
+		c.downSince = ev.Since
 		if p := c.peer; ev.Final && p != nil {
 			c.peer, c.retryAt = nil, time.Now().Add(c.e.o.RegisterRetry)
 			c.wg.Go(func() { p.Close(c.ctx) })
