@@ -23,7 +23,7 @@ func TestSeedDiesHalfWay(t *testing.T) {
 			w := newWorld(t, either[time.Duration](2, 10)*time.Minute)
 			c := w.crowd(1, either(4, 8), lab.ClusterOptions{})
 			onlooker := w.host("onlooker")
-			s := w.readAll(c, "orphans.bin", either[int64](64, 512)*miB, c.Hosts...)
+			s := w.readAll(c, "orphans.bin", either[int64](32, 512)*miB, c.Hosts...)
 			s.reach(.5, s.rs[0])
 			s.midway(s.rs...)
 			key := s.key(c.Hosts[0])
@@ -60,7 +60,7 @@ func TestSeedDiesHalfWay(t *testing.T) {
 func TestTwoOfEightDieAndOneIsCutOff(t *testing.T) {
 	w := newWorld(t, either[time.Duration](2, 10)*time.Minute)
 	c := w.crowd(1, 8, lab.ClusterOptions{})
-	s := w.readAll(c, "crowd.bin", either[int64](48, 512)*miB, c.Hosts...)
+	s := w.readAll(c, "crowd.bin", either[int64](32, 512)*miB, c.Hosts...)
 	s.reach(.3, s.rs...)
 	killed, cut, rest := s.rs[:2], s.rs[2], s.rs[3:]
 	s.midway(s.rs...)

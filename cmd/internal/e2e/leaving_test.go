@@ -21,7 +21,7 @@ import (
 func TestLeavingHostHandsItsChildrenOver(t *testing.T) {
 	w := newWorld(t, 2*time.Minute)
 	c := w.crowd(1, 3, lab.ClusterOptions{})
-	s := w.readAll(c, "leaving.bin", either[int64](32, 512)*miB, c.Hosts...)
+	s := w.readAll(c, "leaving.bin", either[int64](24, 512)*miB, c.Hosts...)
 	leaver, rest := s.rs[0], s.rs[1:]
 	s.reach(.2, s.rs...)
 

@@ -52,10 +52,13 @@ type reading struct {
 	latest time.Time // of the last read's end; guarded by mu
 }
 
-// crowd starts n hosts, a seed and schedulers on links of 100 Mbit/s.
+// linkRate of crowds: slow enough for a machine of two cores to keep up with.
+var linkRate = either[lab.Rate](50, 100) * lab.Mbit
+
+// crowd starts n hosts, a seed and schedulers.
 func (w *world) crowd(schedulers, n int, o lab.ClusterOptions) *lab.Cluster {
 	w.Helper()
-	o.Schedulers, o.Hosts, o.Rate = schedulers, n, 100*lab.Mbit
+	o.Schedulers, o.Hosts, o.Rate = schedulers, n, linkRate
 	c, err := w.lab.StartCluster(w.ctx, o)
 	w.ok(err)
 	return c
