@@ -159,8 +159,7 @@ func (v *version) verdict(p *peer, i int, sum pieces.Sum) (goOn bool) {
 	d := v.disputes[i]
 	switch {
 	case d == nil && !v.digests.has(i):
-		v.setDigest(i, sum, p.id, true)
-		p.stale.Remove(i)
+		v.establish(p, i, sum, p.id)
 		return true
 	case d == nil && v.digests.get(i) == sum:
 		v.agree(p, i, p.id)

@@ -74,11 +74,18 @@ func (v *version) hold(p *peer, e pieces.Extent) {
 // than the record.
 func (v *version) holdStale(p *peer, i int) {
 	v.unwant(p, i)
+	v.markHeld(p, i, true)
+}
+
+// markHeld notes whether p holds piece i, of which its word does not count yet.
+func (v *version) markHeld(p *peer, i int, held bool) {
+	cs := v.early[i]
 	if d := v.disputes[i]; d != nil {
-		if c, ok := d.claims[p.id]; ok {
-			c.held = true
-			d.claims[p.id] = c
-		}
+		cs = d.claims
+	}
+	if c, ok := cs[p.id]; ok {
+		c.held = held
+		cs[p.id] = c
 	}
 }
 
@@ -155,12 +162,7 @@ func (v *version) onLost(p *peer, e Lost) {
 func (v *version) loseStale(p *peer, e pieces.Extent) {
 	for run := range overlap(&p.stale, e) {
 		for i := range run.All() {
-			if d := v.disputes[i]; d != nil {
-				if c, ok := d.claims[p.id]; ok {
-					c.held = false
-					d.claims[p.id] = c
-				}
-			}
+			v.markHeld(p, i, false)
 		}
 	}
 	p.stale.RemoveExtent(e)

@@ -8,8 +8,13 @@ import (
 )
 
 // check returns what is wrong inside the machine, or nil.
-func check(t *Task) error {
+func check(t *Task, hosts *Hosts) error {
 	for _, v := range t.versions {
+		for _, p := range v.peers {
+			if h := hosts.Get(p.id); h != nil && len(p.children) > h.UploadSlots {
+				return fmt.Errorf("peer %s has %d children and %d slots", p.id, len(p.children), h.UploadSlots)
+			}
+		}
 		for _, f := range []func(*version) error{checkGraph, checkPools, checkLeases, checkHoldings} {
 			if err := f(v); err != nil {
 				return err
@@ -26,9 +31,6 @@ func checkGraph(v *version) error {
 		}
 		if p.complete && len(p.parents) > 0 {
 			return fmt.Errorf("complete peer %s has parents", p.id)
-		}
-		if len(p.children) > v.t.hostSlots(p) {
-			return fmt.Errorf("peer %s has %d children", p.id, len(p.children))
 		}
 		for _, c := range p.children {
 			if !slices.Contains(c.parents, p) || v.peers[c.id] != c {
@@ -50,8 +52,27 @@ func checkGraph(v *version) error {
 	return nil
 }
 
-// hostSlots allows what a host had when its children came.
-func (t *Task) hostSlots(*peer) int { return 1 << 10 }
+// checkPaths: after a Tick, every live peer has a path to a source or a lease,
+// as far as anybody may feed it: where its parents end there is a complete peer,
+// a seed, or one that reads the origin, or one that may follow nobody here.
+func checkPaths(t *Task, view View) error {
+	t.view, t.now = view, view.Now
+	defer func() { t.view = View{} }()
+	for _, v := range t.versions {
+		for _, p := range v.peers {
+			if p.state != live || fedPeer(p) || v.quarantined != nil || v.unfed {
+				continue
+			}
+			v.markBelow(p)
+			for _, q := range v.eligible.list {
+				if !v.classic() && v.mayFollow(p, q) {
+					return fmt.Errorf("peer %s has no parent, no lease, and could follow %s", p.id, q.id)
+				}
+			}
+		}
+	}
+	return nil
+}
 
 func checkPools(v *version) error {
 	for _, s := range []*pool{&v.eligible, &v.orphans, &v.wanters, &v.completes, &v.silent, &v.bad, &v.here} {
@@ -106,6 +127,9 @@ func checkHoldings(v *version) error {
 		for _, p := range v.peers {
 			if p.held.Has(i) {
 				n++
+				if p.stale.Has(i) {
+					return fmt.Errorf("peer %s counts as holder of piece %d, of which it contradicts the record", p.id, i)
+				}
 				if p.wantsPiece(i) {
 					return fmt.Errorf("peer %s wants piece %d, which it holds", p.id, i)
 				}
@@ -118,6 +142,9 @@ func checkHoldings(v *version) error {
 			continue
 		}
 		s := v.holders[i]
+		if v.digests.has(i) && v.doubted.Has(i) && v.disputes[i] == nil {
+			return fmt.Errorf("piece %d is recorded and doubted, but not in dispute", i)
+		}
 		if int(s.n) != n {
 			return fmt.Errorf("piece %d has %d holders, the index says %d", i, n, s.n)
 		}

@@ -32,7 +32,7 @@ func (v *version) quarantine(i int) {
 		v.refresh(p)
 		v.send(p, OriginError{err, []pieces.Extent{v.geo.All()}})
 	}
-	v.digests, v.holders, v.proven = digests{}, nil, pieces.Set{}
+	v.digests, v.holders, v.proven, v.early = digests{}, nil, pieces.Set{}, nil
 	v.need = [pieces.Classes]pieces.Set{}
 	v.fresh, v.recorded, v.corrected, v.started = nil, nil, nil, nil
 	v.firstDone = false

@@ -2,6 +2,8 @@ package swarm
 
 import (
 	"iter"
+	"maps"
+	"slices"
 
 	"damselfly/pieces"
 )
@@ -148,9 +150,9 @@ func (v *version) record(p *peer, run pieces.SumRun, e pieces.Extent) bool {
 				return false
 			}
 		case v.heldBack(p, i):
+			v.remember(p, i, claim{sum: sum, read: by == p.id})
 		default:
-			v.setDigest(i, sum, by, by == p.id)
-			p.stale.Remove(i)
+			v.establish(p, i, sum, by)
 		}
 	}
 	return true
@@ -169,6 +171,13 @@ func (v *version) heldBack(p *peer, i int) bool {
 	return v.doubted.Has(i)
 }
 
+// establish takes p's word for what piece i is.
+func (v *version) establish(p *peer, i int, sum pieces.Sum, by pieces.HostID) {
+	delete(v.early[i], p.id)
+	v.setDigest(i, sum, by, by == p.id)
+	p.stale.Remove(i)
+}
+
 // setDigest makes sum the record of piece i, and tells who should know.
 func (v *version) setDigest(i int, sum pieces.Sum, by pieces.HostID, read bool) {
 	doubted := v.doubted.Remove(i)
@@ -185,5 +194,51 @@ func (v *version) setDigest(i int, sum pieces.Sum, by pieces.HostID, read bool) 
 	v.recorded = append(v.recorded, i)
 	if v.holders != nil && v.holders[i].n > 0 {
 		v.appeared(i)
+	}
+	v.recall(i)
+}
+
+// maxEarly bounds the pieces of which early words are remembered.
+const maxEarly = 4096
+
+// remember keeps p's word about piece i until there is a record. Meanwhile p does
+// not count as a holder of the piece.
+func (v *version) remember(p *peer, i int, c claim) {
+	p.stale.Add(i)
+	if p.held.Has(i) {
+		c.held = true
+		v.vanish(p, []pieces.Extent{{First: i, End: i + 1}}, false)
+	}
+	cs := v.early[i]
+	switch {
+	case cs == nil && len(v.early) >= maxEarly || len(cs) >= maxClaims:
+		return
+	case v.early == nil:
+		v.early = map[int]map[pieces.HostID]claim{}
+	}
+	if cs == nil {
+		cs = map[pieces.HostID]claim{}
+		v.early[i] = cs
+	}
+	cs[p.id] = c
+}
+
+// recall hears, now that piece i has a record, who spoke of it too early.
+func (v *version) recall(i int) {
+	cs := v.early[i]
+	delete(v.early, i)
+	for _, id := range slices.Sorted(maps.Keys(cs)) {
+		c, q := cs[id], v.peers[id]
+		switch {
+		case q == nil || q.state != live || !q.stale.Has(i):
+		case c.sum != v.digests.get(i):
+			v.contradict(q, i, c.sum, c.read)
+			v.markHeld(q, i, c.held)
+		default:
+			v.agree(q, i, v.digests.setter(i))
+			if c.held {
+				v.hold(q, pieces.Extent{First: i, End: i + 1})
+			}
+		}
 	}
 }

@@ -39,6 +39,8 @@ type version struct {
 	doubted  pieces.Set
 	rereads  []*reread
 	proven   pieces.Set
+	// early are digests that were told before their turn, by piece.
+	early map[int]map[pieces.HostID]claim
 	// lostDisputes counts, by host, what was passed on and turned out wrong.
 	lostDisputes map[pieces.HostID]int
 	// quarantined: the origin contradicted itself. No leases, parents or
@@ -107,6 +109,7 @@ func (v *version) settle() {
 	if v.due {
 		v.due = false
 		v.grant()
+		v.feed() // from those who read the origin now
 	}
 	v.tellCorrected()
 	v.notify()
