@@ -61,7 +61,7 @@ func decodeLease(m *schedulerpb.Lease) (Event, error) {
 	if m.GetId() == 0 {
 		return nil, pieces.Errorf(pieces.Invalid, "a lease without number")
 	}
-	return Lease{ID: pieces.LeaseID(m.GetId()), Extent: e, Class: class}, nil
+	return Lease{ID: pieces.LeaseID(m.GetId()), Extent: e, Class: class, Reread: m.GetReread()}, nil
 }
 
 func decodeOriginError(m *schedulerpb.OriginError) (Event, error) {

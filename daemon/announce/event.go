@@ -27,6 +27,9 @@ type (
 		ID     pieces.LeaseID
 		Extent pieces.Extent
 		Class  pieces.Class
+		// Reread: read the pieces even if they are held, and report them held
+		// with the digests as read.
+		Reread bool
 	}
 	// LeaseEnd takes a lease back.
 	LeaseEnd struct {
