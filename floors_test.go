@@ -37,7 +37,7 @@ var floors = [][]string{
 		"cmd/internal/boot"},
 	5: {"daemon", "fusefs", "scheduler", "manager", "cmd/internal/boot/hostcfg"},
 	6: {"cmd/internal/boot/client", "cmd/internal/boot/console", "cmd/internal/boot/doctor", "cmd/internal/boot/host",
-		"cmd/internal/cluster", "cmd/internal/supervisor", "cmd/internal/e2e", "cmd/internal/sim"},
+		"cmd/internal/cluster", "cmd/internal/supervisor", "cmd/internal/e2e", "cmd/internal/sim", "cmd/internal/load"},
 	7: {"cmd", "scripts"},
 }
 
@@ -61,7 +61,7 @@ var only = []struct {
 var pbEdges = []string{
 	"proto/commonpb", "proto/managerpb", "proto/schedulerpb", "proto/daemonpb", "proto/wire", "proto/rpc",
 	"daemon/announce", "daemon/exchange", "daemon/control", "daemon", "scheduler", "manager",
-	"cmd", "cmd/internal/cluster", "cmd/internal/supervisor", "cmd/internal/e2e",
+	"cmd", "cmd/internal/cluster", "cmd/internal/supervisor", "cmd/internal/e2e", "cmd/internal/load",
 }
 
 // never lists imports that a pure unit must do without.

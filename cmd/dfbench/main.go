@@ -18,6 +18,7 @@ func newCommand() *cobra.Command {
 	}
 	cmd.AddCommand(
 		newSwarmCommand(),
+		newSchedulerCommand(),
 	)
 	return cmd
 }
