@@ -42,7 +42,7 @@ type host struct {
 	seeding *picker.Seeding // seeds only
 	held    *pieces.Set
 	sums    *pieces.Set // pieces whose digest is known
-	asked   *pieces.Set // told to the scheduler as wanted
+	unasked *pieces.Set // lacking, and not told to the scheduler as wanted
 
 	neighbours []*neighbour
 	byID       map[pieces.HostID]*neighbour
@@ -53,8 +53,8 @@ type host struct {
 	waits      waits
 	slots      int // uploads under way
 
-	changes  changes
-	flushing bool // a flush of changes is planned
+	news     []pieces.Extent // held since the neighbours were told
+	flushing bool            // a flush of changes is planned
 	report   []swarm.Held
 	reported int // pieces in report
 	reporter timer
@@ -80,7 +80,7 @@ func newHost(w *world, n int, up, down float64, idc int, kind pieces.HostType) *
 	h := &host{
 		Host: pieces.Host{ID: hostID(n), Hostname: string(hostID(n)), Type: kind, UploadSlots: uploadSlots, IDC: idcName(idc)},
 		w:    w, up: newPipe(up), down: newPipe(down), idc: idc,
-		held: &pieces.Set{}, sums: &pieces.Set{}, asked: &pieces.Set{},
+		held: &pieces.Set{}, sums: &pieces.Set{}, unasked: &pieces.Set{},
 		byID: map[pieces.HostID]*neighbour{}, blocked: map[pieces.HostID]*block{},
 	}
 	if kind == pieces.SeedHost {
@@ -128,11 +128,12 @@ func (h *host) registered(r swarm.RegisterReply) {
 		return
 	}
 	h.isPeer = true
+	h.pick.ParentsOnly(r.Policy == pieces.PolicyClassic)
 	if r.Sums != nil {
 		h.learn(r.Sums.Extent())
 	}
 	h.follow(r.Parents)
-	h.asked = &pieces.Set{}
+	h.forgetAsked(h.w.geo.All())
 	h.schedule()
 }
 
@@ -191,23 +192,20 @@ func (h *host) schedule() {
 
 // ask tells the scheduler what no neighbour can give.
 func (h *host) ask() {
-	if !h.isPeer || h.asked.Count() == h.w.geo.Count()-h.held.Count() {
+	if !h.isPeer || h.unasked.Count() == 0 {
 		return
 	}
-	need := h.pick.Missing(pieces.Fill)
-	need.SubtractSet(h.asked)
-	for i, ok := need.Next(0); ok; i, ok = need.Next(i + 1) {
-		if h.sums.Has(i) && h.pick.Nearby(i) {
-			need.Remove(i)
+	var need pieces.Set
+	for i, ok := h.unasked.Next(0); ok; i, ok = h.unasked.Next(i + 1) {
+		if !h.pick.Flying(i) && !(h.sums.Has(i) && h.pick.Nearby(i)) {
+			need.Add(i)
 		}
 	}
 	if need.Count() == 0 {
 		return
 	}
+	h.unasked.SubtractSet(&need)
 	es := need.List()
-	for _, e := range es {
-		h.asked.AddExtent(e)
-	}
 	h.tellScheduler(swarm.Want{From: h.w.brain.from(h), Extents: es, Class: pieces.Fill, Failed: h.blockedHosts()})
 }
 
@@ -265,4 +263,15 @@ func (h *host) blockedHosts() (ids []pieces.HostID) {
 	}
 	slices.Sort(ids)
 	return ids
+}
+
+// forgetAsked makes what is missing of e worth asking for again. A seed wants
+// nothing.
+func (h *host) forgetAsked(e pieces.Extent) {
+	if h.seeding != nil {
+		return
+	}
+	for m := range h.held.Missing(e) {
+		h.unasked.AddExtent(m)
+	}
 }

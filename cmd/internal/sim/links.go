@@ -34,13 +34,8 @@ func (h *host) addNeighbour(o *host, parent, dial bool) *neighbour {
 		h.byID[o.ID] = n
 		h.neighbours = append(h.neighbours, n)
 	}
-	if h.w.classic() && parent && !n.parent && n.wire != nil {
-		h.w.clock.after(2*h.w.latency(h, o), func() { o.inventoryTo(h) })
-	}
 	n.parent = parent
-	if parent || !h.w.classic() {
-		h.pick.AddNeighbour(o.ID, parent, o.Type == pieces.SeedHost)
-	}
+	h.pick.AddNeighbour(o.ID, parent, o.Type == pieces.SeedHost)
 	if dial && n.wire == nil && !n.dialling {
 		n.dialling = true
 		h.w.clock.after(3*h.w.latency(h, o), func() { o.dialled(h) })
@@ -141,11 +136,7 @@ func (h *host) follow(parents []pieces.Parent) {
 			continue
 		}
 		n.parent = false
-		if h.w.classic() {
-			h.pick.RemoveNeighbour(n.host.ID)
-		} else {
-			h.pick.AddNeighbour(n.host.ID, false, n.host.Type == pieces.SeedHost)
-		}
+		h.pick.AddNeighbour(n.host.ID, false, n.host.Type == pieces.SeedHost)
 	}
 }
 
@@ -168,25 +159,13 @@ func (h *host) holder(x pieces.Holder) {
 	}
 }
 
-// changes are what the neighbours are told next.
-type changes struct{ held, fetching, stopped []pieces.Extent }
-
+// tellHeld tells the neighbours of piece i, soon. What is being fetched is not
+// told: at class fill nobody waits for it.
 func (h *host) tellHeld(i int) {
-	e := pieces.Extent{First: i, End: i + 1}
-	h.changes.held = append(h.changes.held, e)
-	h.planFlush()
-}
-
-func (h *host) tellFetching(e pieces.Extent) {
-	h.changes.fetching = append(h.changes.fetching, e)
-	h.planFlush()
-}
-
-// tellStopped says which pieces of e are no longer coming.
-func (h *host) tellStopped(e pieces.Extent) {
-	for m := range h.held.Missing(e) {
-		h.changes.stopped = append(h.changes.stopped, m)
-		h.planFlush()
+	h.news = append(h.news, pieces.Extent{First: i, End: i + 1})
+	if !h.flushing {
+		h.flushing = true
+		h.w.clock.after(batch(h.w.geo.Size), h.flushNews)
 	}
 }
 
@@ -195,19 +174,12 @@ func batch(size int64) time.Duration {
 	return min(max(expected(size)/1000, 5*time.Millisecond), 25*time.Millisecond)
 }
 
-func (h *host) planFlush() {
-	if !h.flushing {
-		h.flushing = true
-		h.w.clock.after(batch(h.w.geo.Size), h.flushChanges)
-	}
-}
-
-// flushChanges sends what gathered: one event for all who are near, one for
+// flushNews sends what gathered: one event for all who are near, one for
 // those in other data centres.
-func (h *host) flushChanges() {
+func (h *host) flushNews() {
 	h.flushing = false
-	c := h.changes
-	h.changes = changes{}
+	news := h.news
+	h.news = nil
 	if h.dead {
 		return
 	}
@@ -225,7 +197,7 @@ func (h *host) flushChanges() {
 		if len(to) > 0 {
 			h.w.clock.after(h.w.latency(h, to[0]), func() {
 				for _, o := range to {
-					o.heard(h, c)
+					o.heard(h, news)
 				}
 			})
 		}
@@ -237,29 +209,23 @@ func (h *host) inventoryTo(o *host) {
 	if h.dead {
 		return
 	}
-	c := changes{held: h.held.List()}
-	for _, r := range h.reads {
-		c.fetching = append(c.fetching, r.extent)
-	}
-	h.w.clock.after(h.w.latency(h, o), func() { o.heard(h, c) })
+	all := h.held.List()
+	h.w.clock.after(h.w.latency(h, o), func() { o.heard(h, all) })
 }
 
-// heard takes what a neighbour says. A host that is complete has no use for it
-// but a seed, which counts copies.
-func (h *host) heard(from *host, c changes) {
-	if h.dead || h.done && h.seeding == nil || h.byID[from.ID] == nil {
+// heard takes what a neighbour holds. A host that is complete has no use for it
+// but a seed, which counts copies; who is no neighbour any more is not known to the
+// picker.
+func (h *host) heard(from *host, held []pieces.Extent) {
+	if h.dead || h.done && h.seeding == nil {
 		return
 	}
 	useful := false
-	for _, e := range c.held {
+	for _, e := range held {
 		h.pick.NeighbourHeld(from.ID, e)
-		useful = useful || !h.held.HasExtent(e)
-	}
-	for _, e := range c.fetching {
-		h.pick.NeighbourFetching(from.ID, e, false)
-	}
-	for _, e := range c.stopped {
-		h.pick.NeighbourStopped(from.ID, e)
+		for i := e.First; i < e.End && !useful; i++ {
+			useful = !h.held.Has(i) && !h.pick.Flying(i)
+		}
 	}
 	if useful {
 		h.schedule()

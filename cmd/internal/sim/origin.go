@@ -21,7 +21,6 @@ func (h *host) startRead(lease pieces.LeaseID, e pieces.Extent) {
 	r := &read{h: h, lease: lease, extent: e, next: e.First}
 	h.reads = append(h.reads, r)
 	h.pick.StartOrigin(e)
-	h.tellFetching(e)
 	h.w.clock.after(2*h.w.sc.FarLatency, r.send)
 }
 
@@ -70,7 +69,6 @@ func (h *host) endLease(id pieces.LeaseID) {
 	for _, r := range slices.Clone(h.reads) {
 		if r.lease == id {
 			r.end()
-			h.tellStopped(r.extent)
 		}
 	}
 }

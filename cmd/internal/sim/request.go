@@ -40,7 +40,6 @@ func (h *host) request(r picker.Request) {
 	f := &request{Request: r, h: h, from: n.host, since: now, began: now, next: r.Extent.First}
 	h.flights = append(h.flights, f)
 	f.late = h.w.clock.after(h.waits.patience(), f.overdue)
-	h.tellFetching(r.Extent)
 	h.w.clock.after(h.w.latency(h, f.from), f.arrive)
 }
 
@@ -78,7 +77,6 @@ func (f *request) land() {
 func (f *request) cancel() {
 	f.land()
 	f.cut()
-	f.h.tellStopped(f.Extent)
 }
 
 // cut ends the sending side.
@@ -107,7 +105,6 @@ func (f *request) refused(deferred bool, again time.Duration) {
 	}
 	f.land()
 	h.forgetAsked(f.Extent)
-	h.tellStopped(f.Extent)
 	if n := h.byID[f.Host]; n != nil {
 		if deferred {
 			h.deferTo(n, f.Extent, again)
@@ -126,15 +123,12 @@ func (f *request) lost() {
 	}
 	f.land()
 	h.forgetAsked(f.Extent)
-	h.tellStopped(f.Extent)
 	if h.byID[f.Host] != nil {
 		h.block(f.from)
 		h.tellScheduler(swarm.Failed{From: h.w.brain.from(h), Parent: f.Host, Extents: []pieces.Extent{f.Extent}, Reason: pieces.FailTimeout})
 	}
 	h.schedule()
 }
-
-func (h *host) forgetAsked(e pieces.Extent) { h.asked.RemoveExtent(e) }
 
 // deferTo leaves pieces that a seed gave to another child to that child for a
 // while.

@@ -99,7 +99,7 @@ func (f *request) delivered(i int, took time.Duration, last bool) {
 func (h *host) hold(i int, by *request, lease pieces.LeaseID, cost *swarm.Cost) {
 	h.held.Add(i)
 	h.pick.Held(i)
-	h.asked.Remove(i)
+	h.unasked.Remove(i)
 	h.overtaken(i, by)
 	h.tellHeld(i)
 	h.reportHeld(i, lease, cost)
