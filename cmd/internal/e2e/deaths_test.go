@@ -55,7 +55,7 @@ func TestSeedDiesHalfWay(t *testing.T) {
 }
 
 // Two of eight hosts die and one is cut off while all read: the others finish
-// with right bytes, no read of theirs takes 3 s, and nothing is read from the
+// with right bytes, no read of theirs takes 3 s (5 on a busy machine), and nothing is read from the
 // origin again. Who was cut off finishes when its packets go out again.
 func TestTwoOfEightDieAndOneIsCutOff(t *testing.T) {
 	w := newWorld(t, either[time.Duration](2, 10)*time.Minute)
@@ -63,12 +63,15 @@ func TestTwoOfEightDieAndOneIsCutOff(t *testing.T) {
 	s := w.readAll(c, "crowd.bin", either[int64](32, 512)*miB, c.Hosts...)
 	s.reach(.3, s.rs...)
 	killed, cut, rest := s.rs[:2], s.rs[2], s.rs[3:]
-	s.midway(s.rs...)
 	for _, r := range s.rs[:3] {
-		up, _, err := r.Host.LinkBytes(w.ctx)
-		w.ok(err)
-		require.Greater(t, up, int64(miB), "%s feeds others", r.Host.Name)
+		w.ok(lab.Until(w.ctx, 20*time.Second, r.Host.Name+" to feed others", func() error {
+			if up := s.info(r.Daemon).Traffic.Uploaded; up < 256*kiB {
+				return fmt.Errorf("it has sent %d bytes", up)
+			}
+			return nil
+		}))
 	}
+	s.midway(s.rs...)
 	before := w.gauge(c.Schedulers[0], "sessions")
 	require.EqualValues(t, 9, before, "all take part")
 	w.ok(cut.Host.Blackhole(w.ctx))

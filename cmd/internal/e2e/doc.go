@@ -9,5 +9,6 @@
 //
 //	DAMSELFLY_BIN   directory of the programs; without it they are built first
 //	DAMSELFLY_RACE  not empty: build them with the race detector
+//	DAMSELFLY_SOAK  not empty: sizes of the promises, 512 MiB over 8 hosts, where tests are smaller
 //	DAMSELFLY_KEEP  not empty: leave each lab's directory, with all logs
 package e2e

@@ -49,7 +49,7 @@ type Counts struct {
 // Proxy forwards connections. Its methods are safe for concurrent use.
 type Proxy struct {
 	lis    net.Listener
-	target string
+	dial   func() (net.Conn, error)
 	wg     sync.WaitGroup
 	counts struct {
 		conns, open, bytes             atomic.Int64
@@ -78,12 +78,18 @@ func New(addr, target string, seed uint64) (*Proxy, error) {
 	if err != nil {
 		return nil, err
 	}
+	return Between(lis, func() (net.Conn, error) { return net.Dial("tcp", target) }, seed), nil
+}
+
+// Between forwards what lis accepts to what dial opens, each where the caller
+// made it: in other network namespaces, say. Close closes lis.
+func Between(lis net.Listener, dial func() (net.Conn, error), seed uint64) *Proxy {
 	p := &Proxy{
-		lis: lis, target: target, rand: rand.New(rand.NewPCG(seed, 1)),
+		lis: lis, dial: dial, rand: rand.New(rand.NewPCG(seed, 1)),
 		changed: make(chan struct{}), conns: map[*conn]struct{}{},
 	}
 	p.wg.Go(p.accept)
-	return p, nil
+	return p
 }
 
 // Addr is where to dial.
@@ -161,7 +167,7 @@ func (p *Proxy) accept() {
 
 func (p *Proxy) serve(client net.Conn) {
 	defer client.Close()
-	server, err := net.Dial("tcp", p.target)
+	server, err := p.dial()
 	if err != nil {
 		return
 	}
