@@ -7,10 +7,10 @@ programs := $(patsubst cmd/%/.,%,$(wildcard cmd/df*/.))
 version  := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 ldflags  := -X damselfly/cmd/internal/boot.version=$(version)
 
-.PHONY: help build test unit race e2e soak lint generate verify demo clean
+.PHONY: help build test unit race e2e soak bench bench-smoke lint generate verify demo clean
 
 help: ## this list
-	@sed -n 's/^\([a-z0-9]*\):.*## /  make \1\t/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z0-9-]*\):.*## /  make \1\t/p' Makefile | expand -t 18
 
 build: ## the programs, into bin/
 	@scripts/deps.sh build
@@ -23,6 +23,7 @@ test: ## everything: build, verify, unit, race, e2e (root; under 15 minutes on 2
 	$(MAKE) unit
 	$(MAKE) race
 	$(MAKE) e2e
+	$(MAKE) bench-smoke
 
 unit: ## the tests of all packages
 	go test ./...
@@ -37,6 +38,14 @@ e2e: build ## real processes in network namespaces (root); RACE=1: with the race
 soak: build ## hours of random faults, long fuzzing, a thousand kills (root; DURATION=1h SEED= ROUND= KILLS=)
 	@scripts/deps.sh test
 	scripts/soak
+
+bench: build ## ratios on shaped links beside BitTorrent and direct download, an hour (root; BENCH='flash aria2' for parts)
+	@scripts/deps.sh bench
+	bin/dfbench lab $(BENCH) --plots docs/benchmarks
+
+bench-smoke: build ## the short form of it, under 3 minutes: shows that the bench works, judges nothing
+	@scripts/deps.sh bench
+	bin/dfbench lab --smoke
 
 lint: ## gofmt, go vet, staticcheck
 	scripts/lint

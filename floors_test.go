@@ -37,7 +37,7 @@ var floors = [][]string{
 		"cmd/internal/boot"},
 	5: {"daemon", "fusefs", "scheduler", "manager", "cmd/internal/boot/hostcfg"},
 	6: {"cmd/internal/boot/client", "cmd/internal/boot/console", "cmd/internal/boot/doctor", "cmd/internal/boot/host",
-		"cmd/internal/cluster", "cmd/internal/supervisor", "cmd/internal/e2e", "cmd/internal/sim", "cmd/internal/load"},
+		"cmd/internal/cluster", "cmd/internal/supervisor", "cmd/internal/e2e", "cmd/internal/sim", "cmd/internal/load", "cmd/internal/bench"},
 	7: {"cmd", "scripts"},
 }
 

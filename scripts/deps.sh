@@ -4,6 +4,7 @@
 #   scripts/deps.sh build    Go is there, git
 #   scripts/deps.sh demo     … and fusermount3
 #   scripts/deps.sh test     … and what unit, race and end-to-end tests need
+#   scripts/deps.sh bench    … and what we compare with
 #
 # Does nothing, quickly, when everything is there. Go itself is not installed,
 # only looked for.
@@ -16,13 +17,15 @@ build=(git:git make:make)
 demo=(fusermount3:fuse3)
 test=(nginx:nginx-light ip:iproute2 tc:iproute2 nsenter:util-linux mount:mount gcc:gcc
   python3:python3 setfattr:attr curl:curl tar:tar dd:coreutils ps:procps)
+bench=(aria2c:aria2)
 
 case "${1:-test}" in
 build) need=("${build[@]}") ;;
 demo) need=("${build[@]}" "${demo[@]}") ;;
 test) need=("${build[@]}" "${demo[@]}" "${test[@]}") ;;
+bench) need=("${build[@]}" "${demo[@]}" "${test[@]}" "${bench[@]}") ;;
 *)
-  echo "deps.sh: unknown job '$1'; want build, demo or test" >&2
+  echo "deps.sh: unknown job '$1'; want build, demo, test or bench" >&2
   exit 2
   ;;
 esac

@@ -19,6 +19,7 @@ func newCommand() *cobra.Command {
 	cmd.AddCommand(
 		newSwarmCommand(),
 		newSchedulerCommand(),
+		newLabCommand(),
 	)
 	return cmd
 }

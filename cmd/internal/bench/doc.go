@@ -1,0 +1,15 @@
+// Package bench measures Damselfly on the shaped links of a lab beside what
+// users have today: direct download, the published Dragonfly rules (policy
+// classic) and BitTorrent (aria2), in the same run on the same links.
+//
+// Everything is a ratio. B_eff is what one plain transfer gets over such a link,
+// measured first; T = F / B_eff for a file of F bytes; LB is the lower bound of
+// DESIGN §13 for the last host:
+//
+//	LB = max(F/origin rate when cold, F/seed upload, F/slowest download, N·F/total upload)
+//
+// A shaped run during which the machine's processors were busy for more than
+// 80 % of the time measures the machine: it is void, and marked so.
+//
+// Each scenario prints its table as it ends; its hosts' progress is drawn as SVG.
+package bench
