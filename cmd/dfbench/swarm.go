@@ -72,6 +72,14 @@ does, but for the start: --pieces scales it down.`,
 	f.StringVar(&o.policy, "policy", o.policy, "swarm, or classic to run the published rules beside it")
 	f.Float64Var(&s.Limit, "limit", s.Limit, "end a run after so many lower bounds")
 	f.Uint64Var(&s.Seed, "seed", s.Seed, "of every random choice")
+	// The rules' numbers, to find better ones.
+	f.IntVar(&s.UploadSlots, "upload-slots", s.UploadSlots, "rule: requests a host answers at once")
+	f.IntVar(&s.ChildSlots, "child-slots", s.ChildSlots, "rule: children a host may have")
+	f.IntVar(&s.Rules.CandidateParentLimit, "parents", s.Rules.CandidateParentLimit, "rule: parents of a host")
+	f.IntVar(&s.Picker.MaxRequests, "requests", s.Picker.MaxRequests, "rule: requests in flight")
+	f.IntVar(&s.Picker.PerNeighbour, "per-neighbour", 0, "rule: requests in flight at one neighbour (0 = default)")
+	f.Float64Var(&s.Picker.InOrder, "in-order", 0, "rule: share of bulk requests taken in order (0 = default)")
+	f.Float64Var(&s.Seeding.Repeats, "repeats", 0, "rule: share of a seed's bytes that may repeat sent ones (0 = default)")
 	f.StringVar(&o.out, "out", "", "write CSV and SVG files to this folder")
 	f.StringVar(&o.profile, "cpu-profile", "", "write a CPU profile of the runs to this file")
 	return cmd

@@ -13,9 +13,7 @@ import (
 // The daemon's numbers: defaults of daemon/engine, exchange, upload, fetch and
 // announce.
 const (
-	maxRequests    = 8
 	maxNeighbours  = 64
-	uploadSlots    = 64
 	hedgeStart     = 500 * time.Millisecond
 	hedgeMin       = 50 * time.Millisecond
 	hedgeMax       = 2 * time.Second
@@ -78,20 +76,19 @@ type traffic struct {
 
 func newHost(w *world, n int, up, down float64, idc int, kind pieces.HostType) *host {
 	h := &host{
-		Host: pieces.Host{ID: hostID(n), Hostname: string(hostID(n)), Type: kind, UploadSlots: uploadSlots, IDC: idcName(idc)},
+		Host: pieces.Host{ID: hostID(n), Hostname: string(hostID(n)), Type: kind, UploadSlots: w.sc.ChildSlots, IDC: idcName(idc)},
 		w:    w, up: newPipe(up), down: newPipe(down), idc: idc,
 		held: &pieces.Set{}, sums: &pieces.Set{}, unasked: &pieces.Set{},
 		byID: map[pieces.HostID]*neighbour{}, blocked: map[pieces.HostID]*block{},
 	}
 	if kind == pieces.SeedHost {
-		h.seeding = picker.NewSeeding(w.geo, picker.SeedingConfig{})
+		h.seeding = picker.NewSeeding(w.geo, w.sc.Seeding)
 		if !w.sc.Cold {
 			h.held.AddExtent(w.geo.All())
 			h.sums.AddExtent(w.geo.All())
 		}
 	}
-	cfg := picker.Config{MaxRequests: maxRequests}
-	h.pick = picker.New(w.geo, h.held, cfg, rand.New(rand.NewPCG(w.sc.Seed, uint64(n)+1)))
+	h.pick = picker.New(w.geo, h.held, w.sc.Picker, rand.New(rand.NewPCG(w.sc.Seed, uint64(n)+1)))
 	h.reporter.do = h.flushReport
 	return h
 }
@@ -182,7 +179,7 @@ func (h *host) schedule() {
 		return
 	}
 	// With its places taken the picker answers nothing; that is most calls.
-	if len(h.flights)-h.late < maxRequests && len(h.flights) < 4*maxRequests {
+	if most := h.w.sc.Picker.MaxRequests; len(h.flights)-h.late < most && len(h.flights) < 4*most {
 		for _, r := range h.pick.Next() {
 			h.request(r)
 		}

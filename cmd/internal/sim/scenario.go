@@ -5,7 +5,9 @@ import (
 	"math"
 	"time"
 
+	"damselfly/daemon/picker"
 	"damselfly/pieces"
+	"damselfly/scheduler/swarm"
 )
 
 // Scenario is what a run simulates. Rates are bytes per second.
@@ -34,19 +36,28 @@ type Scenario struct {
 	// Latency is one way within a data centre, FarLatency between two.
 	Latency, FarLatency time.Duration
 	Policy              pieces.Policy
+	// Rules are the scheduler's numbers (Policy apart), Picker and Seeding the
+	// daemon's. UploadSlots is how many requests a host answers at once, ChildSlots
+	// how many slots the scheduler is told of, which bounds its children.
+	Rules                   swarm.Options
+	Picker                  picker.Config
+	Seeding                 picker.SeedingConfig
+	UploadSlots, ChildSlots int
 	// Limit ends a run after so many times the lower bound.
 	Limit float64
 	// Seed of every random choice.
 	Seed uint64
 }
 
-// Defaults returns a flash crowd of 16 hosts on links of 100 Mbit/s.
+// Defaults returns a flash crowd of 16 hosts on links of 100 Mbit/s, with the
+// numbers that scheduler and daemon have by default.
 func Defaults() Scenario {
 	const fast = 100e6 / 8
 	return Scenario{
 		Hosts: 16, Size: 64 << 20, Up: fast, Down: fast, SeedRate: fast, OriginRate: fast, SlowUp: 0.1,
 		JoinJitter: 20 * time.Millisecond, KillAt: 0.5, IDCs: 1,
 		Latency: time.Millisecond, FarLatency: 10 * time.Millisecond, Limit: 20, Seed: 1,
+		Rules: swarm.Defaults(), Picker: picker.Config{MaxRequests: 8}, UploadSlots: 64, ChildSlots: 64,
 	}
 }
 
@@ -69,6 +80,8 @@ func (s Scenario) check() error {
 		return bad("stagger and the moment of the kill are not negative, the limit is at least 1")
 	case s.IDCs < 1 || s.IDCs > s.Hosts:
 		return bad("%d data centres for %d hosts", s.IDCs, s.Hosts)
+	case s.UploadSlots < 1 || s.ChildSlots < 1 || s.Picker.MaxRequests < 1:
+		return bad("slots and requests are at least 1")
 	case s.Latency <= 0 || s.FarLatency <= 0 || s.JoinJitter < 0:
 		return bad("latencies are positive")
 	}

@@ -30,7 +30,7 @@ const foldEvery = time.Second
 
 func newBrain(w *world) *brain {
 	b := &brain{
-		w: w, opts: swarm.Defaults(), view: &swarm.Hosts{},
+		w: w, opts: w.sc.Rules, view: &swarm.Hosts{},
 		task:  swarm.New(swarm.Identity{ID: "simulated", Public: true, SeedsCanFetch: true}, w.sc.Seed, 1),
 		facts: pieces.Facts{Size: w.sc.Size, Ranges: true, Validator: pieces.Validator{Kind: pieces.StrongETag, Value: "1"}},
 	}

@@ -26,7 +26,7 @@ func (f *request) arrive() {
 			return
 		}
 	}
-	if s.slots >= uploadSlots {
+	if s.slots >= w.sc.UploadSlots {
 		w.tally.busy++
 		w.clock.after(w.latency(s, f.h), func() { f.refused(false, busyRetry) })
 		return
