@@ -52,6 +52,7 @@ func (o LogOptions) Logger(w io.Writer, app string) (*logrus.Entry, error) {
 	default:
 		return nil, pieces.Errorf(pieces.Invalid, "log format %.40q: want text or json", o.Format)
 	}
+	l.SetFormatter(newLimited(l.Formatter))
 	e := l.WithField("app", app)
 	stdlog.SetFlags(0)
 	stdlog.SetOutput(library{e})
