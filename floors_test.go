@@ -27,7 +27,7 @@ import (
 // New code: put its folder in the line of its floor, the lowest one that is
 // above all it needs.
 var floors = [][]string{
-	0: {"pieces", "pieces/ring", "proto/commonpb", "cmd/internal/e2e/content"},
+	0: {"pieces", "pieces/ring", "proto/commonpb", "cmd/internal/e2e/content", "cmd/internal/e2e/proxy"},
 	1: {"proto/managerpb", "proto/schedulerpb", "proto/daemonpb", "pieces/store",
 		"scheduler/swarm", "manager/store", "manager/ca",
 		"daemon/source", "daemon/limit", "daemon/picker", "daemon/readahead"},
@@ -35,7 +35,7 @@ var floors = [][]string{
 	3: {"proto/rpc"},
 	4: {"daemon/announce", "daemon/exchange", "daemon/fetch", "daemon/upload", "daemon/control", "manager/console",
 		"cmd/internal/boot"},
-	5: {"daemon", "fusefs", "scheduler", "manager", "cmd/internal/boot/hostcfg"},
+	5: {"daemon", "fusefs", "scheduler", "manager", "cmd/internal/boot/hostcfg", "cmd/internal/e2e/lab"},
 	6: {"cmd/internal/boot/client", "cmd/internal/boot/console", "cmd/internal/boot/doctor", "cmd/internal/boot/host",
 		"cmd/internal/cluster", "cmd/internal/supervisor", "cmd/internal/e2e", "cmd/internal/sim", "cmd/internal/load", "cmd/internal/bench"},
 	7: {"cmd", "scripts"},
@@ -61,7 +61,7 @@ var only = []struct {
 var pbEdges = []string{
 	"proto/commonpb", "proto/managerpb", "proto/schedulerpb", "proto/daemonpb", "proto/wire", "proto/rpc",
 	"daemon/announce", "daemon/exchange", "daemon/control", "daemon", "scheduler", "manager",
-	"cmd", "cmd/internal/cluster", "cmd/internal/supervisor", "cmd/internal/e2e", "cmd/internal/load",
+	"cmd", "cmd/internal/cluster", "cmd/internal/supervisor", "cmd/internal/e2e", "cmd/internal/e2e/lab", "cmd/internal/load",
 }
 
 // never lists imports that a pure unit must do without.
