@@ -36,9 +36,9 @@ func (s *Server) PutTask(ctx context.Context, req *managerpb.PutTaskRequest) (*m
 	return &managerpb.PutTaskReply{}, s.putTask(ctx, put)
 }
 
-func (s *Server) putTask(ctx context.Context, p store.Put) error {
+func (s *Server) putTask(ctx context.Context, p ...store.Put) error {
 	defer s.answers.forget()
-	return s.store.PutTask(ctx, p)
+	return s.store.PutTasks(ctx, p)
 }
 
 func taskFrom(m *commonpb.Task) (*pieces.Task, error) {

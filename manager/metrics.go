@@ -1,12 +1,17 @@
 package manager
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"damselfly/manager/store"
+)
 
 // metrics counts what the manager does; all its methods work on nil.
 type metrics struct {
 	batches  *prometheus.CounterVec
 	inMemory prometheus.Gauge
 	lookups  prometheus.Counter
+	jobs     *prometheus.CounterVec
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -26,8 +31,12 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "damselfly_manager_catalogue_lookups_total",
 			Help: "Lookups of ids and names that the database was asked for.",
 		}),
+		jobs: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "damselfly_manager_jobs_total",
+			Help: "Jobs that ended at this manager, by kind and state.",
+		}, []string{"kind", "state"}),
 	}
-	reg.MustRegister(m.batches, m.inMemory, m.lookups)
+	reg.MustRegister(m.batches, m.inMemory, m.lookups, m.jobs)
 	return m
 }
 
@@ -51,5 +60,11 @@ func (m *metrics) nodes(n int) {
 func (m *metrics) asked() {
 	if m != nil {
 		m.lookups.Inc()
+	}
+}
+
+func (m *metrics) jobEnded(kind string, state store.JobState) {
+	if m != nil {
+		m.jobs.WithLabelValues(kind, string(state)).Inc()
 	}
 }

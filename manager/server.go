@@ -3,7 +3,10 @@ package manager
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"math/rand/v2"
+	"os"
 	"sync"
 	"time"
 
@@ -11,6 +14,7 @@ import (
 	"github.com/sirupsen/logrus"
 	"google.golang.org/grpc"
 
+	"damselfly/manager/jobs"
 	"damselfly/manager/store"
 	"damselfly/pieces"
 	"damselfly/proto/managerpb"
@@ -44,6 +48,16 @@ type Options struct {
 	// AnswerTTL is how long what the catalogue said of an id or name, that it
 	// is unknown included, is remembered.
 	AnswerTTL time.Duration
+	// Jobs tunes the engine of jobs; Store, Hosts, Owner, Since and the
+	// callbacks are set here.
+	Jobs jobs.Options
+	// Peers is how jobs reach hosts.
+	Peers jobs.Peers
+	// Version of the software, for people.
+	Version string
+	// Authorize is asked before each call of the Admin service. Nil allows
+	// calls from this machine alone.
+	Authorize Authorize
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
 	// Log: nil discards. Registry: nil keeps no metrics.
@@ -70,6 +84,9 @@ func (o Options) withDefaults() Options {
 	if o.AnswerTTL <= 0 {
 		o.AnswerTTL = DefaultAnswerTTL
 	}
+	if o.Authorize == nil {
+		o.Authorize = localOnly
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -81,7 +98,7 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Server is the Manager service. All methods may be called at the same time.
+// Server is the Manager service, and with Admin the Admin service. All methods may be called at the same time.
 type Server struct {
 	managerpb.UnimplementedManagerServer
 	opts      Options
@@ -89,6 +106,7 @@ type Server struct {
 	nodes     *nodes
 	directory *directory
 	answers   *answers
+	jobs      *jobs.Engine
 	metrics   *metrics
 	log       *logrus.Entry
 }
@@ -113,10 +131,26 @@ func New(o Options) (*Server, error) {
 	s.nodes = newNodes(o.Store, limit, o.Now, last, o.Log, s.metrics)
 	s.directory = newDirectory(o.Store, s.nodes.activeSince, o.Log)
 	s.answers = newAnswers(o.AnswerTTL, o.Now)
+	s.jobs = s.newEngine()
 	return s, s.directory.refresh(ctx)
 }
 
-// Register offers the Manager service on r.
+func (s *Server) newEngine() *jobs.Engine {
+	o := s.opts.Jobs
+	o.Store, o.Hosts, o.Owner = s.store, s.opts.Peers, ownerName()
+	o.Since, o.Changed, o.Ended = s.nodes.activeSince, s.answers.forget, s.metrics.jobEnded
+	o.Now, o.Log = s.opts.Now, s.log.WithField("part", "jobs")
+	return jobs.New(o)
+}
+
+// ownerName names this manager in the jobs it runs; it is another one after
+// each start.
+func ownerName() string {
+	name, _ := os.Hostname()
+	return fmt.Sprintf("%s-%08x", name, rand.Uint32())
+}
+
+// Register offers the Manager service on r: for schedulers and daemons.
 func (s *Server) Register(r grpc.ServiceRegistrar) { managerpb.RegisterManagerServer(r, s) }
 
 // Ready returns an error unless the database answers.
@@ -129,13 +163,14 @@ const flushTimeout = 5 * time.Second
 const maxExpired = 10_000
 
 // Run does what no call waits for, until ctx ends: it writes what nodes said
-// every FlushEvery, keeps clusters fresh, forgets dead nodes and what has
-// ended. Then it writes once more and returns nil. A database that fails is
+// every FlushEvery, keeps clusters fresh, runs jobs, forgets dead nodes and
+// what has ended. Then it writes once more and returns nil. A database that fails is
 // logged and tried again.
 func (s *Server) Run(ctx context.Context) error {
 	var parts sync.WaitGroup
 	defer parts.Wait()
 	parts.Go(func() { s.directory.refreshEvery(ctx, s.opts.ConfigPoll) })
+	parts.Go(func() { s.jobs.Run(ctx) })
 	flush, tidy := time.NewTicker(s.opts.FlushEvery), time.NewTicker(s.opts.Forget/24)
 	defer flush.Stop()
 	defer tidy.Stop()

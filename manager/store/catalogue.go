@@ -41,26 +41,42 @@ type Put struct {
 	Now     time.Time
 }
 
-// PutTask adds a public Task, and a name for it. A Task that is there already
-// keeps what is known of it; a name that means another Task is an Exists
-// error, and then nothing is added. The caller has checked both.
-func (s *Store) PutTask(ctx context.Context, p Put) error {
-	t := p.Task
-	filter, err := json.Marshal(t.FilterQuery)
-	if err != nil {
-		return pieces.WithKind(pieces.Invalid, err, "task "+t.ID.Short())
+// PutTask is PutTasks of one.
+func (s *Store) PutTask(ctx context.Context, p Put) error { return s.PutTasks(ctx, []Put{p}) }
+
+// PutTasks adds public Tasks, and names for them. A Task that is there already
+// keeps what is known of it; a name that means another Task is an Exists error,
+// and then nothing is added. The caller has checked both.
+func (s *Store) PutTasks(ctx context.Context, all []Put) error {
+	doing := "adding tasks"
+	if len(all) == 1 {
+		doing = "adding task " + all[0].Task.ID.Short()
 	}
-	return s.within(ctx, "adding task "+t.ID.Short(), func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `
+	return s.within(ctx, doing, func(tx *sql.Tx) error {
+		put, err := tx.PrepareContext(ctx, `
 			INSERT INTO tasks (id, public_url, tag, application, digest, filter_query, added, expires)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 			ON CONFLICT (id) DO UPDATE SET expires = excluded.expires, revision = tasks.revision + 1
-			WHERE excluded.expires <> 0 AND excluded.expires <> tasks.expires`,
-			string(t.ID), t.PublicURL, t.Tag, t.Application, string(t.Digest), string(filter), p.Now.UnixMilli(), msOf(p.Expires))
-		if err != nil || p.Name == "" {
+			WHERE excluded.expires <> 0 AND excluded.expires <> tasks.expires`)
+		if err != nil {
 			return err
 		}
-		return putName(ctx, tx, p)
+		defer put.Close()
+		for _, p := range all {
+			t := p.Task
+			filter, err := json.Marshal(t.FilterQuery)
+			if err != nil {
+				return pieces.WithKind(pieces.Invalid, err, "task "+t.ID.Short())
+			}
+			_, err = put.ExecContext(ctx, string(t.ID), t.PublicURL, t.Tag, t.Application, string(t.Digest), string(filter), p.Now.UnixMilli(), msOf(p.Expires))
+			if err == nil && p.Name != "" {
+				err = putName(ctx, tx, p)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }
 
