@@ -108,16 +108,18 @@ func (t *task) learn() {
 	})
 }
 
-// failed remembers why there are no facts: longer each time while the origin is
-// in trouble, and as long as it asks for, but never longer than MaxMemo. t.mu
-// is held.
+// failed remembers why there are no facts: as long as the origin or the
+// scheduler asks for, else longer each time while the origin is in trouble, but
+// never longer than MaxMemo. t.mu is held.
 func (t *task) failed(err error) {
-	memo := t.d.o.FailureMemo
+	memo, asked := t.d.o.FailureMemo, pieces.RetryAfter(err)
 	if !pieces.IsPermanent(err) {
-		memo <<= min(t.fails, 4)
+		if asked == 0 { // else somebody paces us already: two waits would add up
+			memo <<= min(t.fails, 4)
+		}
 		t.fails++
 	}
-	t.err, t.errTo = err, time.Now().Add(min(max(memo, pieces.RetryAfter(err)), t.d.o.MaxMemo))
+	t.err, t.errTo = err, time.Now().Add(min(max(memo, asked), t.d.o.MaxMemo))
 	if t.facts != nil {
 		// The origin can't be reached: what is held is served.
 		t.checked = time.Now()
