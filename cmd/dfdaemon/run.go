@@ -170,7 +170,7 @@ func (p *process) makeMounts(ctx context.Context) error {
 			ReadAheadKiB: f.ReadAheadKiB, NoPassthrough: f.NoPassthrough, Private: f.Private, Helper: f.Helper,
 			Log: p.log.WithField("part", "fuse"), Registry: p.reg,
 		},
-		Record: filepath.Join(p.o.DataDir, "mounts.json"),
+		Record: filepath.Join(p.o.DataDir, "mounts"),
 		Log:    p.log.WithField("part", "mounts"),
 	}
 	if !p.o.Supervisor.Off {

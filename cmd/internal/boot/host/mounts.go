@@ -88,9 +88,9 @@ func NewMounts(o MountsOptions) *Mounts {
 // Restore makes the recorded mounts again. One that can't be made is logged
 // and forgotten.
 func (m *Mounts) Restore(ctx context.Context) error {
-	paths, err := readRecord(m.o.Record)
-	if err != nil {
-		m.o.Log.WithError(err).Warn("the mounts from before are not known")
+	paths, damaged, err := readRecord(m.o.Record)
+	if err != nil || damaged > 0 {
+		m.o.Log.WithError(err).WithField("damaged_lines", damaged).Warn("not all mounts from before are known")
 	}
 	for _, p := range paths {
 		if err := m.Mount(ctx, p, nil); err != nil && pieces.KindOf(err) != pieces.Exists {

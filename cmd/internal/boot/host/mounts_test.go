@@ -42,7 +42,7 @@ func newTestMounts(t *testing.T, last func()) (*Mounts, string) {
 	require.NoError(t, err)
 	m := NewMounts(MountsOptions{
 		FUSE:   fusefs.Options{Backend: emptyBackend{}, NoPassthrough: true},
-		Record: filepath.Join(dir, "mounts.json"), Last: last, Log: boot.Discard(),
+		Record: filepath.Join(dir, "mounts"), Last: last, Log: boot.Discard(),
 	})
 	for _, d := range []string{"a", "b"} {
 		require.NoError(t, os.Mkdir(filepath.Join(dir, d), 0o755))
@@ -71,7 +71,7 @@ func paths(m *Mounts) []string {
 
 func recorded(t *testing.T, m *Mounts) []string {
 	t.Helper()
-	p, err := readRecord(m.o.Record)
+	p, _, err := readRecord(m.o.Record)
 	require.NoError(t, err)
 	return p
 }
@@ -165,7 +165,9 @@ func TestRestore(t *testing.T) {
 	m, dir := newTestMounts(t, nil)
 	a := filepath.Join(dir, "a")
 	require.NoError(t, m.Restore(ctx), "there may be no record")
-	require.NoError(t, os.WriteFile(m.o.Record, []byte(`["`+a+`","`+dir+`/gone"]`), 0o600))
+	record, err := encodeRecord([]string{a, dir + "/gone"})
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(m.o.Record, record, 0o600))
 	require.NoError(t, m.Restore(ctx))
 	require.True(t, mounted(t, a))
 	require.Equal(t, []string{a}, recorded(t, m))
