@@ -63,6 +63,7 @@ func (o *schedulerOptions) flags(cmd *cobra.Command) {
 	fs.StringVar(&o.Scheduler, "scheduler", "", "measure the scheduler at HOST:PORT instead of starting one")
 	fs.StringVar(&o.Metrics, "scheduler-metrics", "", "its metrics port, HOST:PORT, for processor time and memory")
 	fs.StringVar(&o.Path, "dfscheduler", "", "the program to start (default: beside this one)")
+	fs.StringArrayVar(&o.Args, "scheduler-arg", nil, "one more argument for it, as --scheduler-arg=--policy=classic")
 	fs.IntVar(&o.Hosts, "hosts", o.Hosts, "simulated hosts")
 	fs.IntVar(&o.Conns, "conns", o.Conns, "connections that they share; 0 = one each, as in reality")
 	fs.IntVar(&o.Tasks, "tasks", o.Tasks, "tasks with standing peers, in rate and memory")

@@ -50,6 +50,9 @@ func settle(ctx context.Context, f *fleet, run string, n, each int, size int64) 
 		}
 		return h.held(x, pieces.Extent{End: x.pieces / 2}, nil)
 	})
+	if broken := f.err(); broken != nil {
+		err = broken // the rest follows from it
+	}
 	return c, err
 }
 
@@ -122,8 +125,8 @@ func (c *crowd) open(ctx context.Context, n int, rate float64, random *rand.Rand
 			return nil
 		})
 	}
-	if err == nil {
-		err = c.fleet.err()
+	if broken := c.fleet.err(); broken != nil {
+		err = broken
 	}
 	if err == nil && lost.Load() > 0 && o.Failed == 0 {
 		err = pieces.Errorf(pieces.Unavailable, "%d peers could not leave", lost.Load())

@@ -35,6 +35,8 @@ type fleet struct {
 	end     context.CancelFunc
 	running sync.WaitGroup
 	broken  atomic.Pointer[error]
+	// interval of heartbeats, in ns, as the first Welcome says it.
+	interval atomic.Int64
 }
 
 // newFleet connects n hosts over conns connections (0 or ≥ n: one each) to the
@@ -76,37 +78,67 @@ func newHost(i int, conn *grpc.ClientConn) *host {
 	}}
 }
 
-// stream opens the stream of every host and keeps their hearts beating.
+// stream opens the stream of every host, keeps their hearts beating and
+// announces them as daemons do.
 func (f *fleet) stream(ctx context.Context) error {
 	f.beating = true
+	f.interval.Store(int64(rpc.DefaultBeat))
 	f.running.Go(f.beat)
-	return f.each(ctx, f.hosts, func(_ context.Context, h *host) error { return h.connect(f.ctx, &f.running, f.fail) })
+	f.running.Go(f.announce)
+	return f.each(ctx, f.hosts, func(_ context.Context, h *host) error {
+		welcome, err := h.connect(f.ctx, &f.running, f.fail)
+		if ms := welcome.GetHeartbeatMs(); ms > 0 {
+			f.interval.Store(int64(ms) * int64(time.Millisecond))
+		}
+		return err
+	})
 }
 
-// beat sends every host's heartbeat each second, evenly spread.
+// beat sends every host's heartbeat in the interval that the scheduler asks for,
+// evenly spread; after a pause of the machine, all that are due.
 func (f *fleet) beat() {
-	const turns = 100
-	every := time.NewTicker(time.Second / turns)
+	every := time.NewTicker(5 * time.Millisecond)
 	defer every.Stop()
-	for k := 0; ; k = (k + 1) % turns {
+	start := time.Now()
+	for sent := 0; ; {
 		select {
 		case <-f.ctx.Done():
 			return
 		case <-every.C:
 		}
-		for i := k; i < len(f.hosts); i += turns {
-			f.hosts[i].beat() // what a stream died of, its reader learns
+		due := int(time.Since(start).Seconds() * float64(len(f.hosts)) / time.Duration(f.interval.Load()).Seconds())
+		for sent = max(sent, due-len(f.hosts)); sent < due; sent++ {
+			if err := f.hosts[sent%len(f.hosts)].beat(); err != nil && f.ctx.Err() == nil {
+				f.fail(err)
+			}
+		}
+	}
+}
+
+// announceEvery is a daemon's pace.
+const announceEvery = 10 * time.Second
+
+// announce announces every host again and again, one after the other.
+func (f *fleet) announce() {
+	for {
+		for _, h := range f.hosts {
+			if sleep(f.ctx, announceEvery/time.Duration(len(f.hosts))) != nil {
+				return
+			}
+			if err := h.announce(f.ctx); err != nil && f.ctx.Err() == nil {
+				f.fail(err)
+			}
 		}
 	}
 }
 
 func (f *fleet) fail(err error) { f.broken.CompareAndSwap(nil, &err) }
 
-// err returns the first error of a stream: what is measured without it is not
-// what was meant.
+// err returns the first error of a stream or a later announcement: what is
+// measured without it is not what was meant.
 func (f *fleet) err() error {
 	if err := f.broken.Load(); err != nil {
-		return fmt.Errorf("a host's stream broke: %w", *err)
+		return fmt.Errorf("a host's stream or announcement failed: %w", *err)
 	}
 	return nil
 }

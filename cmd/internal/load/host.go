@@ -34,21 +34,21 @@ func (h *host) announce(ctx context.Context) error {
 
 // connect opens the host's stream, which lasts until ctx ends, and waits for
 // its welcome. What comes in later is read by a goroutine of running.
-func (h *host) connect(ctx context.Context, running *sync.WaitGroup, broken func(error)) error {
+func (h *host) connect(ctx context.Context, running *sync.WaitGroup, broken func(error)) (*schedulerpb.Welcome, error) {
 	stream, err := h.client.ReportPieceResult(ctx, grpc.WaitForReady(true))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	hello := &schedulerpb.PeerMessage{Body: &schedulerpb.PeerMessage_Hello{Hello: &schedulerpb.Hello{HostId: string(h.ID)}}}
 	if err := stream.Send(hello); err != nil && !errors.Is(err, io.EOF) {
-		return err
+		return nil, err
 	}
 	m, err := stream.Recv() // after an io.EOF: why
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if m.GetWelcome() == nil {
-		return pieces.Errorf(pieces.Invalid, "the scheduler's first message is no Welcome")
+		return nil, pieces.Errorf(pieces.Invalid, "the scheduler's first message is no Welcome")
 	}
 	h.mu.Lock()
 	h.stream = stream
@@ -67,17 +67,21 @@ func (h *host) connect(ctx context.Context, running *sync.WaitGroup, broken func
 			}
 		}
 	})
-	return nil
+	return m.GetWelcome(), nil
 }
 
-// say sends one message; without a stream nothing.
+// say sends one message; without a stream nothing. What a broken stream died
+// of, its reader learns (fleet.err).
 func (h *host) say(m *schedulerpb.PeerMessage) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.stream == nil {
 		return nil
 	}
-	return h.stream.Send(m)
+	if err := h.stream.Send(m); !errors.Is(err, io.EOF) {
+		return err
+	}
+	return nil
 }
 
 func (h *host) beat() error {

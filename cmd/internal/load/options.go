@@ -14,6 +14,8 @@ type Options struct {
 	// port ("" = its costs are not measured). Empty = each scenario starts the
 	// program at Path anew.
 	Scheduler, Metrics, Path string
+	// Args are more arguments for it.
+	Args []string
 
 	// Hosts over Conns connections; 0 = one each.
 	Hosts, Conns int

@@ -32,7 +32,7 @@ func (b *Bench) target(ctx context.Context) (*target, error) {
 			return nil, err
 		}
 	}
-	p, err := Start(ctx, b.o.Path, b.core)
+	p, err := Start(ctx, b.o.Path, b.core, b.o.Args...)
 	if err != nil {
 		return nil, err
 	}
