@@ -51,6 +51,7 @@ func newCrowd(seed uint64) *crowd {
 	if c.rand.IntN(4) == 0 {
 		c.opts.Policy = pieces.PolicyClassic
 	}
+	flaky := c.rand.IntN(6) == 0 // the origin says this and that
 	lying := c.rand.IntN(2) == 0
 	content := args{set: map[string]string{"pieces": fmt.Sprint(1 + c.rand.IntN(40))}}
 	if c.rand.IntN(5) == 0 {
@@ -67,7 +68,7 @@ func newCrowd(seed uint64) *crowd {
 		c.host(id, a)
 		c.names = append(c.names, id)
 		c.mind[id] = newMind()
-		c.liars[id] = lying && c.rand.IntN(3) == 0
+		c.liars[id] = flaky || lying && c.rand.IntN(3) == 0
 	}
 	return c
 }
@@ -284,8 +285,8 @@ func (c *crowd) read(id pieces.HostID, e pieces.Extent) {
 	at.held.AddExtent(e)
 	for i := range e.All() {
 		delete(at.bytes, i)
-		if c.liars[id] && !c.honest && c.rand.IntN(4) == 0 {
-			at.bytes[i] = fmt.Sprint(" wrong ", c.rand.IntN(3))
+		if c.liars[id] && !c.honest && c.rand.IntN(2) == 0 {
+			at.bytes[i] = fmt.Sprint(" wrong ", c.rand.IntN(9))
 		}
 	}
 }
@@ -308,7 +309,7 @@ func (c *crowd) any() pieces.HostID { return c.names[c.rand.IntN(len(c.names))] 
 func (c *crowd) chaos() {
 	id := c.any()
 	at := c.mind[id]
-	switch c.rand.IntN(16) {
+	switch c.rand.IntN(18) {
 	case 0:
 		c.sessions[id]++
 		c.do(SessionUp{id, c.sessions[id]})
@@ -363,6 +364,17 @@ func (c *crowd) chaos() {
 	case 14:
 		c.calls++
 		c.do(Stat{Call: c.calls, Host: id, CanFetch: c.rand.IntN(2) == 0})
+	case 16, 17: // disputes are settled soon, as a rule
+		for _, id := range append(c.names, c.names...) {
+			at := c.mind[id]
+			for _, l := range slices.Sorted(maps.Keys(at.leases)) {
+				if x := at.leases[l]; at.rereads[l] && c.err == nil {
+					delete(at.leases, l)
+					c.read(id, x)
+					c.report(id, x, l)
+				}
+			}
+		}
 	case 15:
 		c.now = c.now.Add(time.Duration(c.rand.IntN(2000)) * time.Millisecond)
 		c.do(Tick{})

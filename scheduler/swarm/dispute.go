@@ -166,6 +166,8 @@ func (v *version) verdict(p *peer, i int, sum pieces.Sum) (goOn bool) {
 		return true
 	case d == nil:
 		return v.contradict(p, i, sum, true)
+	case v.disputant(p.id, pieces.Extent{First: i, End: i + 1}):
+		return true // it read more than it was asked to: nobody judges himself
 	case d.reader == p.id && d.first != sum:
 		v.quarantine(i)
 		return false

@@ -139,8 +139,8 @@ func (v *version) urgency(i int) (best pieces.Class, wanted bool) {
 }
 
 // deliver takes the pieces of e, which p holds now, off the leases: p's own
-// in any case, those of others as far as they are available. A lease that has
-// nothing left ends.
+// in any case, those of others as far as they are available, to the executor too
+// if it reads them for itself. A lease that has nothing left ends.
 func (v *version) deliver(p *peer, e pieces.Extent) {
 	for _, l := range slices.Clone(v.leases) {
 		before := l.left.Count()
@@ -167,7 +167,7 @@ func (v *version) deliver(p *peer, e pieces.Extent) {
 
 func (v *version) deliverPiece(l *lease, p *peer, i int) {
 	switch {
-	case v.available(i):
+	case v.available(i) && (l.peer == p || !l.peer.wantsPiece(i) || v.holderFor(l.peer, i) != nil):
 	case l.peer == p:
 		// Held but without a digest: nobody can use it, so somebody must
 		// read it again, and rather not this one at once.

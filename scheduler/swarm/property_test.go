@@ -46,12 +46,13 @@ func TestRandomHistories(t *testing.T) {
 			t.Fatalf("seed %d, leaving: %v", seed, c.err)
 		}
 		if n := len(c.task.versions); n != 0 || len(c.task.hosts) != 0 || !c.task.Forgettable(c.now, &c.opts) {
-			t.Fatalf("seed %d: all have left, but %s", seed, c.state())
+			t.Fatalf("seed %d: all have left, but %s, facts lease %d, %d waiters, idle since %v", seed, c.state(), c.task.facts.lease, len(c.task.facts.waiters), c.task.idleSince)
 		}
 		for k, n := range c.counts {
 			counts[k] += n
 		}
 	}
+	t.Logf("what came about: %v", counts)
 	for k, n := range counts {
 		if n == 0 {
 			t.Errorf("no history has brought about %s", Counter(k))

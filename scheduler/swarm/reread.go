@@ -39,7 +39,11 @@ func (v *version) grantRereads() {
 	if v.doubted.Count() == 0 || v.t.origin.resting(v.t.now) || v.t.now.Before(v.grace) || v.noLeases() != nil {
 		return
 	}
-	for from, skips := 0, 0; len(v.rereads) < o.Rereads && skips <= maxSkips; {
+	most := o.Rereads
+	if !v.facts.Ranges {
+		most = 1 // reads everything
+	}
+	for from, skips := 0, 0; len(v.rereads) < most && skips <= maxSkips; {
 		e, ok := v.nextDoubt(from)
 		if !ok {
 			return
