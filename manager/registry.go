@@ -60,8 +60,8 @@ func (s *Server) Leave(ctx context.Context, req *managerpb.LeaveRequest) (*manag
 }
 
 // ListSchedulers answers the live schedulers of one cluster, which together
-// are the ring: of the clusters that have any, the one whose scopes fit the
-// host best.
+// are the ring: of the cluster that was asked for, or else, of those that have
+// any, the one whose scopes fit the host best.
 func (s *Server) ListSchedulers(ctx context.Context, req *managerpb.ListSchedulersRequest) (*managerpb.ListSchedulersReply, error) {
 	var asker pieces.Host
 	if req.Host != nil {
@@ -76,6 +76,12 @@ func (s *Server) ListSchedulers(ctx context.Context, req *managerpb.ListSchedule
 	}
 	_, scopes := s.directory.list()
 	cluster, why := choose(asker, scopes, clustersOf(live))
+	if req.Cluster != "" {
+		if cluster, err = clusterName(req.Cluster); err != nil {
+			return nil, err
+		}
+		why = "it asked for this cluster"
+	}
 	reply := &managerpb.ListSchedulersReply{Cluster: cluster}
 	for _, n := range live {
 		if n.Cluster == cluster {

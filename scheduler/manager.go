@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc"
@@ -26,6 +27,9 @@ func (s *Server) keepWithManager(ctx context.Context) {
 		s.log.WithError(err).Error("managers can't be dialled")
 		return
 	}
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	watching.Go(func() { s.watchConfig(ctx, ms) })
 	wait := s.o.KeepAlive
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -118,7 +122,7 @@ func (s *Server) readRing(ctx context.Context, m managerpb.ManagerClient) error 
 	if len(s.o.Peers) > 0 {
 		return nil
 	}
-	list, err := m.ListSchedulers(ctx, &managerpb.ListSchedulersRequest{})
+	list, err := m.ListSchedulers(ctx, &managerpb.ListSchedulersRequest{Cluster: s.o.Cluster})
 	if err != nil {
 		return err
 	}
@@ -137,13 +141,19 @@ func (s *Server) readRing(ctx context.Context, m managerpb.ManagerClient) error 
 	return nil
 }
 
-// readConfig takes over the cluster's config. One that makes no sense is
-// ignored until it changes again.
+// readConfig takes over the cluster's config.
 func (s *Server) readConfig(ctx context.Context, m managerpb.ManagerClient) error {
 	r, err := m.GetConfig(ctx, &managerpb.GetConfigRequest{Cluster: s.o.Cluster})
 	if err != nil {
 		return err
 	}
+	s.takeConfig(r)
+	return nil
+}
+
+// takeConfig takes over a config that the manager sent. One that makes no sense
+// is ignored until it changes again.
+func (s *Server) takeConfig(r *managerpb.GetConfigReply) {
 	c, err := parseConfig(s.o.Swarm, r.Version, r.Config)
 	if err != nil {
 		s.log.WithError(err).Error("the cluster's config is ignored")
@@ -155,7 +165,32 @@ func (s *Server) readConfig(ctx context.Context, m managerpb.ManagerClient) erro
 	}
 	s.config.Store(c)
 	s.enforce(c)
-	return nil
+}
+
+// rewatch is the pause after a manager that can't be watched.
+const rewatch = time.Second
+
+// watchConfig takes over the cluster's config as it is pushed, until ctx ends.
+// Where that is not to be had, keep-alives notice changes later.
+func (s *Server) watchConfig(ctx context.Context, conns []*grpc.ClientConn) {
+	pause := time.NewTimer(0)
+	defer pause.Stop()
+	for i := 0; ; i++ {
+		select {
+		case <-ctx.Done():
+			return
+		case <-pause.C:
+		}
+		stream, err := managerpb.NewManagerClient(conns[i%len(conns)]).WatchConfig(ctx,
+			&managerpb.WatchConfigRequest{Cluster: s.o.Cluster, Version: s.config.Load().version})
+		for err == nil {
+			var r *managerpb.GetConfigReply
+			if r, err = stream.Recv(); err == nil && r.Version != s.config.Load().version {
+				s.takeConfig(r)
+			}
+		}
+		pause.Reset(rewatch)
+	}
 }
 
 // leaveManager takes this scheduler off the list at once.

@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"cmp"
 	"context"
 	"net"
 	"sync"
@@ -37,13 +38,17 @@ type fakeManager struct {
 	serial uint64
 	alive  int
 	left   string
+	// interval of keep-alives in ms, 0 = 20. pushed is what WatchConfig sends;
+	// nil refuses watchers.
+	interval uint32
+	pushed   chan *managerpb.GetConfigReply
 }
 
 func (f *fakeManager) KeepAlive(_ context.Context, m *managerpb.KeepAliveRequest) (*managerpb.KeepAliveReply, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.alive++
-	return &managerpb.KeepAliveReply{IntervalMs: 20, ConfigVersion: f.serial}, nil
+	return &managerpb.KeepAliveReply{IntervalMs: cmp.Or(f.interval, 20), ConfigVersion: f.serial}, nil
 }
 
 func (f *fakeManager) ListSeedPeers(context.Context, *managerpb.ListSeedPeersRequest) (*managerpb.ListSeedPeersReply, error) {
@@ -120,6 +125,33 @@ func TestTheManagerGivesSeedsAndConfig(t *testing.T) {
 
 	s.stop()
 	require.Equal(t, s.addr, f.left)
+}
+
+// WatchConfig pushes what set gave.
+func (f *fakeManager) WatchConfig(m *managerpb.WatchConfigRequest, stream grpc.ServerStreamingServer[managerpb.GetConfigReply]) error {
+	if f.pushed == nil {
+		return pieces.Errorf(pieces.Invalid, "an older manager")
+	}
+	for {
+		select {
+		case r := <-f.pushed:
+			if err := stream.Send(r); err != nil {
+				return err
+			}
+		case <-stream.Context().Done():
+			return nil
+		}
+	}
+}
+
+func TestAPushedConfigIsTakenOverAtOnce(t *testing.T) {
+	f := &fakeManager{serial: 1, config: `{}`, pushed: make(chan *managerpb.GetConfigReply, 2)}
+	f.interval = 3600_000
+	s := startServer(t, Options{Managers: []string{serveManager(t, f)}, KeepAlive: time.Hour})
+	f.pushed <- &managerpb.GetConfigReply{Version: 7, Config: `{"scheduler":{"candidate_parent_limit":3}}`}
+	f.pushed <- &managerpb.GetConfigReply{Version: 8, Config: `{"scheduler":{"candidate_parent_limit":0}}`}
+	require.Eventually(t, func() bool { return s.config.Load().version == 8 }, patience, time.Millisecond)
+	require.Equal(t, 3, s.config.Load().swarm.CandidateParentLimit, "a config that makes no sense changes nothing")
 }
 
 // TestASeedThatCantBeWoken: the lease moves to the peer at once, without

@@ -11,7 +11,7 @@ import (
 // ResolveTask asks the manager for the catalogue entry of id: NotFound if there
 // is none, Unavailable if no manager answers. The entry hashes to id.
 func (c *Client) ResolveTask(ctx context.Context, id pieces.TaskID) (*pieces.Task, error) {
-	t, err := c.resolve(ctx, &managerpb.ResolveTaskRequest{Id: string(id)})
+	t, err := c.resolve(ctx, &managerpb.ResolveTaskRequest{Id: string(id), Cluster: c.lastState().Cluster})
 	if err == nil && t.ID != id {
 		return nil, pieces.Errorf(pieces.Integrity, "the manager answers task %s for %s", t.ID.Short(), id.Short())
 	}
@@ -20,7 +20,7 @@ func (c *Client) ResolveTask(ctx context.Context, id pieces.TaskID) (*pieces.Tas
 
 // ResolveName is ResolveTask for a name.
 func (c *Client) ResolveName(ctx context.Context, name string) (*pieces.Task, error) {
-	return c.resolve(ctx, &managerpb.ResolveTaskRequest{Name: name})
+	return c.resolve(ctx, &managerpb.ResolveTaskRequest{Name: name, Cluster: c.lastState().Cluster})
 }
 
 func (c *Client) resolve(ctx context.Context, req *managerpb.ResolveTaskRequest) (*pieces.Task, error) {
@@ -55,7 +55,7 @@ func (c *Client) Names(ctx context.Context) (map[string]pieces.TaskID, error) {
 	for after := ""; len(names) < maxNames; {
 		var r *managerpb.ListNamesReply
 		err := c.managers.call(ctx, func(ctx context.Context, mc managerpb.ManagerClient) (err error) {
-			r, err = mc.ListNames(ctx, &managerpb.ListNamesRequest{After: after, Limit: namesPage})
+			r, err = mc.ListNames(ctx, &managerpb.ListNamesRequest{After: after, Limit: namesPage, Cluster: c.lastState().Cluster})
 			return err
 		})
 		if err != nil {
@@ -83,7 +83,7 @@ func (c *Client) PutTask(ctx context.Context, t *pieces.Task, name string) error
 		return err
 	}
 	return c.managers.call(ctx, func(ctx context.Context, mc managerpb.ManagerClient) error {
-		_, err := mc.PutTask(ctx, &managerpb.PutTaskRequest{Task: wire.TaskTo(t), Name: name})
+		_, err := mc.PutTask(ctx, &managerpb.PutTaskRequest{Task: wire.TaskTo(t), Name: name, Cluster: c.lastState().Cluster})
 		return err
 	})
 }

@@ -97,7 +97,7 @@ func (c *Client) Run(ctx context.Context) error {
 	default:
 		c.nowListed()
 	}
-	if c.o.Host.Type == pieces.SeedHost && len(c.o.Managers) > 0 {
+	if len(c.o.Managers) > 0 {
 		c.spawn(c.keepAlive)
 	}
 	<-ctx.Done()

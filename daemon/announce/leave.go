@@ -6,12 +6,11 @@ import (
 
 	"google.golang.org/grpc"
 
-	"damselfly/pieces"
 	"damselfly/proto/managerpb"
 	"damselfly/proto/schedulerpb"
 )
 
-// Leave tells every scheduler, and as a seed the manager, that this host goes.
+// Leave tells every scheduler, and the manager, that this host goes.
 // Nothing is announced or registered after it. It takes CallTimeout at most and
 // works before and after the end of Run; who can't be reached notices anyway.
 func (c *Client) Leave(ctx context.Context) {
@@ -30,18 +29,18 @@ func (c *Client) Leave(ctx context.Context) {
 			})
 		})
 	}
-	if c.o.Host.Type == pieces.SeedHost {
+	if len(c.o.Managers) > 0 {
 		asking.Go(func() { c.leaveManager(ctx) })
 	}
 	asking.Wait()
 }
 
-// leaveManager takes this seed off the lists of the first manager that answers.
+// leaveManager takes this host off the lists of the first manager that answers.
 func (c *Client) leaveManager(ctx context.Context) {
 	for _, addr := range c.o.Managers {
 		if c.tell(ctx, addr, func(ctx context.Context, conn *grpc.ClientConn) error {
 			_, err := managerpb.NewManagerClient(conn).Leave(ctx, &managerpb.LeaveRequest{
-				Kind: managerpb.NodeKind_SEED_PEER, HostId: string(c.o.Host.ID), Cluster: c.o.Cluster})
+				Kind: c.kind(), HostId: string(c.o.Host.ID), Cluster: c.o.Cluster})
 			return err
 		}) {
 			return

@@ -189,7 +189,15 @@ func (c *Client) keep(s state) {
 	}
 }
 
-// keepAlive keeps this seed listed.
+// kind is what this host is to the manager.
+func (c *Client) kind() managerpb.NodeKind {
+	if c.o.Host.Type == pieces.SeedHost {
+		return managerpb.NodeKind_SEED_PEER
+	}
+	return managerpb.NodeKind_HOST
+}
+
+// keepAlive keeps this host listed.
 func (c *Client) keepAlive(ctx context.Context) {
 	retry := c.backoff()
 	var config uint64
@@ -197,13 +205,13 @@ func (c *Client) keepAlive(ctx context.Context) {
 		wait := c.o.KeepAliveEvery
 		var r *managerpb.KeepAliveReply
 		err := c.managers.call(ctx, func(ctx context.Context, mc managerpb.ManagerClient) (err error) {
-			r, err = mc.KeepAlive(ctx, &managerpb.KeepAliveRequest{Kind: managerpb.NodeKind_SEED_PEER,
+			r, err = mc.KeepAlive(ctx, &managerpb.KeepAliveRequest{Kind: c.kind(),
 				Host: wire.HostTo(c.host()), Cluster: c.o.Cluster, Version: c.o.Host.SoftwareVersion})
 			return err
 		})
 		if err != nil {
 			wait = retry.next()
-			c.o.Log.WithError(err).Warn("this seed can't keep itself listed with a manager")
+			c.o.Log.WithError(err).Warn("this host can't keep itself listed with a manager")
 		} else {
 			retry.reset()
 			if r.IntervalMs > 0 {

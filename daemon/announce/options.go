@@ -19,10 +19,11 @@ type Options struct {
 	// Schedulers is a static list. If not empty, the manager is not asked
 	// for one.
 	Schedulers []string
-	// Host is this host as others shall see it. A seed keeps itself listed
-	// with the manager.
+	// Host is this host as others shall see it. It keeps itself listed with
+	// the manager.
 	Host pieces.Host
-	// Cluster is the manager's cluster for a seed; empty = default.
+	// Cluster is the manager's cluster for this host; empty = the manager
+	// chooses.
 	Cluster string
 	// StateFile keeps the last scheduler list and dynamic config, so that a
 	// daemon starts without its manager; empty = keep nothing.
@@ -57,7 +58,7 @@ type Options struct {
 	ReturnAfter, ReturnMost, SteadyAfter time.Duration
 	// RefreshEvery is how often the manager is asked for schedulers (30 s).
 	RefreshEvery time.Duration
-	// KeepAliveEvery is how often a seed calls the manager (5 s); it may set
+	// KeepAliveEvery is how often this host calls the manager (5 s); it may set
 	// the interval.
 	KeepAliveEvery time.Duration
 	// RetryEvery is the first pause after a failure (300 ms); it doubles up to

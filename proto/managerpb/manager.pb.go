@@ -314,8 +314,11 @@ func (*LeaveReply) Descriptor() ([]byte, []int) {
 }
 
 type ListSchedulersRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Host          *commonpb.Host         `protobuf:"bytes,1,opt,name=host,proto3" json:"host,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Who asks: the cluster is chosen for it.
+	Host *commonpb.Host `protobuf:"bytes,1,opt,name=host,proto3" json:"host,omitempty"`
+	// The cluster that is meant, whoever asks; empty = choose.
+	Cluster       string `protobuf:"bytes,2,opt,name=cluster,proto3" json:"cluster,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -355,6 +358,13 @@ func (x *ListSchedulersRequest) GetHost() *commonpb.Host {
 		return x.Host
 	}
 	return nil
+}
+
+func (x *ListSchedulersRequest) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
 }
 
 type ListSchedulersReply struct {
@@ -1285,9 +1295,10 @@ const file_proto_managerpb_manager_proto_rawDesc = "" +
 	"\ahost_id\x18\x03 \x01(\tR\x06hostId\x12\x18\n" +
 	"\acluster\x18\x04 \x01(\tR\acluster\"\f\n" +
 	"\n" +
-	"LeaveReply\"F\n" +
+	"LeaveReply\"`\n" +
 	"\x15ListSchedulersRequest\x12-\n" +
-	"\x04host\x18\x01 \x01(\v2\x19.damselfly.common.v1.HostR\x04host\"\x9b\x01\n" +
+	"\x04host\x18\x01 \x01(\v2\x19.damselfly.common.v1.HostR\x04host\x12\x18\n" +
+	"\acluster\x18\x02 \x01(\tR\acluster\"\x9b\x01\n" +
 	"\x13ListSchedulersReply\x12C\n" +
 	"\n" +
 	"schedulers\x18\x01 \x03(\v2#.damselfly.manager.v1.SchedulerInfoR\n" +
