@@ -1,6 +1,8 @@
 // Package limit bounds what the daemon uses: Rate is bytes per second, Budget
-// is bytes of memory held at once. Both serve their waiters strictly in order
-// of arrival, so that none starves, and let a waiter go when its context ends.
+// is bytes of memory held at once. A Budget serves its waiters strictly in order
+// of arrival; a Rate serves the more urgent class first (WithClass), each in
+// order of arrival, and now and then whoever has waited longest. So none
+// starves. Both let a waiter go when its context ends.
 //
 // A nil *Rate and a nil *Budget limit nothing.
 package limit
@@ -10,7 +12,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sync/semaphore"
 	"golang.org/x/time/rate"
 
 	"damselfly/pieces"
@@ -25,8 +26,8 @@ const (
 
 // Rate is a token bucket of bytes per second, safe for concurrent use.
 type Rate struct {
-	// turn admits one waiter at a time, in order of arrival.
-	turn   *semaphore.Weighted
+	// turns admits one waiter at a time.
+	turns  turns
 	bucket *rate.Limiter
 
 	mu      sync.Mutex
@@ -37,7 +38,6 @@ type Rate struct {
 // NewRate returns a Rate of perSec bytes per second; 0 or less means unlimited.
 func NewRate(perSec int64) *Rate {
 	r := &Rate{
-		turn:    semaphore.NewWeighted(1),
 		bucket:  rate.NewLimiter(rate.Inf, 0),
 		changed: make(chan struct{}),
 	}
@@ -82,18 +82,23 @@ func (r *Rate) WaitN(ctx context.Context, n int) error {
 	if n <= 0 || r.Rate() == 0 {
 		return nil
 	}
-	if err := r.turn.Acquire(ctx, 1); err != nil {
+	me, err := r.turns.take(ctx, classOf(ctx))
+	if err != nil {
 		return ended(err, "waiting for the rate limit")
 	}
-	defer r.turn.Release(1)
-	for n > 0 {
+	for {
 		took, err := r.take(ctx, n)
-		if err != nil {
+		if n -= took; n <= 0 || err != nil {
+			r.turns.pass()
 			return err
 		}
-		n -= took
+		if r.turns.yields(me) {
+			r.turns.pass()
+			if err := r.turns.retake(ctx, me); err != nil {
+				return ended(err, "waiting for the rate limit")
+			}
+		}
 	}
-	return nil
 }
 
 // take waits for up to one burst of n bytes and returns how many it took, 0 if

@@ -20,6 +20,14 @@ type Request struct {
 	Urgent bool
 }
 
+// class is how urgent the request is where a limit makes it wait.
+func (r Request) class() pieces.Class {
+	if r.Urgent {
+		return pieces.Demand
+	}
+	return pieces.Fill
+}
+
 // Backend finds content. It is called concurrently.
 type Backend interface {
 	// Open answers the content of a request, or an error whose kind becomes

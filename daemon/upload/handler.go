@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"damselfly/daemon/limit"
 	"damselfly/pieces"
 )
 
@@ -87,7 +88,7 @@ func (h *handler) serve(w http.ResponseWriter, rc *http.ResponseController, r *h
 	hd.Set("Content-Length", strconv.FormatInt(req.N, 10))
 	w.WriteHeader(http.StatusPartialContent)
 	b := &body{server: h.Server, w: w, rc: rc, left: req.N, task: h.opts.TaskRate(req.Key.Task)}
-	if err := b.send(r.Context(), first, content); err != nil {
+	if err := b.send(limit.WithClass(r.Context(), req.class()), first, content); err != nil {
 		h.opts.Log.WithError(err).WithField("task", req.Key).WithField("asker", req.Asker.Short()).
 			Debugf("upload of bytes %d-%d stopped %d short", req.Off, req.Off+req.N-1, b.left)
 		h.metrics.answered(statusCut)
