@@ -43,7 +43,7 @@ func (c *Content) HandleEvent(ev announce.Event) {
 			c.learn(r)
 		}
 	case announce.Lease:
-		c.startOrigin(ev.ID, ev.Extent, ev.Class)
+		c.startOrigin(ev.ID, ev.Extent, ev.Class, ev.Reread)
 	case announce.LeaseEnd:
 		c.endLease(ev.ID)
 	case announce.FactsChanged:
@@ -67,6 +67,9 @@ func (c *Content) HandleEvent(ev announce.Event) {
 func (c *Content) holder(h pieces.Holder) {
 	n := c.neighbours[h.Host.ID]
 	parent := n != nil && n.parent
+	if c.policy == pieces.PolicyClassic && !parent {
+		return // what it has comes down the DAG
+	}
 	if c.addNeighbour(h.Host, parent, true) == nil {
 		return
 	}
@@ -88,10 +91,52 @@ func (c *Content) originError(ev announce.OriginError) {
 	if len(es) == 0 {
 		es = []pieces.Extent{c.geo.All()}
 	}
+	if pieces.KindOf(ev.Err) == pieces.Unavailable && !pieces.IsPermanent(ev.Err) {
+		c.refused(es, ev.Err)
+		return
+	}
 	for _, e := range es {
 		for k := range c.asked {
 			c.asked[k].RemoveExtent(e)
 		}
 		c.fail(e, ev.Err)
 	}
+}
+
+// maxRefusals is how often a want is stated again that the scheduler could not
+// answer just now.
+const maxRefusals = 6
+
+// refused is the scheduler's answer that nobody can give or read es just now,
+// as while liars are being found out: interests have it asked a few more times,
+// RestMin later, then after twice and four times as long. c.mu is held.
+func (c *Content) refused(es []pieces.Extent, err error) {
+	tries := 0
+	for in := range c.interests {
+		for _, e := range es {
+			if !c.lacks(in.extent.Intersect(e)) {
+				continue
+			}
+			if in.refusals++; in.refusals > maxRefusals {
+				c.failInterest(in, err)
+			} else {
+				tries = max(tries, in.refusals)
+			}
+			break
+		}
+	}
+	c.unask()
+	if tries == 0 {
+		return
+	}
+	time.AfterFunc(c.e.o.RestMin<<min(tries-1, 2), func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		for _, e := range es {
+			for k := range c.asked {
+				c.asked[k].RemoveExtent(e)
+			}
+		}
+		c.schedule()
+	})
 }

@@ -3,8 +3,6 @@ package engine
 import (
 	"context"
 	"errors"
-	"maps"
-	"slices"
 	"time"
 
 	"damselfly/daemon/fetch"
@@ -109,9 +107,10 @@ func (c *Content) requestFailed(r picker.Request, fe *fetch.Error) {
 	n := c.neighbours[r.Host]
 	switch {
 	case fe.Reason == pieces.FailBadBytes:
-		// One is enough, even from a host that has left meanwhile.
 		c.log.WithError(fe).Warn("a neighbour sent wrong bytes")
-		c.block(r.Host, badBlock)
+		if !c.convict(r.Host, fe.Piece) {
+			return
+		}
 	case n == nil:
 		return
 	case fe.Deferred:
@@ -182,66 +181,4 @@ func (c *Content) pause(n *neighbour, d time.Duration) {
 		c.pick.Pause(n.host.ID, false)
 		c.schedule()
 	})
-}
-
-// badBlock is how long a host that sent wrong bytes is out of a content.
-const badBlock = time.Hour
-
-// block remembers a failed host; the time doubles with each failure.
-type block struct {
-	until time.Time
-	times int
-}
-
-// maxBlocks bounds the hosts remembered per content.
-const maxBlocks = 1000
-
-// block stops using a host for d, or, with d = 0, for 1 s, 2 s, … 64 s, and
-// gives up what is under way from it. c.mu is held.
-func (c *Content) block(id pieces.HostID, d time.Duration) {
-	b := c.blocked[id]
-	if b == nil {
-		if len(c.blocked) >= maxBlocks {
-			c.forgive()
-		}
-		b = &block{}
-		c.blocked[id] = b
-	}
-	if d == 0 {
-		d = time.Second << min(b.times, 6)
-	}
-	b.times++
-	if until := time.Now().Add(d); until.After(b.until) {
-		b.until = until
-	}
-	c.abandon(id)
-	if n := c.neighbours[id]; n != nil {
-		c.removeNeighbour(n)
-	}
-}
-
-// forgive forgets the half of the blocks that end first. c.mu is held.
-func (c *Content) forgive() {
-	ids := slices.SortedFunc(maps.Keys(c.blocked), func(a, b pieces.HostID) int {
-		return c.blocked[a].until.Compare(c.blocked[b].until)
-	})
-	for _, id := range ids[:len(ids)/2] {
-		delete(c.blocked, id)
-	}
-}
-
-func (c *Content) isBlocked(id pieces.HostID) bool {
-	b := c.blocked[id]
-	return b != nil && time.Now().Before(b.until)
-}
-
-// blockedHosts are named to the scheduler, so that it names others.
-func (c *Content) blockedHosts() []pieces.HostID {
-	var out []pieces.HostID
-	for id := range c.blocked {
-		if c.isBlocked(id) {
-			out = append(out, id)
-		}
-	}
-	return out
 }

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"damselfly/daemon/limit"
 	"damselfly/daemon/picker"
 	"damselfly/pieces"
 )
@@ -27,7 +28,7 @@ type flight struct {
 
 // launch starts the clock of a request. c.mu is held.
 func (c *Content) launch(r picker.Request) (*flight, context.Context) {
-	ctx, cancel := context.WithCancel(c.ctx)
+	ctx, cancel := context.WithCancel(limit.WithClass(c.ctx, r.Class))
 	f := &flight{Request: r, cancel: cancel, since: time.Now()}
 	c.flights[f] = struct{}{}
 	f.late = time.AfterFunc(c.patience(), func() { c.overdue(f) })

@@ -23,6 +23,16 @@ func (c *Content) deliver(i int, b *buffer, sum pieces.Sum, from origin, rep rep
 	if f := rep.flight; f != nil {
 		c.brought(f)
 	}
+	if rep.reread && !c.closed && c.held.Has(i) {
+		if sum == c.sums[i] {
+			c.tellHeld(i, rep)
+			c.mu.Unlock()
+			b.release()
+			return
+		}
+		c.log.WithField("piece", i).Warn("the origin has other bytes than are held: replacing them")
+		c.discard(pieces.Extent{First: i, End: i + 1})
+	}
 	// The record may have changed since the piece was compared with it.
 	if c.closed || c.held.Has(i) || from != fromOrigin && sum != c.sums[i] {
 		c.mu.Unlock()

@@ -112,6 +112,7 @@ func (c *Content) Heard(l *exchange.Link, d exchange.Delta) {
 	}
 	for _, e := range d.Wants {
 		n.wants.AddExtent(e)
+		c.hasten(e)
 	}
 	c.schedule()
 }

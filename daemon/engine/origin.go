@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"damselfly/daemon/limit"
 	"damselfly/pieces"
 )
 
@@ -15,8 +16,18 @@ type originRead struct {
 	lease  pieces.LeaseID
 	extent pieces.Extent
 	class  pieces.Class
+	// reread: others disagree about these pieces, so they are read though held.
+	reread bool
 	cancel context.CancelFunc
-	bytes  atomic.Int64
+	// bytes came so far under this lease, by all reads that share it.
+	bytes *atomic.Int64
+
+	// Guarded by Content.mu: the pieces it has not begun, the one it is at, and
+	// how much it has read since when.
+	todo  *pieces.Set
+	at    int
+	read  int64
+	since time.Time
 }
 
 // Limits of reads without a lease, per content: the scheduler sets its own.
@@ -46,31 +57,36 @@ func (c *Content) readAlone(class pieces.Class, need *pieces.Set) {
 	for e := range need.Extents() {
 		for ; !e.Empty() && running < limit; running++ {
 			part := pieces.Extent{First: e.First, End: min(e.End, e.First+most)}
-			c.startOrigin(0, part, class)
+			c.startOrigin(0, part, class, false)
 			e.First = part.End
 		}
 	}
 }
 
 // startOrigin reads e from the origin in the background. c.mu is held.
-func (c *Content) startOrigin(lease pieces.LeaseID, e pieces.Extent, class pieces.Class) {
+func (c *Content) startOrigin(lease pieces.LeaseID, e pieces.Extent, class pieces.Class, reread bool) {
 	if !c.facts.Ranges {
 		// Without ranges the content comes whole, or not at all.
 		for o := range c.origins {
-			if o.extent == c.geo.All() {
+			if o.extent == c.geo.All() && !reread {
 				return
 			}
 		}
 		e = c.geo.All()
 	}
-	ctx, cancel := context.WithCancel(c.ctx)
-	o := &originRead{lease: lease, extent: e, class: class, cancel: cancel}
-	c.origins[o] = struct{}{}
-	c.pick.StartOrigin(e)
-	c.tellFetching(e)
 	if lease != 0 {
 		c.leases[lease] = []pieces.Extent{e}
 	}
+	c.tellFetching(e)
+	c.runOrigin(&originRead{lease: lease, extent: e, class: class, reread: reread, bytes: &atomic.Int64{}})
+}
+
+// runOrigin runs o in the background. c.mu is held.
+func (c *Content) runOrigin(o *originRead) {
+	ctx, cancel := context.WithCancel(limit.WithClass(c.ctx, o.class))
+	o.cancel, o.todo, o.at, o.since = cancel, pieces.SetOf(o.extent), o.extent.First, time.Now()
+	c.origins[o] = struct{}{}
+	c.pick.StartOrigin(o.extent)
 	task, can := c.task, c.canFetch
 	c.wg.Go(func() {
 		defer cancel()
@@ -80,7 +96,7 @@ func (c *Content) startOrigin(lease pieces.LeaseID, e pieces.Extent, class piece
 		} else if c.replacedNow() {
 			err = pieces.Errorf(pieces.Changed, "%v was replaced at its origin", c.key)
 		} else if can && c.pin() == nil {
-			if lease != 0 {
+			if o.lease != 0 {
 				c.wg.Go(func() { c.beatLease(ctx, o) })
 			}
 			err = c.readOrigin(ctx, task, o)
@@ -122,7 +138,8 @@ func (c *Content) beatLease(ctx context.Context, o *originRead) {
 	}
 }
 
-// readOrigin reads the pieces of o that are missing here.
+// readOrigin reads the pieces of o that are missing here, and that no demand
+// read has taken from it meanwhile (hasten.go).
 func (c *Content) readOrigin(ctx context.Context, t *pieces.Task, o *originRead) error {
 	if !c.facts.Ranges {
 		return c.readWhole(ctx, t, o)
@@ -130,20 +147,22 @@ func (c *Content) readOrigin(ctx context.Context, t *pieces.Task, o *originRead)
 	if c.facts.Size == 0 {
 		return nil
 	}
-	held := c.Held()
-	for e := range held.Missing(o.extent) {
+	for {
+		e, ok := c.nextRun(o)
+		if !ok {
+			return nil
+		}
 		if err := c.readRun(ctx, t, o, e); err != nil {
 			return err
 		}
 	}
-	return nil
 }
 
-// readRun reads one run of missing pieces with one request.
+// readRun reads one run of pieces with one request, as long as they are o's.
 func (c *Content) readRun(ctx context.Context, t *pieces.Task, o *originRead, e pieces.Extent) error {
 	off, n := c.geo.Bytes(e)
 	var prefix []byte
-	if off == 0 {
+	if off == 0 && !o.reread {
 		prefix = c.e.o.Prefix(c.key)
 		if int64(len(prefix)) > n {
 			prefix = prefix[:n]
@@ -158,7 +177,17 @@ func (c *Content) readRun(ctx context.Context, t *pieces.Task, o *originRead, e 
 		defer rc.Close()
 		body = rc
 	}
-	for i := range e.All() {
+	for i := e.First; i < e.End; i++ {
+		if next := c.begin(o, i, e); next != i {
+			gap, first := c.geo.Offset(min(next, e.End-1))-c.geo.Offset(i), c.geo.Offset(i)
+			if next >= e.End || gap > skipBytes || first < int64(len(prefix)) {
+				return nil // what is left comes with another request, or needs none
+			}
+			if _, err := io.CopyN(io.Discard, body, gap); err != nil {
+				return err
+			}
+			i = next
+		}
 		var err error
 		if prefix, err = c.readPiece(ctx, o, i, prefix, body); err != nil {
 			return err
@@ -191,7 +220,7 @@ func (c *Content) readPiece(ctx context.Context, o *originRead, i int, prefix []
 			return nil, err
 		}
 	}
-	c.deliver(i, b, pieces.SumOf(b.data), fromOrigin, report{lease: o.lease, urgent: o.class == pieces.Demand, sum: true})
+	c.deliver(i, b, pieces.SumOf(b.data), fromOrigin, report{lease: o.lease, urgent: o.class == pieces.Demand, sum: true, reread: o.reread})
 	return prefix[k:], nil
 }
 
@@ -225,7 +254,9 @@ func (c *Content) endOrigin(o *originRead, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.origins, o)
-	delete(c.leases, o.lease)
+	if !c.reads(o.lease) {
+		delete(c.leases, o.lease)
+	}
 	c.pick.EndOrigin(o.extent)
 	if err != nil && c.ctx.Err() == nil {
 		c.tellStopped(o.extent)

@@ -16,6 +16,9 @@ type report struct {
 	// sum: this host set the digest, so it goes along.
 	sum    bool
 	urgent bool
+	// reread: the piece was read to settle what its digest is; it is reported
+	// though held, and replaces what is held with another digest.
+	reread bool
 	// flight brought the piece, if a neighbour sent it.
 	flight *flight
 }
@@ -80,6 +83,13 @@ func (c *Content) register() {
 // registrationFailed: until it works, known neighbours and then the origin
 // serve. c.mu is held.
 func (c *Content) registrationFailed(err error) {
+	if pieces.KindOf(err) == pieces.Changed {
+		// A scheduler answers, and gives nobody this Version: its origin has
+		// another one, or contradicts itself.
+		c.retryAt = time.Now().Add(c.e.o.RegisterRetry)
+		c.fail(c.geo.All(), err)
+		return
+	}
 	c.log.WithError(err).Info("no scheduler takes this content yet")
 	c.retryAt = time.Now().Add(c.e.o.RegisterRetry)
 	if c.downSince.IsZero() {
@@ -164,22 +174,21 @@ func (c *Content) learn(r pieces.SumRun) {
 	}
 	for _, e := range wrong {
 		c.log.WithField("pieces", e).Warn("the scheduler's record disagrees with what is held: dropping it")
-		c.forget(e)
-		c.wg.Go(func() { c.dropStored(e) })
+		c.discard(e)
+	}
+	for k, s := range r.Sums {
+		if i := r.First + k; i < len(c.sums) && !c.sums[i].IsZero() && c.sums[i] != s {
+			c.acquit(func(b *block) bool { return b.piece == i })
+		}
 	}
 	c.record(r)
 }
 
-func (c *Content) dropStored(e pieces.Extent) {
-	if c.pin() != nil {
-		return
-	}
-	defer c.unpin()
-	if c.v != nil {
-		if err := c.v.Drop(e); err != nil {
-			c.log.WithError(err).Warn("dropping pieces")
-		}
-	}
+// discard forgets held pieces that are not what they should be, in the store
+// too. c.mu is held.
+func (c *Content) discard(e pieces.Extent) {
+	c.forget(e)
+	c.e.writes.drop(c, e)
 }
 
 // tellHeld announces piece i to the scheduler and the neighbours. c.mu is held.

@@ -10,7 +10,8 @@ import (
 )
 
 // Open answers a neighbour's request for bytes (upload.Backend). Pieces that
-// are not here yet are waited for up to r.Wait, if they are being fetched.
+// are not here yet are waited for, each up to r.Wait, if they are being fetched;
+// those before them are sent meanwhile.
 func (e *Engine) Open(ctx context.Context, r upload.Request) (upload.Content, error) {
 	c, err := e.await(ctx, r.Key)
 	if err != nil {
@@ -29,11 +30,26 @@ func (e *Engine) Open(ctx context.Context, r upload.Request) (upload.Content, er
 	if err := c.pin(); err != nil {
 		return nil, err
 	}
-	if err := c.awaitHeld(ctx, ext, r.Wait); err != nil {
+	if r.Wait <= 0 && !c.holds(ext) {
 		c.unpin()
-		return nil, err
+		return nil, pieces.Errorf(pieces.NotFound, "pieces %v of %v are not all held", ext, c.key)
 	}
-	return &uploading{c: c, off: r.Off, end: r.Off + r.N}, nil
+	if r.Wait > 0 && r.Urgent {
+		c.hastenFor(ext)
+	}
+	return &uploading{c: c, off: r.Off, end: r.Off + r.N, wait: r.Wait}, nil
+}
+
+func (c *Content) holds(e pieces.Extent) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.lacks(e)
+}
+
+func (c *Content) hastenFor(e pieces.Extent) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.hasten(e)
 }
 
 // seed refuses, on a seed with several children, what another child was given
@@ -61,27 +77,22 @@ func (c *Content) expected() time.Duration {
 // here fetches yet: the lease it was told of may be on its way.
 const leaseLag = 250 * time.Millisecond
 
-// awaitHeld returns when all of ext is held, within wait; pieces that nobody
-// fetches are NotFound soon.
-func (c *Content) awaitHeld(ctx context.Context, ext pieces.Extent, wait time.Duration) error {
+// awaitPiece returns when piece i is held, within wait; one that nobody fetches
+// is NotFound soon.
+func (c *Content) awaitPiece(ctx context.Context, i int, wait time.Duration) error {
 	began := time.Now()
 	deadline := time.NewTimer(wait)
 	defer deadline.Stop()
 	for {
 		c.mu.Lock()
-		var missing, coming bool
-		for m := range c.held.Missing(ext) {
-			missing = true
-			_, wanted := c.pick.Wanted(m.First)
-			coming = c.pick.Flying(m.First) || wanted
-		}
-		changed := c.changed
+		_, wanted := c.pick.Wanted(i)
+		held, coming, changed := c.held.Has(i), c.pick.Flying(i) || wanted, c.changed
 		c.mu.Unlock()
-		if !missing {
+		if held {
 			return nil
 		}
 		if wait <= 0 || !coming && time.Since(began) >= leaseLag {
-			return pieces.Errorf(pieces.NotFound, "pieces %v of %v are not held", ext, c.key)
+			return pieces.Errorf(pieces.NotFound, "piece %d of %v is not held", i, c.key)
 		}
 		var lag <-chan time.Time
 		if !coming {
@@ -91,7 +102,7 @@ func (c *Content) awaitHeld(ctx context.Context, ext pieces.Extent, wait time.Du
 		case <-changed:
 		case <-lag:
 		case <-deadline.C:
-			return pieces.Errorf(pieces.NotFound, "pieces %v of %v did not arrive in %v", ext, c.key, wait)
+			return pieces.Errorf(pieces.NotFound, "piece %d of %v did not arrive in %v", i, c.key, wait)
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -102,8 +113,10 @@ func (c *Content) awaitHeld(ctx context.Context, ext pieces.Extent, wait time.Du
 type uploading struct {
 	c        *Content
 	off, end int64
-	buf      *buffer
-	scratch  []byte
+	// wait is how long the asker waits for each piece.
+	wait    time.Duration
+	buf     *buffer
+	scratch []byte
 }
 
 func (u *uploading) Size() int64 { return u.c.geo.Size }
@@ -116,6 +129,9 @@ func (u *uploading) Next(ctx context.Context) (upload.Chunk, error) {
 	c := u.c
 	i := c.geo.Index(u.off)
 	n := min(u.end, c.geo.Offset(i)+c.geo.Len(i)) - u.off
+	if err := c.awaitPiece(ctx, i, u.wait); err != nil {
+		return upload.Chunk{}, err
+	}
 	defer func() { u.off += n }()
 	c.mu.Lock()
 	held, b := c.held.Has(i), c.mem[i]

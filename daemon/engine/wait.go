@@ -17,6 +17,8 @@ type interest struct {
 	// stuck are pieces it has waited for too long to believe what neighbours
 	// say they have; nil = none.
 	stuck *pieces.Set
+	// refusals counts the scheduler's answers that nobody can give it just now.
+	refusals int
 	// err is set before done is closed: the extent can't be had.
 	err  error
 	done chan struct{}
@@ -39,6 +41,9 @@ func (c *Content) want(e pieces.Extent, class pieces.Class) *interest {
 		c.failInterest(in, err)
 	} else if f := c.failure; f.err != nil && class == pieces.Demand && time.Now().Before(f.until) && c.lacks(e.Intersect(f.extent)) {
 		c.failInterest(in, f.err)
+	}
+	if class == pieces.Demand {
+		c.hasten(e)
 	}
 	c.schedule()
 	return in

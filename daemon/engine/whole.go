@@ -59,9 +59,7 @@ func (c *Content) checkWhole() {
 			c.broken = breakage{e, time.Now().Add(c.e.o.BrokenFor)}
 			c.failAll(e)
 			c.wg.Go(func() { c.e.o.Replaced(c.key.Task, pieces.Facts{}) })
-			all := c.geo.All()
-			c.forget(all)
-			c.wg.Go(func() { c.dropStored(all) })
+			c.discard(c.geo.All())
 		}
 		close(w.over)
 	})

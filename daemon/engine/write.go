@@ -28,8 +28,10 @@ type writer struct {
 	uncachedBytes int64
 }
 
+// write is a piece to put in the store, or, without a buffer, pieces to drop.
 type write struct {
 	c      *Content
+	drop   pieces.Extent
 	i      int
 	b      *buffer
 	sum    pieces.Sum
@@ -54,13 +56,20 @@ func (w *writer) put(c *Content, i int, b *buffer, sum pieces.Sum, setter pieces
 	if err := c.pin(); err != nil {
 		return
 	}
-	b.retain()
+	w.add(write{c: c, i: i, b: b.retain(), sum: sum, setter: setter})
+}
+
+// drop queues the removal of pieces from the store behind what is queued for
+// them, and before what comes for them later.
+func (w *writer) drop(c *Content, e pieces.Extent) { w.add(write{c: c, drop: e}) }
+
+func (w *writer) add(j write) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	q, busy := w.queues[c]
-	w.queues[c] = append(q, write{c, i, b, sum, setter})
+	q, busy := w.queues[j.c]
+	w.queues[j.c] = append(q, j)
 	if !busy {
-		w.waiting = append(w.waiting, c)
+		w.waiting = append(w.waiting, j.c)
 		w.cond.Signal()
 	}
 }
@@ -102,8 +111,15 @@ func (w *writer) run() {
 }
 
 func (w *writer) write(j write) {
+	if j.b == nil {
+		j.c.dropStored(j.drop)
+		return
+	}
 	defer j.c.unpin()
 	defer j.b.release()
+	if !j.c.awaits(j.i, j.b) {
+		return // dropped before it was written
+	}
 	err := error(pieces.Errorf(pieces.Full, "no cache"))
 	if j.c.v != nil {
 		err = j.c.v.Put(context.Background(), j.i, j.b.data, j.sum, j.setter)
@@ -134,6 +150,25 @@ func (w *writer) keep(j write) {
 	w.mu.Unlock()
 	for _, o := range gone {
 		o.c.dropUncached(o.i)
+	}
+}
+
+// awaits reports whether b still is the piece that is to be written.
+func (c *Content) awaits(i int, b *buffer) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.mem[i] == b
+}
+
+func (c *Content) dropStored(e pieces.Extent) {
+	if c.pin() != nil {
+		return
+	}
+	defer c.unpin()
+	if c.v != nil {
+		if err := c.v.Drop(e); err != nil {
+			c.log.WithError(err).Warn("dropping pieces")
+		}
 	}
 }
 

@@ -77,7 +77,9 @@ type Error struct {
 	// a seed gave the extent to another host first, who has it sooner.
 	Busy, Deferred bool
 	RetryAfter     time.Duration
-	Err            error
+	// Piece is the one that did not match, for FailBadBytes.
+	Piece int
+	Err   error
 }
 
 func (e *Error) Error() string { return e.Err.Error() }
@@ -119,9 +121,14 @@ func (c *Client) Get(ctx context.Context, r Request) (n int64, err error) {
 		return 0, c.classify(ctx, err)
 	}
 	defer resp.Body.Close()
-	watch.limit(c.o.IdleTimeout, int64(float64(c.o.MinRate)*c.o.IdleTimeout.Seconds()))
+	watch.limit(c.o.IdleTimeout+r.Wait, int64(float64(c.o.MinRate)*c.o.IdleTimeout.Seconds()))
 	for i := range r.Extent.All() {
 		if err := c.piece(ctx, r, i, resp.Body, watch); err != nil {
+			if r.Wait > 0 && errors.Is(err, io.ErrUnexpectedEOF) {
+				// What was still on its way there did not come, and an answer
+				// that has begun can say so only by its end.
+				return n, &Error{Reason: pieces.FailNotFound, Err: err}
+			}
 			return n, c.classify(ctx, err)
 		}
 		n += r.Geometry.Len(i)
@@ -224,7 +231,7 @@ func (c *Client) piece(ctx context.Context, r Request, i int, body io.Reader, wa
 	h.Sum(sum[:0])
 	if sum != r.Sum(i) {
 		r.Free(buf)
-		return &Error{Reason: pieces.FailBadBytes, Err: fmt.Errorf("piece %d from host %s does not match its digest", i, r.Host.ID.Short())}
+		return &Error{Reason: pieces.FailBadBytes, Piece: i, Err: fmt.Errorf("piece %d from host %s does not match its digest", i, r.Host.ID.Short())}
 	}
 	r.Deliver(i, buf, sum, time.Since(start))
 	return nil

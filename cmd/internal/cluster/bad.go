@@ -24,6 +24,7 @@ type Trick string
 
 // The tricks. Those that Lie send wrong bytes in a well-formed answer.
 const (
+	Honest       Trick = "sends right bytes"
 	Flip         Trick = "flips a bit"
 	OtherPiece   Trick = "sends another piece"
 	OtherVersion Trick = "sends another version"
@@ -60,9 +61,16 @@ type Bad struct {
 	geo   pieces.Geometry
 	x     *exchange.Exchange
 
+	// peer is its part in the swarm, nil while it is shy.
+	peer *announce.Peer
+	// lies: under a lease it reports digests of its own invention.
+	lies bool
+
 	mu      sync.Mutex
 	answers []Answer
 	links   map[*exchange.Link]struct{}
+	lent    []pieces.Extent
+	out     bool
 }
 
 // Answer is one request that a Bad host was sent.
@@ -75,31 +83,58 @@ type Answer struct {
 // registers with the scheduler; else only those learn of it whom it Joins.
 func (c *Cluster) Bad(t *pieces.Task, f pieces.Facts, data []byte, trick Trick, shy bool) *Bad {
 	c.t.Helper()
-	geo, err := f.Geometry()
-	require.NoError(c.t, err)
-	var id [16]byte
-	_, _ = rand.Read(id[:])
-	peer, upload := listen(c.t), listen(c.t)
-	b := &Bad{
-		Host: pieces.Host{
-			ID: pieces.NewHostID(id), Hostname: "bad", IP: "127.0.0.1", UploadSlots: 64,
-			PeerPort: peer.Addr().(*net.TCPAddr).Port, UploadPort: upload.Addr().(*net.TCPAddr).Port,
-		},
-		data: data, trick: trick, key: pieces.Key{Task: t.ID, Version: f.VersionID()}, geo: geo,
-		links: map[*exchange.Link]struct{}{},
-	}
-	b.x = exchange.New(exchange.Options{Host: func() pieces.Host { return b.Host }, Local: b, Log: log()})
-	srv := rpc.NewServer(rpc.ServerOptions{Log: log()})
-	daemonpb.RegisterPeerServer(srv, b.x)
-	parts := []func(context.Context) error{
-		func(ctx context.Context) error { return srv.Serve(ctx, peer) },
-		func(ctx context.Context) error { return b.serve(ctx, upload) },
-		b.boast,
-	}
+	b := c.newBad(f, data, trick)
+	b.key.Task = t.ID
+	parts := c.parts(b)
 	if shy {
 		c.run(parts...)
 		return b
 	}
+	c.register(b, t, f, parts, []pieces.Extent{b.geo.All()})
+	return b
+}
+
+// Liar starts a bad host that wants all of the content, and tells digests of
+// its own invention for whatever is lent to it. It answers requests with a trick.
+func (c *Cluster) Liar(t *pieces.Task, f pieces.Facts, data []byte, trick Trick) *Bad {
+	c.t.Helper()
+	b := c.newBad(f, data, trick)
+	b.key.Task, b.lies = t.ID, true
+	c.register(b, t, f, c.parts(b), nil)
+	b.peer.Start()
+	b.peer.Want([]pieces.Extent{b.geo.All()}, pieces.Fill, nil)
+	return b
+}
+
+func (c *Cluster) newBad(f pieces.Facts, data []byte, trick Trick) *Bad {
+	geo, err := f.Geometry()
+	require.NoError(c.t, err)
+	var id [16]byte
+	_, _ = rand.Read(id[:])
+	return &Bad{
+		Host: pieces.Host{ID: pieces.NewHostID(id), Hostname: "bad", IP: "127.0.0.1", UploadSlots: 64},
+		data: data, trick: trick, key: pieces.Key{Version: f.VersionID()}, geo: geo,
+		links: map[*exchange.Link]struct{}{},
+	}
+}
+
+// parts are what b runs, on ports of its own.
+func (c *Cluster) parts(b *Bad) []func(context.Context) error {
+	peer, upload := listen(c.t), listen(c.t)
+	b.Host.PeerPort, b.Host.UploadPort = peer.Addr().(*net.TCPAddr).Port, upload.Addr().(*net.TCPAddr).Port
+	b.x = exchange.New(exchange.Options{Host: func() pieces.Host { return b.Host }, Local: b, Log: log()})
+	srv := rpc.NewServer(rpc.ServerOptions{Log: log()})
+	daemonpb.RegisterPeerServer(srv, b.x)
+	return []func(context.Context) error{
+		func(ctx context.Context) error { return srv.Serve(ctx, peer) },
+		func(ctx context.Context) error { return b.serve(ctx, upload) },
+		b.boast,
+	}
+}
+
+// register makes b a Peer that says it holds es.
+func (c *Cluster) register(b *Bad, t *pieces.Task, f pieces.Facts, parts []func(context.Context) error, es []pieces.Extent) {
+	c.t.Helper()
 	var addrs []string
 	for _, s := range c.Schedulers {
 		addrs = append(addrs, s.Addr)
@@ -109,13 +144,12 @@ func (c *Cluster) Bad(t *pieces.Task, f pieces.Facts, data []byte, trick Trick, 
 	c.run(append(parts, client.Run)...)
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	_, _, err = client.Register(ctx, announce.RegisterRequest{
-		Task: t, Version: b.key.Version, Facts: &f, Held: []pieces.Extent{geo.All()},
+	b.peer, _, err = client.Register(ctx, announce.RegisterRequest{
+		Task: t, Version: b.key.Version, Facts: &f, CanFetch: b.lies, Held: es,
 	}, b, func() ([]pieces.Extent, []pieces.SumRun, map[pieces.LeaseID][]pieces.Extent) {
-		return []pieces.Extent{geo.All()}, nil, nil
+		return es, nil, nil
 	})
 	require.NoError(c.t, err)
-	return b
 }
 
 // Answers returns what it was asked so far.
@@ -128,8 +162,46 @@ func (b *Bad) Answers() []Answer {
 // Join makes itself known to a host, as neighbours do.
 func (b *Bad) Join(h pieces.Host) { b.x.Connect(b, h) }
 
-// HandleEvent ignores what the scheduler says (announce.Handler).
-func (b *Bad) HandleEvent(announce.Event) {}
+// HandleEvent ignores what the scheduler says but leases, under which it lies
+// (announce.Handler).
+func (b *Bad) HandleEvent(ev announce.Event) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch ev := ev.(type) {
+	case announce.SessionDown:
+		b.out = b.out || ev.Final
+	case announce.Lease:
+		if !b.lies {
+			return
+		}
+		b.lent = append(b.lent, ev.Extent)
+		sums := make([]pieces.Sum, ev.Extent.Len())
+		for i := range sums {
+			_, _ = rand.Read(sums[i][:])
+		}
+		b.peer.Held(announce.HeldReport{
+			Extents: []pieces.Extent{ev.Extent}, Lease: ev.ID,
+			Sums: []pieces.SumRun{{First: ev.Extent.First, Sums: sums, Setter: b.Host.ID}},
+		})
+	}
+}
+
+// contradict tells a digest of its own invention for a piece it was not lent.
+func (b *Bad) contradict(i int) {
+	var sum pieces.Sum
+	_, _ = rand.Read(sum[:])
+	b.peer.Held(announce.HeldReport{
+		Extents: []pieces.Extent{{First: i, End: i + 1}},
+		Sums:    []pieces.SumRun{{First: i, Sums: []pieces.Sum{sum}, Setter: b.Host.ID}},
+	})
+}
+
+// Lent returns what it told digests of; out: the scheduler has put it out.
+func (b *Bad) Lent() (es []pieces.Extent, out bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return append(es, b.lent...), b.out
+}
 
 // Swarm is for those who call (exchange.Local).
 func (b *Bad) Swarm(_ context.Context, key pieces.Key) (exchange.Swarm, error) {
