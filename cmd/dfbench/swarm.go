@@ -80,6 +80,7 @@ does, but for the start: --pieces scales it down.`,
 	f.IntVar(&s.Picker.PerNeighbour, "per-neighbour", 0, "rule: requests in flight at one neighbour (0 = default)")
 	f.Float64Var(&s.Picker.InOrder, "in-order", 0, "rule: share of bulk requests taken in order (0 = default)")
 	f.Float64Var(&s.Seeding.Repeats, "repeats", 0, "rule: share of a seed's bytes that may repeat sent ones (0 = default)")
+	f.DurationVar(&s.DeferPause, "defer-pause", 0, "rule: how long a host leaves a seed alone that gave a piece to another child")
 	f.StringVar(&o.out, "out", "", "write CSV and SVG files to this folder")
 	f.StringVar(&o.profile, "cpu-profile", "", "write a CPU profile of the runs to this file")
 	return cmd

@@ -108,6 +108,9 @@ func (f *request) refused(deferred bool, again time.Duration) {
 	if n := h.byID[f.Host]; n != nil {
 		if deferred {
 			h.deferTo(n, f.Extent, again)
+			if d := h.w.sc.DeferPause; d > 0 {
+				h.pause(n, d)
+			}
 		} else {
 			h.pause(n, max(again, 50*time.Millisecond))
 		}

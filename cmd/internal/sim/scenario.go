@@ -43,6 +43,9 @@ type Scenario struct {
 	Picker                  picker.Config
 	Seeding                 picker.SeedingConfig
 	UploadSlots, ChildSlots int
+	// DeferPause is how long a host asks nothing of a seed that gave a piece to
+	// another child; 0, as the daemon: it asks for other pieces at once.
+	DeferPause time.Duration
 	// Limit ends a run after so many times the lower bound.
 	Limit float64
 	// Seed of every random choice.
