@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"path/filepath"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -189,7 +190,10 @@ func (o *opener) lent(l *schedulerpb.Lease) error {
 func TestThousandHostsOpenAColdFile(t *testing.T) {
 	const hosts = 1000
 	w := newWorld(t, 3*time.Minute)
-	s, err := w.host("sched").StartScheduler(w.ctx)
+	// A thousand hosts in one process may all be late at once.
+	times := filepath.Join(w.lab.Dir, "scheduler.yaml")
+	w.ok(os.WriteFile(times, []byte("times: {heartbeat: 10s}\n"), 0o644))
+	s, err := w.host("sched").StartScheduler(w.ctx, "--config", times)
 	w.ok(err)
 	// So slow that everybody comes before the end.
 	seedDaemon := w.daemon("seed", lab.DaemonOptions{Seed: true, Schedulers: []string{s.Addr}, Extra: []string{"--origin-rate", "8MiB"}})
@@ -216,7 +220,7 @@ func TestThousandHostsOpenAColdFile(t *testing.T) {
 			}
 			o := &opener{simulated: h, task: task, f: f, sums: sums, result: make(chan error, 1)}
 			all[i] = o
-			return h.open(w.ctx, o.hear)
+			return h.open(w.ctx, o.hear, func(err error) { o.result <- fmt.Errorf("its session: %w", err) })
 		})
 	}
 	w.ok(joining.Wait())

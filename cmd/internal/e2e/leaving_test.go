@@ -33,7 +33,7 @@ func TestLeavingHostHandsItsChildrenOver(t *testing.T) {
 			news <- addresses(p.Parents)
 		}
 		return true
-	}))
+	}, func(err error) { t.Errorf("the child's session: %v", err) }))
 	defer func() { child.stop() }()
 	r, err := child.register(w.ctx, w.task(s.url))
 	w.ok(err)

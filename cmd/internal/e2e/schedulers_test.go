@@ -147,7 +147,7 @@ func (w *world) usedAgain(c *lab.Cluster, s *lab.Scheduler) {
 	w.Helper()
 	began := time.Now()
 	for _, d := range c.Daemons() {
-		w.ok(lab.Until(w.ctx, healTime, d.Host.Name+" to find "+s.Host.Name, func() error {
+		w.ok(lab.Until(w.ctx, 2*healTime, d.Host.Name+" to find "+s.Host.Name, func() error {
 			st, err := d.Status(w.ctx)
 			if err != nil {
 				return err

@@ -50,10 +50,10 @@ func (w *world) simulate(ctx context.Context, from *lab.Host, s *lab.Scheduler, 
 	return h, err
 }
 
-// open starts the host's stream, with a heartbeat every second. What the
-// scheduler says goes to heard, one message at a time; heard returns false to
-// end the stream, which ends with ctx, too.
-func (h *simulated) open(ctx context.Context, heard func(*schedulerpb.SchedulerMessage) bool) error {
+// open starts the host's stream, with the heartbeats the scheduler wants. What
+// it says goes to heard, one message at a time; heard returns false to end the
+// stream, which ends with ctx, too. lost is called when it ends otherwise.
+func (h *simulated) open(ctx context.Context, heard func(*schedulerpb.SchedulerMessage) bool, lost func(error)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var running sync.WaitGroup
 	hangUp := h.stop
@@ -89,6 +89,9 @@ func (h *simulated) open(ctx context.Context, heard func(*schedulerpb.SchedulerM
 	running.Go(func() {
 		for {
 			m, err := h.stream.Recv()
+			if err != nil && ctx.Err() == nil {
+				lost(err)
+			}
 			if err != nil || !heard(m) {
 				cancel()
 				return

@@ -125,7 +125,7 @@ func (s *swarm) info(d *lab.Daemon) control.TaskInfo {
 func (s *swarm) reach(share float64, rs ...*reading) {
 	s.Helper()
 	for _, r := range rs {
-		s.ok(lab.Until(s.ctx, time.Minute, fmt.Sprintf("%s to hold %.0f %%", r.Host.Name, 100*share), func() error {
+		s.ok(lab.Until(s.ctx, either[time.Duration](1, 5)*time.Minute, fmt.Sprintf("%s to hold %.0f %%", r.Host.Name, 100*share), func() error {
 			// Before its first open the file is not in .df/tasks.
 			info, err := r.Task(s.path)
 			if err == nil && float64(info.CachedBytes) < share*float64(s.f.Size) {
