@@ -173,7 +173,7 @@ func (v *version) sendHolders(p *peer, hs []*named) {
 		msg = append(msg, h)
 	}
 	for _, h := range hs {
-		host := v.t.view.Hosts.Get(h.peer.id)
+		host := v.host(h.peer)
 		if host == nil || len(h.held)+len(h.fetching) == 0 {
 			continue
 		}

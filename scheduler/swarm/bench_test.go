@@ -2,42 +2,82 @@ package swarm
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"testing"
+	"time"
 
 	"damselfly/pieces"
 )
 
-// BenchmarkRegister registers a peer with four parents in a Task that has so
-// many peers already.
+// benchTask is a Task with so many peers, the first of which holds everything,
+// in a world with one host more.
+type benchTask struct {
+	task  *Task
+	facts pieces.Facts
+	late  pieces.HostID // who is not a peer yet
+}
+
+// benchHosts are hosts in 16 places.
+func benchHosts(n int) *Hosts {
+	var hs []*HostState
+	for i := range n {
+		hs = append(hs, &HostState{Host: pieces.Host{
+			ID: pieces.NewHostID([16]byte{byte(i), byte(i >> 8), byte(i >> 16), 1}), UploadSlots: 8,
+			IDC: fmt.Sprint("idc", i%4), Location: fmt.Sprintf("east|hall-%d|rack-%d", i%4, i%16),
+		}})
+	}
+	return (&Hosts{}).With(hs...)
+}
+
+func newBenchTask(view View, n uint64, peers int) *benchTask {
+	b := &benchTask{
+		task:  New(Identity{ID: "t", Public: true, SeedsCanFetch: true}, n, 1),
+		facts: pieces.Facts{Size: 4 * pieces.MinPieceSize, Ranges: true, Validator: pieces.Validator{Kind: pieces.StrongETag, Value: "1"}},
+		late:  pieces.NewHostID([16]byte{byte(peers), byte(peers >> 8), byte(peers >> 16), 1}),
+	}
+	b.register(view, pieces.NewHostID([16]byte{0, 0, 0, 1}), pieces.Extent{End: 4})
+	for i := 1; i < peers; i++ {
+		b.register(view, pieces.NewHostID([16]byte{byte(i), byte(i >> 8), byte(i >> 16), 1}))
+	}
+	return b
+}
+
+func (t *benchTask) register(view View, id pieces.HostID, held ...pieces.Extent) (parents int) {
+	for _, a := range t.task.Step(view, Register{Host: id, Session: 1, Facts: &t.facts, CanFetch: true, Held: held}) {
+		if r, ok := a.(RegisterReply); ok {
+			parents = len(r.Parents)
+		}
+	}
+	return parents
+}
+
+// BenchmarkRegister registers, and takes out again, a peer of a Task that has
+// so many peers.
 func BenchmarkRegister(b *testing.B) {
-	for _, peers := range []int{10, 1000, 5000} {
-		b.Run(fmt.Sprint(peers), func(b *testing.B) {
-			w := newWorld()
-			w.content("v1", parseArgs([]string{"pieces=1024"}))
-			var hs []*HostState
-			for i := range peers + 1 {
-				hs = append(hs, &HostState{Host: pieces.Host{ID: pieces.HostID(fmt.Sprint("h", i)), UploadSlots: 8}})
-			}
-			w.hosts = w.hosts.With(hs...)
-			f := w.versions["v1"]
-			register := func(id pieces.HostID, held ...pieces.Extent) (parents int) {
-				for _, a := range w.step(Register{Host: id, Session: 1, Facts: &f, CanFetch: true, Held: held}) {
-					if r, ok := a.(RegisterReply); ok {
-						parents = len(r.Parents)
-					}
-				}
-				return parents
-			}
-			register("h0", pieces.Extent{First: 0, End: 1024})
-			for i := 1; i < peers; i++ {
-				register(hs[i].ID)
-			}
-			b.ReportAllocs()
-			for b.Loop() {
-				if n := register(hs[peers].ID); n != w.opts.CandidateParentLimit {
-					b.Fatalf("%d parents", n)
-				}
-			}
-		})
+	for _, peers := range []int{1, 100, 5000} {
+		b.Run(fmt.Sprintf("peers=%d", peers), func(b *testing.B) { benchRegister(b, 1, peers) })
+	}
+	for _, tasks := range []int{1, 1000, 100_000} {
+		b.Run(fmt.Sprintf("tasks=%d", tasks), func(b *testing.B) { benchRegister(b, tasks, 5) })
+	}
+}
+
+func benchRegister(b *testing.B, tasks, peers int) {
+	opts := Defaults()
+	view := View{Now: dayOne, Hosts: benchHosts(peers + 1), Options: &opts}
+	ts := make([]*benchTask, tasks)
+	for i := range ts {
+		ts[i] = newBenchTask(view, uint64(i), peers)
+	}
+	random := rand.New(rand.NewPCG(1, 1))
+	want := min(peers, opts.CandidateParentLimit)
+	b.ReportAllocs()
+	for b.Loop() {
+		t := ts[random.IntN(tasks)]
+		view.Now = view.Now.Add(time.Microsecond)
+		if n := t.register(view, t.late); n != want {
+			b.Fatalf("%d parents", n)
+		}
+		t.task.Step(view, Leave{Host: t.late})
 	}
 }

@@ -230,6 +230,14 @@ func (c *crowd) heed(id pieces.HostID, sums []pieces.SumRun) {
 	}
 }
 
+// firstLease is the oldest lease that m has, or 0.
+func (m *mind) firstLease() pieces.LeaseID {
+	if len(m.leases) == 0 {
+		return 0
+	}
+	return slices.Min(slices.Collect(maps.Keys(m.leases)))
+}
+
 func (m *mind) drop(e pieces.Extent) {
 	m.held.RemoveExtent(e)
 	for i := range e.All() {
@@ -331,7 +339,7 @@ func (c *crowd) chaos() {
 		}
 		c.do(Want{From: c.from(id), Extents: []pieces.Extent{e}, Class: pieces.Class(c.rand.IntN(pieces.Classes))})
 	case 8:
-		for _, l := range slices.Sorted(maps.Keys(at.leases)) {
+		if l := at.firstLease(); l != 0 {
 			x := at.leases[l]
 			if c.rand.IntN(3) > 0 {
 				delete(at.leases, l)
@@ -340,7 +348,6 @@ func (c *crowd) chaos() {
 			}
 			c.read(id, x)
 			c.report(id, x, l)
-			break
 		}
 	case 9:
 		c.fetch(id)
@@ -355,11 +362,10 @@ func (c *crowd) chaos() {
 		at.wants.RemoveExtent(e)
 		c.do(Cancel{c.from(id), []pieces.Extent{e}})
 	case 13:
-		for _, l := range slices.Sorted(maps.Keys(at.leases)) {
+		if l := at.firstLease(); l != 0 {
 			delete(at.leases, l)
 			k := []pieces.Kind{pieces.Origin, pieces.Canceled, pieces.NotFound, pieces.Throttled, pieces.Changed}[c.rand.IntN(5)]
 			c.do(OriginFailed{c.from(id), l, pieces.Errorf(k, "random")})
-			break
 		}
 	case 14:
 		c.calls++

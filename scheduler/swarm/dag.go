@@ -25,7 +25,7 @@ func (v *version) refresh(p *peer) {
 
 // slots is how many children p may have in this swarm.
 func (v *version) slots(p *peer) int {
-	if h := v.t.view.Hosts.Get(p.id); h != nil {
+	if h := v.host(p); h != nil {
 		return h.UploadSlots
 	}
 	return 0

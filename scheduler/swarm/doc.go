@@ -18,14 +18,20 @@
 //
 //	facts and their lease, shared errors, revalidation      facts.go, origin.go
 //	registration and size scopes                            register.go
-//	sessions: up, down, silence, leaving                    lifecycle.go
+//	sessions: up, down, silence, leaving, TTLs              lifecycle.go
 //	the DAG, who may be a parent                            dag.go
 //	filter, sample, score, replace the worst parent         parents.go, score.go, cost.go
-//	who holds what, digests and their setters               holdings.go, sums.go
+//	who holds what                                          holdings.go
+//	digests, their setters, pages                           sums.go
+//	conflicts about digests: dispute, reread, quarantine    dispute.go, reread.go, quarantine.go
 //	wrong bytes: accusations, who is put out for them       accuse.go
 //	wants, standing interest, holders                       wants.go, answer.go, notify.go
 //	leases: unit, executor, heartbeat, end, move, repeat    lease.go, grant.go, executor.go
 //	access order                                            order.go
+//	policy classic                                          classic.go
+//	numbers, limits                                         options.go
+//
+// docs/scheduling.md names the story in testdata that tells each rule.
 //
 // # Words
 //

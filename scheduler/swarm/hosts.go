@@ -27,9 +27,29 @@ const hostShards = 256
 // Hosts is an immutable snapshot of all hosts. With and Without make new ones
 // that share what did not change. The nil *Hosts has none.
 type Hosts struct {
-	shards [hostShards]map[pieces.HostID]*HostState
+	shards [hostShards]*hostShard // nil: empty
 	seeds  map[string]Seed
 	ring   *ring.Ring
+}
+
+// hostShard is a part of a snapshot. Immutable: snapshots with the same pointer
+// agree on its hosts.
+type hostShard map[pieces.HostID]*HostState
+
+func (s *hostShard) get(id pieces.HostID) *HostState {
+	if s == nil {
+		return nil
+	}
+	return (*s)[id]
+}
+
+// clone returns a copy that may be changed until it is in a snapshot.
+func (s *hostShard) clone() *hostShard {
+	c := hostShard{}
+	if s != nil {
+		maps.Copy(c, *s)
+	}
+	return &c
 }
 
 func shardOf(id pieces.HostID) int {
@@ -45,7 +65,27 @@ func (h *Hosts) Get(id pieces.HostID) *HostState {
 	if h == nil {
 		return nil
 	}
-	return h.shards[shardOf(id)][id]
+	return h.shards[shardOf(id)].get(id)
+}
+
+// hostAt finds one host in one snapshot after the other, and looks it up only
+// where its shard changed.
+type hostAt struct {
+	at    uint8
+	shard *hostShard
+	state *HostState
+}
+
+func hostNamed(id pieces.HostID) hostAt { return hostAt{at: uint8(shardOf(id))} }
+
+func (a *hostAt) in(h *Hosts, id pieces.HostID) *HostState {
+	if h == nil {
+		return nil
+	}
+	if s := h.shards[a.at]; s != a.shard {
+		a.shard, a.state = s, s.get(id)
+	}
+	return a.state
 }
 
 // With returns a snapshot in which these hosts are added or replaced.
@@ -55,12 +95,9 @@ func (h *Hosts) With(hs ...*HostState) *Hosts {
 	for _, s := range hs {
 		i := shardOf(s.ID)
 		if !copied[i] {
-			n.shards[i], copied[i] = maps.Clone(n.shards[i]), true
-			if n.shards[i] == nil {
-				n.shards[i] = map[pieces.HostID]*HostState{}
-			}
+			n.shards[i], copied[i] = n.shards[i].clone(), true
 		}
-		n.shards[i][s.ID] = s
+		(*n.shards[i])[s.ID] = s
 	}
 	return n
 }
@@ -69,8 +106,8 @@ func (h *Hosts) With(hs ...*HostState) *Hosts {
 func (h *Hosts) Without(id pieces.HostID) *Hosts {
 	n := h.clone()
 	i := shardOf(id)
-	n.shards[i] = maps.Clone(n.shards[i])
-	delete(n.shards[i], id)
+	n.shards[i] = n.shards[i].clone()
+	delete(*n.shards[i], id)
 	return n
 }
 

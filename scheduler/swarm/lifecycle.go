@@ -10,7 +10,7 @@ import (
 
 // join adds a live peer of the host.
 func (v *version) join(h *HostState, session uint64, canFetch bool) *peer {
-	p := &peer{id: h.ID, session: session, since: v.t.now, relinked: v.t.now, seed: h.Type == pieces.SeedHost, canFetch: canFetch}
+	p := &peer{id: h.ID, host: hostNamed(h.ID), session: session, since: v.t.now, relinked: v.t.now, seed: h.Type == pieces.SeedHost, canFetch: canFetch}
 	v.peers[p.id] = p
 	v.here.add(p)
 	if session == 0 {

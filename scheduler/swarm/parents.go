@@ -153,7 +153,7 @@ func (v *version) parentsOf(p *peer) []pieces.Parent {
 	best(cs)
 	out := make([]pieces.Parent, 0, len(cs))
 	for _, c := range cs {
-		if h := v.t.view.Hosts.Get(c.peer.id); h != nil {
+		if h := v.host(c.peer); h != nil {
 			out = append(out, pieces.Parent{Host: h.Host, Complete: c.peer.complete, BackToSource: c.peer.leases > 0})
 		}
 	}

@@ -24,20 +24,27 @@ const (
 // pool of the silent. A complete peer has no parents. wants is the number of
 // pieces in want, whose sets are disjoint and hold no held piece.
 type peer struct {
-	id      pieces.HostID
-	session uint64
-	state   peerState
-	since   time.Time // of state or registration
-	seed    bool
+	// What is read of each of many candidates stands first and together.
+	id    pieces.HostID
+	host  hostAt // look it up by version.host
+	mark  uint64
+	state peerState
+	seed  bool
 	// canFetch: has all that the origin asks for.
 	canFetch bool
-
-	held     pieces.Set
 	complete bool
+	// badUntil: out of the eligible set before this.
+	badUntil time.Time
+	blocked  map[pieces.HostID]block
+	children []*peer
+	pos      [pools]int
+	held     pieces.Set
+
+	session uint64
+	since   time.Time // of state or registration
 
 	parents  []*peer   // best first when chosen
 	relinked time.Time // the parents last changed
-	children []*peer
 
 	leases int // running
 	// lent are the pieces it ever had a lease for.
@@ -52,7 +59,6 @@ type peer struct {
 	// named holds the peers that were named to it as holders.
 	named map[*peer]struct{}
 
-	blocked map[pieces.HostID]block
 	// accusers say that it sent them wrong bytes. accused are the hosts of
 	// which it says so itself, fine counts the pieces it got in order.
 	accusers map[pieces.HostID]struct{}
@@ -61,15 +67,11 @@ type peer struct {
 	// stale are pieces it holds with digests that contradict the record: it is
 	// not counted as their holder until it says that it lost them, or that it
 	// holds them as recorded.
-	stale pieces.Set
-	costs costs
-	// badUntil: out of the eligible set before this.
-	badUntil time.Time
-	rate     float64 // bytes/s, 0 = unknown
-	replace  time.Time
+	stale   pieces.Set
+	costs   costs
+	rate    float64 // bytes/s, 0 = unknown
+	replace time.Time
 
-	pos  [pools]int
-	mark uint64
 	// told: the list of parents changed since the peer was told.
 	changed bool
 	// lacking: lost a parent in this Step.

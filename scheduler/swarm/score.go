@@ -24,7 +24,7 @@ func (w Weights) total(t traits) float64 {
 
 // score says how good parent is for child.
 func (v *version) score(parent, child *peer) float64 {
-	ph, ch := v.t.view.Hosts.Get(parent.id), v.t.view.Hosts.Get(child.id)
+	ph, ch := v.host(parent), v.host(child)
 	if ph == nil || ch == nil {
 		return 0
 	}
@@ -46,6 +46,9 @@ func (v *version) score(parent, child *peer) float64 {
 	t.LocationAffinity = min(1, float64(pieces.CommonLocation(ph.Location, ch.Location))/5)
 	return v.t.opts().Weights.total(t)
 }
+
+// host returns p's host as it is now, or nil.
+func (v *version) host(p *peer) *HostState { return p.host.in(v.t.view.Hosts, p.id) }
 
 func freeShare(used, slots int) float64 {
 	if slots <= 0 || used >= slots {
