@@ -39,10 +39,16 @@ func CommonLocation(a, b string) int {
 	if a == "" || b == "" {
 		return 0
 	}
-	as, bs := strings.Split(a, "|"), strings.Split(b, "|")
 	n := 0
-	for n < len(as) && n < len(bs) && strings.EqualFold(as[n], bs[n]) {
-		n++
+	for more := true; more; n++ {
+		var x, y string
+		var moreA, moreB bool
+		x, a, moreA = strings.Cut(a, "|")
+		y, b, moreB = strings.Cut(b, "|")
+		if !strings.EqualFold(x, y) {
+			break
+		}
+		more = moreA && moreB
 	}
 	return n
 }
