@@ -41,6 +41,9 @@ func (a admin) GetOverview(ctx context.Context, _ *managerpb.GetOverviewRequest)
 	}, nil
 }
 
+// APIPrefix is where what REST serves begins.
+const APIPrefix = rest.Prefix
+
 // REST serves the Admin service over HTTP; see package rest.
 func (s *Server) REST() (http.Handler, error) { return rest.New(s.RegisterAdmin) }
 

@@ -57,22 +57,29 @@ func (p *process) startManager(ctx context.Context) (addr string, err error) {
 		return "", err
 	}
 	log := p.log.WithField("part", "manager")
-	m, err := manager.New(manager.Options{Store: db, Log: log, Registry: p.reg})
+	m, err := manager.New(manager.Options{Store: db, Log: log, Registry: p.reg, Version: boot.Version()})
 	if err != nil {
 		http.Close()
 		return "", err
 	}
 	srv := rpc.NewServer(rpc.ServerOptions{Log: log, Registry: p.reg, MaxConns: rpc.ClusterMaxConns})
 	m.Register(srv)
-	// In this order the manager still writes what the last calls said.
-	p.run(m.Run)
-	p.run(func(ctx context.Context) error { return srv.Serve(ctx, grpc) })
-	health := boot.DebugHandler(p.reg, func() error {
+	m.RegisterAdmin(srv)
+	web := boot.DebugHandler(p.reg, func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), managerReadyTimeout)
 		defer cancel()
 		return m.Ready(ctx)
 	})
-	p.run(func(ctx context.Context) error { return boot.ServeHTTP(ctx, http, health) })
+	api, err := m.REST()
+	if err != nil {
+		http.Close()
+		return "", err
+	}
+	web.Handle(manager.APIPrefix, api)
+	// In this order the manager still writes what the last calls said.
+	p.run(m.Run)
+	p.run(func(ctx context.Context) error { return srv.Serve(ctx, grpc) })
+	p.run(func(ctx context.Context) error { return boot.ServeHTTP(ctx, http, web) })
 	log.WithFields(logrus.Fields{"grpc": grpc.Addr().String(), "http": http.Addr().String()}).Info("listening")
 	return dialable(grpc.Addr(), "127.0.0.1"), nil
 }

@@ -34,8 +34,15 @@ func newCommand() *cobra.Command {
 	}
 	cmd := &cobra.Command{
 		Use:   "dfmanager",
-		Short: "Manager of a Damselfly cluster: registry, config, catalogue of URLs",
-		Example: `  # serve hosts on port 65003, metrics and health on 127.0.0.1:8080
+		Short: "Manager of a Damselfly cluster: registry, config, catalogue of URLs, jobs",
+		Long: `Dfmanager is the control plane of a cluster. Schedulers and daemons speak to it
+over gRPC; people use dfctl, or REST under /api/v1/ (described by
+/api/v1/openapi.json). Several managers may share one PostgreSQL: each can take
+any call, and each goes on with the jobs of one that died.
+
+There are no users yet: what people do is answered to callers on this machine
+alone.`,
+		Example: `  # serve hosts on port 65003, REST, metrics and health on 127.0.0.1:8080
   dfmanager
 
   # one of several managers on one PostgreSQL
@@ -54,7 +61,7 @@ func newCommand() *cobra.Command {
 	boot.ConfigFlag(cmd.Flags(), "dfmanager")
 	o.Log.Flags(cmd.Flags())
 	cmd.Flags().StringVar(&o.GRPC, "grpc", o.GRPC, "serve schedulers and daemons on HOST:PORT; port 0 is any")
-	cmd.Flags().StringVar(&o.HTTP, "http", o.HTTP, "serve /metrics and /healthz on HOST:PORT; port 0 is any")
+	cmd.Flags().StringVar(&o.HTTP, "http", o.HTTP, "serve the REST API, /metrics and /healthz on HOST:PORT; port 0 is any")
 	cmd.Flags().StringVar(&o.Database, "database", o.Database, "keep everything in sqlite:PATH, or for several managers in postgres://USER:PASSWORD@HOST/DATABASE")
 	return cmd
 }
@@ -88,12 +95,23 @@ func run(ctx context.Context, o options, stderr io.Writer) (err error) {
 	defer func() { err = errors.Join(err, db.Close()) }()
 
 	reg := boot.NewRegistry()
-	m, err := manager.New(manager.Options{Store: db, Log: log, Registry: reg})
+	m, err := manager.New(manager.Options{Store: db, Log: log, Registry: reg, Version: boot.Version()})
 	if err != nil {
 		return err
 	}
 	srv := rpc.NewServer(rpc.ServerOptions{Log: log, Registry: reg, MaxConns: rpc.ClusterMaxConns})
 	m.Register(srv)
+	m.RegisterAdmin(srv)
+	web := boot.DebugHandler(reg, func() error {
+		ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+		defer cancel()
+		return m.Ready(ctx)
+	})
+	api, err := m.REST()
+	if err != nil {
+		return err
+	}
+	web.Handle(manager.APIPrefix, api)
 
 	all, ctx := errgroup.WithContext(ctx)
 	// Run goes on until the last call was answered, so that it is written too.
@@ -103,13 +121,7 @@ func run(ctx context.Context, o options, stderr io.Writer) (err error) {
 		defer served()
 		return srv.Serve(ctx, grpcLis)
 	})
-	all.Go(func() error {
-		return boot.ServeHTTP(ctx, httpLis, boot.DebugHandler(reg, func() error {
-			ctx, cancel := context.WithTimeout(ctx, readyTimeout)
-			defer cancel()
-			return m.Ready(ctx)
-		}))
-	})
+	all.Go(func() error { return boot.ServeHTTP(ctx, httpLis, web) })
 	log.WithFields(logrus.Fields{
 		"grpc": grpcLis.Addr().String(), "http": httpLis.Addr().String(), "version": boot.Version(),
 	}).Info("manager is ready")
