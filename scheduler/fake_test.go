@@ -28,7 +28,12 @@ type running struct {
 
 func startServer(t *testing.T, o Options) *running {
 	t.Helper()
-	lis, err := net.Listen("tcp", "127.0.0.1:0")
+	return startServerAt(t, "127.0.0.1:0", o)
+}
+
+func startServerAt(t *testing.T, addr string, o Options) *running {
+	t.Helper()
+	lis, err := net.Listen("tcp", addr)
 	require.NoError(t, err)
 	if o.Advertise == "" {
 		o.Advertise = lis.Addr().String()

@@ -12,7 +12,7 @@ import (
 
 // inventory is what hosts said to hold of which Task, for the Tasks they take
 // no part in: hints, believed until the host is asked. Its lock is taken last
-// and held shortly. An item takes about 200 bytes.
+// and held shortly. An item takes up to 370 bytes.
 type inventory struct {
 	most int // items
 

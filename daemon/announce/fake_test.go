@@ -70,7 +70,8 @@ type fakeScheduler struct {
 	announce func(*schedulerpb.AnnounceHostRequest) error
 	stat     func(context.Context, *schedulerpb.StatTaskRequest) (*schedulerpb.StatTaskReply, error)
 	register func(*schedulerpb.RegisterPeerTaskRequest) (*schedulerpb.RegisterPeerTaskReply, error)
-	deaf     bool // streams greet, then read nothing
+	known    uint32 // items of the inventory, as told
+	deaf     bool   // streams greet, then read nothing
 }
 
 // fakeSession is one stream: in carries what the host says, beats excluded.
@@ -129,12 +130,12 @@ func (f *fakeScheduler) AnnounceHost(ctx context.Context, r *schedulerpb.Announc
 	}
 	f.announced <- r
 	f.mu.Lock()
-	do := f.announce
+	do, reply := f.announce, &schedulerpb.AnnounceHostReply{Inventory: f.known}
 	f.mu.Unlock()
 	if do != nil {
-		return &schedulerpb.AnnounceHostReply{}, do(r)
+		return reply, do(r)
 	}
-	return &schedulerpb.AnnounceHostReply{}, nil
+	return reply, nil
 }
 
 func (f *fakeScheduler) StatTask(ctx context.Context, r *schedulerpb.StatTaskRequest) (*schedulerpb.StatTaskReply, error) {
