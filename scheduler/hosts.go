@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"net"
+	"reflect"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -70,7 +71,11 @@ func (h *hosts) announce(s pieces.Host, now time.Time) error {
 	}
 	seed := s.Type == pieces.SeedHost || x.state.Type == pieces.SeedHost
 	x.state, x.announced, x.seen, x.down = s, now, now, false
-	h.view.Store(h.view.Load().With(x.snapshot()))
+	// Most announcements say nothing new, and a new snapshot makes every peer
+	// look its host up again.
+	if is, was := x.snapshot(), h.view.Load().Get(s.ID); was == nil || !reflect.DeepEqual(is, was) {
+		h.view.Store(h.view.Load().With(is))
+	}
 	if seed {
 		h.reseed()
 	}

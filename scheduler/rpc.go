@@ -37,7 +37,7 @@ func (s *Server) StatTask(ctx context.Context, m *schedulerpb.StatTaskRequest) (
 	if m.Lives {
 		return s.lives(m)
 	}
-	spec, err := wire.TaskFrom(m.Task)
+	spec, err := s.tasks.named(m.Task)
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +106,7 @@ func (s *Server) await(ctx context.Context, e *entry, call uint64, answer <-chan
 
 // RegisterPeerTask makes a host a Peer.
 func (s *Server) RegisterPeerTask(ctx context.Context, m *schedulerpb.RegisterPeerTaskRequest) (*schedulerpb.RegisterPeerTaskReply, error) {
-	spec, err := wire.TaskFrom(m.Task)
+	spec, err := s.tasks.named(m.Task)
 	if err != nil {
 		return nil, err
 	}

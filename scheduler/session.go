@@ -155,6 +155,7 @@ func (s *Server) hear(ses *session, m *schedulerpb.PeerMessage) error {
 	return nil
 }
 
-func beat() *schedulerpb.SchedulerMessage {
-	return &schedulerpb.SchedulerMessage{Body: &schedulerpb.SchedulerMessage_Heartbeat{Heartbeat: &schedulerpb.Heartbeat{}}}
-}
+// heartbeat is sent to every host each second; sending reads it only.
+var heartbeat = &schedulerpb.SchedulerMessage{Body: &schedulerpb.SchedulerMessage_Heartbeat{Heartbeat: &schedulerpb.Heartbeat{}}}
+
+func beat() *schedulerpb.SchedulerMessage { return heartbeat }

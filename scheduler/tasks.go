@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"damselfly/pieces"
+	"damselfly/proto/commonpb"
+	"damselfly/proto/wire"
 	"damselfly/scheduler/swarm"
 )
 
@@ -71,6 +73,15 @@ func (t *tasks) find(id pieces.TaskID) *entry {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.m[id]
+}
+
+// named returns the Task that a message names. One that is on the table was
+// checked when it came there.
+func (t *tasks) named(m *commonpb.Task) (*pieces.Task, error) {
+	if e := t.find(pieces.TaskID(m.GetId())); e != nil && wire.IsTask(m, e.spec) {
+		return e.spec, nil
+	}
+	return wire.TaskFrom(m)
 }
 
 // findOrAdd returns the entry of a Task, made from spec if need be: then spec

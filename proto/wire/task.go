@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"slices"
 	"time"
 
 	"damselfly/pieces"
@@ -47,6 +48,13 @@ func TaskFrom(m *commonpb.Task) (*pieces.Task, error) {
 		return nil, err
 	}
 	return t, nil
+}
+
+// IsTask reports whether TaskFrom would make t of m.
+func IsTask(m *commonpb.Task, t *pieces.Task) bool {
+	return m != nil && m.Id == string(t.ID) && m.PublicUrl == t.PublicURL && m.Tag == t.Tag &&
+		m.Application == t.Application && m.Digest == string(t.Digest) && m.Audience == t.Audience &&
+		slices.Equal(m.FilterQuery, t.FilterQuery)
 }
 
 func checkTaskFields(m *commonpb.Task) error {

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -234,4 +235,20 @@ func pairs[T ~uint8, M ~int32](t *testing.T, n int, to func(T) M, from func(M) (
 		require.Equal(t, pieces.Invalid, pieces.KindOf(err))
 	}
 	return got
+}
+
+func TestIsTaskSeesEveryField(t *testing.T) {
+	task := someTask(t)
+	require.True(t, IsTask(TaskTo(task), task))
+	require.False(t, IsTask(nil, task))
+	for name, change := range map[string]func(*commonpb.Task){
+		"id": func(m *commonpb.Task) { m.Id = "x" }, "url": func(m *commonpb.Task) { m.PublicUrl += "x" },
+		"tag": func(m *commonpb.Task) { m.Tag += "x" }, "application": func(m *commonpb.Task) { m.Application += "x" },
+		"digest": func(m *commonpb.Task) { m.Digest += "x" }, "audience": func(m *commonpb.Task) { m.Audience += "x" },
+		"filter": func(m *commonpb.Task) { m.FilterQuery = append(slices.Clone(m.FilterQuery), "x") },
+	} {
+		m := TaskTo(task)
+		change(m)
+		require.False(t, IsTask(m, task), name)
+	}
 }
