@@ -125,8 +125,10 @@ func TestBadPeer(t *testing.T) {
 	}
 }
 
-// outAtOnce fails if a child went on asking after its first wrong piece: more
-// than the requests that were under way then.
+// outAtOnce fails if a child went on asking after its first wrong piece. Three
+// requests may be under way at one neighbour; one that is given up before its
+// first piece has come whole (another source was faster, or it was shortened for
+// a demand read) proves nothing and makes room for another, twice at most here.
 func outAtOnce(t *testing.T, asked []Answer) {
 	first := map[pieces.HostID]time.Time{}
 	count := map[pieces.HostID]int{}
@@ -136,7 +138,7 @@ func outAtOnce(t *testing.T, asked []Answer) {
 		}
 		count[a.Asker]++
 		require.Less(t, a.At.Sub(first[a.Asker]), time.Second)
-		require.LessOrEqual(t, count[a.Asker], 3, "requests under way at one neighbour")
+		require.LessOrEqual(t, count[a.Asker], 3+2, "requests under way at one neighbour, and given up")
 	}
 }
 

@@ -44,7 +44,9 @@ func (r *rig) linked(seed uint64, change func(*daemon.Options)) (*Host, *link) {
 }
 
 // Links between honest hosts that flip, repeat, cut and delay: everybody gets
-// and keeps right bytes, and no read waits for long.
+// and keeps right bytes, and no read waits for long: where every link to the
+// only holder is bad, the 2 s after which the scheduler lends from the origin
+// what a live peer holds, and what the tries before and after it take.
 func TestBadLinks(t *testing.T) {
 	for name, f := range map[string]proxy.Fault{
 		"flips":      {Flip: 0.03},
@@ -70,7 +72,9 @@ func TestBadLinks(t *testing.T) {
 			var wg sync.WaitGroup
 			for _, h := range hosts[1:] {
 				wg.Go(func() {
-					if worst := r.read(h); worst > 2*patient {
+					worst := r.read(h)
+					t.Logf("longest wait of a read: %v", worst)
+					if worst > slowed*(patient+time.Second) {
 						t.Errorf("a read waited %v", worst)
 					}
 				})
@@ -221,5 +225,9 @@ func TestThirtyPercentBad(t *testing.T) {
 	t.Run("spoilt", func(t *testing.T) { spoilt = crowd(t, 7, Flip, Mute, Trickle) })
 	ratio := clean.Seconds() / spoilt.Seconds()
 	t.Logf("7 good hosts %v, with 3 bad ones %v: %.0f %% of the speed", clean, spoilt, 100*ratio)
-	require.Greater(t, ratio, 0.5, "the goal is 0.7")
+	goal := 0.7
+	if slowed > 1 {
+		goal = 0.5 // hashing is the limit then
+	}
+	require.Greater(t, ratio, goal)
 }
