@@ -120,6 +120,48 @@ func TestDaemonOnADiskThatTakesNothing(t *testing.T) {
 	}
 }
 
+// A disk that could be read only when the daemon started, and then takes writes
+// again: the daemon caches, knows what it held, and keeps what was added
+// meanwhile, without being started again.
+func TestDaemonRegainsItsCache(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("mounting needs root")
+	}
+	s := newSite(t, content(6, 3<<20))
+	dir := t.TempDir()
+	require.NoError(t, unix.Mount("tmpfs", dir, "tmpfs", 0, "size=64m,mode=0700"))
+	t.Cleanup(func() { require.NoError(t, unix.Unmount(dir, unix.MNT_DETACH)) })
+	readsRight(t, dir, s, nil)
+	data := *s.data.Load()
+
+	require.NoError(t, unix.Mount("tmpfs", dir, "tmpfs", unix.MS_REMOUNT|unix.MS_RDONLY, ""))
+	h := start(t, dir, func(o *Options) { o.Store.Reopen = 10 * time.Millisecond })
+	require.ErrorIs(t, h.store.Usage().Uncached, unix.EROFS)
+	id, err := h.Control().Resolve(t.Context(), string(h.add(t, s.URL+"/file", pieces.Options{})))
+	require.NoError(t, err)
+	added := h.add(t, s.URL+"/added", pieces.Options{})
+	f := h.open(t, added)
+	require.True(t, bytes.Equal(data, readAll(t, f, len(data))), "wrong bytes")
+
+	require.NoError(t, unix.Mount("tmpfs", dir, "tmpfs", unix.MS_REMOUNT, ""))
+	require.Eventually(t, func() bool { return h.store.Usage().Uncached == nil }, 30*time.Second, time.Millisecond)
+	require.NotEmpty(t, h.store.Versions(), "what was held")
+	require.DirExists(t, filepath.Join(dir, spoolDir))
+	f = h.open(t, id)
+	require.True(t, bytes.Equal(data, readAll(t, f, len(data))), "wrong bytes")
+	later := h.open(t, h.add(t, s.URL+"/later", pieces.Options{}))
+	require.True(t, bytes.Equal(data, readAll(t, later, len(data))), "wrong bytes")
+	require.Eventually(t, func() bool { return h.store.Usage().Used >= 2*int64(len(data)) }, 10*time.Second, time.Millisecond)
+	require.NoError(t, f.Close())
+	require.NoError(t, later.Close())
+	h.stop()
+
+	h = start(t, dir, nil)
+	_, err = h.store.Entry(added)
+	require.NoError(t, err, "what was added meanwhile")
+	require.Len(t, h.store.Versions(), 2)
+}
+
 // The disk fills up under a daemon: a task that was not known before is still
 // added and read.
 func TestDiskFillsUpUnderTheDaemon(t *testing.T) {

@@ -96,6 +96,7 @@ func TestDaemonDiesUnderSixtyFourReaders(t *testing.T) {
 
 	errs := rs.check(readDeadline + time.Second)
 	require.Empty(t, errs[passthrough])
+	require.Positive(t, rs.deepest, "nobody was ever seen in state D")
 	t.Logf("killed: 64 readers were gone after %s", rs.kill(2*time.Second).Round(time.Millisecond))
 }
 
