@@ -219,7 +219,6 @@ func (e *Engine) run(engine context.Context, j store.Job) {
 	case errors.Is(cause, errCanceled):
 		err = r.end(last, store.Canceled, "")
 	case errors.Is(cause, errTimeout):
-		r.failRest()
 		err = r.end(last, store.Failed, "its time was up after "+j.Timeout.String())
 	case err != nil && !permanent(err):
 		// The database did not answer: whoever claims it next tries on.

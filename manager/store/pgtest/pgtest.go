@@ -54,9 +54,13 @@ func Main(m *testing.M) int {
 }
 
 // New makes an empty database and returns its URL. Without PostgreSQL on this
-// machine the test is skipped.
+// machine the test is skipped, and in short runs, which look for races in our
+// code that SQLite shows as well.
 func New(t testing.TB) string {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("PostgreSQL is for long runs")
+	}
 	shared.once.Do(func() { shared.server, shared.err = start() })
 	if errors.Is(shared.err, errMissing) {
 		t.Skip(shared.err)
