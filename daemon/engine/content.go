@@ -67,6 +67,10 @@ type Content struct {
 	waits      waits
 	neighbours map[pieces.HostID]*neighbour
 	blocked    map[pieces.HostID]*block
+	// points are where seeds have sent demand reads of this host; insist are
+	// pieces that did not come that way.
+	points map[*point]struct{}
+	insist *pieces.Set
 
 	peer        *announce.Peer
 	registering bool
@@ -108,6 +112,8 @@ func newContent(e *Engine, t *pieces.Task, key pieces.Key, facts pieces.Facts, c
 		flights:    map[*flight]struct{}{},
 		neighbours: map[pieces.HostID]*neighbour{},
 		blocked:    map[pieces.HostID]*block{},
+		points:     map[*point]struct{}{},
+		insist:     &pieces.Set{},
 		leases:     map[pieces.LeaseID][]pieces.Extent{},
 		origins:    map[*originRead]struct{}{},
 		lastUse:    time.Now(),

@@ -34,6 +34,7 @@ func (c *Content) request(r picker.Request) {
 	if host.Type == pieces.SeedHost {
 		from = fromSeed
 	}
+	insist := c.insist.Has(r.Extent.First)
 	f, ctx := c.launch(r)
 	c.tellFetching(r.Extent)
 	c.wg.Go(func() {
@@ -45,7 +46,7 @@ func (c *Content) request(r picker.Request) {
 		var cur *buffer
 		req := fetch.Request{
 			Key: c.key, Geometry: geo, Extent: r.Extent, Host: host,
-			Sum: c.sum, Urgent: r.Class == pieces.Demand,
+			Sum: c.sum, Urgent: r.Class == pieces.Demand, Insist: insist,
 			Buffer: func(ctx context.Context, n int) ([]byte, error) {
 				b, err := c.e.memory.get(ctx, n)
 				if err != nil {
@@ -104,6 +105,7 @@ func (c *Content) requestFailed(r picker.Request, fe *fetch.Error) {
 	for k := range c.asked {
 		c.asked[k].RemoveExtent(r.Extent)
 	}
+	c.unpointFrom(r)
 	n := c.neighbours[r.Host]
 	switch {
 	case fe.Reason == pieces.FailBadBytes:
@@ -114,7 +116,11 @@ func (c *Content) requestFailed(r picker.Request, fe *fetch.Error) {
 	case n == nil:
 		return
 	case fe.Deferred:
-		c.deferTo(n, r.Extent, fe.RetryAfter)
+		if r.Class == pieces.Demand {
+			c.point(n, r.Extent, fe.Holder, fe.RetryAfter)
+		} else {
+			c.deferTo(n, r.Extent, fe.RetryAfter)
+		}
 		return
 	case fe.Busy:
 		c.pause(n, max(fe.RetryAfter, 50*time.Millisecond))

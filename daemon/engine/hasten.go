@@ -7,14 +7,20 @@ import (
 )
 
 // A demand read does not wait for the end of a long origin read: what it needs
-// is taken out of the running range and gets a request of its own, under the
-// same lease; the running range ends, or skips, where that begins.
+// is taken out of it and gets a request of its own, under the same lease. Only
+// pieces that were not asked for yet are taken: of a running answer that is
+// closed, or skipped through, the origin has sent bytes for nothing. So a long
+// read is a row of requests of requestTime each.
 
-// skipBytes is how much of a running answer is thrown away rather than to close
-// it and ask again: about what is under way on a connection that is closed.
-const skipBytes = 1 << 20
+// requestTime is how long one request of an origin read takes at the rate so
+// far, and so the longest a demand read waits behind it; leastRequest is the
+// least it asks for.
+const (
+	requestTime  = 250 * time.Millisecond
+	leastRequest = 512 << 10
+)
 
-// soon is how near a piece must be in a running range to be waited for there.
+// soon is how near a piece must be in a running read to be waited for there.
 const soon = 50 * time.Millisecond
 
 // hasten gives the pieces of e that origin reads will only reach later a read of
@@ -50,20 +56,25 @@ func firstRun(s *pieces.Set, e pieces.Extent) pieces.Extent {
 	return pieces.Extent{First: first, End: min(e.End, s.NextMissing(first))}
 }
 
-// isFar reports whether o, as fast as it has been, will not have piece i soon.
+// isFar reports whether o has not asked for piece i yet and, as fast as it has
+// been, will not have it soon.
 func (c *Content) isFar(o *originRead, i int) bool {
-	if i < o.at+2 {
+	if i < max(o.until, o.at+2) {
 		return false
 	}
 	ahead := c.geo.Offset(i) - c.geo.Offset(o.at)
 	if o.read == 0 {
-		return ahead > skipBytes
+		return ahead > leastRequest
 	}
-	rate := float64(o.read) / time.Since(o.since).Seconds()
-	return float64(ahead)/rate > soon.Seconds()
+	return float64(ahead)/o.rate() > soon.Seconds()
 }
 
-// nextRun returns the next run that o is to read; false: it is done.
+// rate is o's mean so far, bytes per second. Content.mu is held; o.read > 0.
+func (o *originRead) rate() float64 {
+	return float64(o.read) / max(time.Since(o.since), time.Millisecond).Seconds()
+}
+
+// nextRun returns the pieces of o's next request; false: it is done.
 func (c *Content) nextRun(o *originRead) (pieces.Extent, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -71,24 +82,25 @@ func (c *Content) nextRun(o *originRead) (pieces.Extent, bool) {
 		o.todo.SubtractSet(c.held)
 	}
 	e := firstRun(o.todo, o.extent)
-	return e, !e.Empty()
+	if e.Empty() {
+		return e, false
+	}
+	n := int64(leastRequest)
+	if o.read > 0 {
+		n = max(n, int64(o.rate()*requestTime.Seconds()))
+	}
+	e.End = min(e.End, e.First+max(1, int(n/c.geo.PieceSize)))
+	o.todo.RemoveExtent(e)
+	o.at, o.until = e.First, e.End
+	return e, true
 }
 
-// begin marks piece i, or the next one of e that is still o's, as begun and
-// returns it; e.End if there is none.
-func (c *Content) begin(o *originRead, i int, e pieces.Extent) int {
+// advance notes that o has read piece i.
+func (c *Content) advance(o *originRead, i int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if i > e.First {
-		o.read += c.geo.Len(o.at)
-	}
-	next, ok := o.todo.Next(i)
-	if !ok || next >= e.End {
-		return e.End
-	}
-	o.todo.Remove(next)
-	o.at = next
-	return next
+	o.read += c.geo.Len(i)
+	o.at = i + 1
 }
 
 // reads reports whether a read under a lease is running. c.mu is held.

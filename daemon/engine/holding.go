@@ -50,6 +50,7 @@ func (c *Content) deliver(i int, b *buffer, sum pieces.Sum, from origin, rep rep
 	for k := range c.asked {
 		c.asked[k].Remove(i)
 	}
+	c.insist.Remove(i)
 	c.progress = time.Now()
 	c.traffic.add(from, int64(len(b.data)))
 	c.e.traffic.add(from, int64(len(b.data)))

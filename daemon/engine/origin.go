@@ -22,10 +22,11 @@ type originRead struct {
 	// bytes came so far under this lease, by all reads that share it.
 	bytes *atomic.Int64
 
-	// Guarded by Content.mu: the pieces it has not begun, the one it is at, and
-	// how much it has read since when.
+	// Guarded by Content.mu: the pieces it has not asked for, the one it is at,
+	// where its running request ends, and how much it has read since when.
 	todo  *pieces.Set
 	at    int
+	until int
 	read  int64
 	since time.Time
 }
@@ -158,7 +159,7 @@ func (c *Content) readOrigin(ctx context.Context, t *pieces.Task, o *originRead)
 	}
 }
 
-// readRun reads one run of pieces with one request, as long as they are o's.
+// readRun reads one run of pieces with one request.
 func (c *Content) readRun(ctx context.Context, t *pieces.Task, o *originRead, e pieces.Extent) error {
 	off, n := c.geo.Bytes(e)
 	var prefix []byte
@@ -178,20 +179,11 @@ func (c *Content) readRun(ctx context.Context, t *pieces.Task, o *originRead, e 
 		body = rc
 	}
 	for i := e.First; i < e.End; i++ {
-		if next := c.begin(o, i, e); next != i {
-			gap, first := c.geo.Offset(min(next, e.End-1))-c.geo.Offset(i), c.geo.Offset(i)
-			if next >= e.End || gap > skipBytes || first < int64(len(prefix)) {
-				return nil // what is left comes with another request, or needs none
-			}
-			if _, err := io.CopyN(io.Discard, body, gap); err != nil {
-				return err
-			}
-			i = next
-		}
 		var err error
 		if prefix, err = c.readPiece(ctx, o, i, prefix, body); err != nil {
 			return err
 		}
+		c.advance(o, i)
 	}
 	return nil
 }

@@ -27,17 +27,19 @@ func (e *Engine) Open(ctx context.Context, r upload.Request) (upload.Content, er
 	if err := c.seed(r, ext); err != nil {
 		return nil, err
 	}
+	u := &uploading{c: c, asker: r.Asker, extent: ext, off: r.Off, end: r.Off + r.N, wait: r.Wait}
 	if err := c.pin(); err != nil {
+		u.granted()
 		return nil, err
 	}
 	if r.Wait <= 0 && !c.holds(ext) {
-		c.unpin()
+		u.Close()
 		return nil, pieces.Errorf(pieces.NotFound, "pieces %v of %v are not all held", ext, c.key)
 	}
 	if r.Wait > 0 && r.Urgent {
 		c.hastenFor(ext)
 	}
-	return &uploading{c: c, off: r.Off, end: r.Off + r.N, wait: r.Wait}, nil
+	return u, nil
 }
 
 func (c *Content) holds(e pieces.Extent) bool {
@@ -53,18 +55,25 @@ func (c *Content) hastenFor(e pieces.Extent) {
 }
 
 // seed refuses, on a seed with several children, what another child was given
-// first (picker.Seeding).
+// first (picker.Seeding), and says to whom. Who did not get it there insists.
 func (c *Content) seed(r upload.Request, ext pieces.Extent) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.seeding == nil || c.policy == pieces.PolicyClassic {
 		return nil
 	}
-	ok, again := c.seeding.Ask(time.Now(), r.Asker, ext, r.Urgent, c.expected(), c.pick.HeldNearby)
+	now, expected := time.Now(), c.expected()
+	ok, again := c.seeding.Ask(now, r.Asker, ext, r.Urgent && r.Insists, expected, c.pick.HeldNearby)
 	if ok {
 		return nil
 	}
-	return &pieces.Error{Kind: pieces.Exists, RetryAfter: again, Msg: "another host was given these pieces first"}
+	to, known := c.seeding.First(ext.First)
+	if r.Urgent && (!known || to == r.Asker) {
+		// There is nowhere to send a reader to.
+		c.seeding.Ask(now, r.Asker, ext, true, expected, c.pick.HeldNearby)
+		return nil
+	}
+	return &upload.Elsewhere{Host: to, After: again}
 }
 
 // expected is how long the content takes at the rate assumed of hosts that
@@ -112,6 +121,8 @@ func (c *Content) awaitPiece(ctx context.Context, i int, wait time.Duration) err
 // uploading is one answer: a chunk per piece in memory, longer ones from disk.
 type uploading struct {
 	c        *Content
+	asker    pieces.HostID
+	extent   pieces.Extent
 	off, end int64
 	// wait is how long the asker waits for each piece.
 	wait    time.Duration
@@ -173,5 +184,15 @@ func (u *uploading) free() {
 func (u *uploading) Close() error {
 	u.free()
 	u.c.unpin()
+	u.granted()
 	return nil
+}
+
+// granted ends what a seed granted.
+func (u *uploading) granted() {
+	if u.c.seeding != nil {
+		u.c.mu.Lock()
+		defer u.c.mu.Unlock()
+		u.c.seeding.Sent(time.Now(), u.asker, u.extent)
+	}
 }

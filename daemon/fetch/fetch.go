@@ -77,6 +77,8 @@ type Error struct {
 	// a seed gave the extent to another host first, who has it sooner.
 	Busy, Deferred bool
 	RetryAfter     time.Duration
+	// Holder is the host it names, if any.
+	Holder pieces.HostID
 	// Piece is the one that did not match, for FailBadBytes.
 	Piece int
 	Err   error
@@ -93,6 +95,8 @@ type Request struct {
 	Host     pieces.Host
 	// Urgent: a reader waits for it.
 	Urgent bool
+	// Insist: the server sent us elsewhere for it before, in vain.
+	Insist bool
 	// Wait is how long the server may wait for pieces it is still fetching.
 	Wait time.Duration
 	// Sum returns the recorded digest of a piece of the extent.
@@ -155,6 +159,9 @@ func (c *Client) open(ctx context.Context, r Request) (*http.Response, error) {
 	if r.Urgent {
 		req.Header.Set("X-Df-Urgent", "1")
 	}
+	if r.Insist {
+		req.Header.Set("X-Df-Insist", "1")
+	}
 	if r.Wait > 0 {
 		req.Header.Set("X-Df-Wait", strconv.FormatInt(r.Wait.Milliseconds(), 10))
 	}
@@ -182,7 +189,8 @@ func check(resp *http.Response, off, n, size int64) error {
 		return &Error{Reason: pieces.FailTimeout, Busy: true, RetryAfter: time.Duration(ms) * time.Millisecond, Err: errors.New("no free upload slot")}
 	case http.StatusConflict:
 		ms, _ := strconv.Atoi(resp.Header.Get("Retry-After-Ms"))
-		return &Error{Reason: pieces.FailNotFound, Deferred: true, RetryAfter: time.Duration(ms) * time.Millisecond, Err: errors.New("another host was given the extent first")}
+		holder, _ := pieces.ParseHostID(resp.Header.Get("X-Df-Holder"))
+		return &Error{Reason: pieces.FailNotFound, Deferred: true, Holder: holder, RetryAfter: time.Duration(ms) * time.Millisecond, Err: errors.New("another host was given the extent first")}
 	default:
 		return &Error{Reason: pieces.FailMalformed, Err: fmt.Errorf("status %s", resp.Status)}
 	}

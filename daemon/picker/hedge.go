@@ -138,7 +138,7 @@ func (p *Picker) hedge(out []Request, c pieces.Class) []Request {
 func (p *Picker) other(i int, c pieces.Class) (best pieces.HostID, bn *neighbour) {
 	for _, id := range p.order {
 		n := p.neighbours[id]
-		if n.held.has(i) && p.free(n, c) && !p.asked(id, i) && (bn == nil || n.before(bn)) {
+		if n.gives(i, c) && p.free(n, c) && !p.asked(id, i) && (bn == nil || n.before(bn)) {
 			best, bn = id, n
 		}
 	}

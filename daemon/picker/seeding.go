@@ -49,9 +49,15 @@ type Seeding struct {
 	fresh time.Time
 }
 
+// slowSend times as long as a piece takes to open again is how long its sending
+// may take.
+const slowSend = 5
+
 type sending struct {
 	to pieces.HostID
-	at time.Time
+	// at is when it was granted, or, if over, when the sending ended.
+	at   time.Time
+	over bool
 }
 
 // NewSeeding returns the policy for content of geometry g.
@@ -88,10 +94,26 @@ func (s *Seeding) Ask(now time.Time, child pieces.HostID, e pieces.Extent, urgen
 	}
 	for i := range e.All() {
 		if _, before := s.sent[i]; !before {
-			s.sent[i] = sending{child, now}
+			s.sent[i] = sending{to: child, at: now}
 		}
 	}
 	return true, 0
+}
+
+// Sent says that the answer to child for e is over, for better or worse: what is
+// not seen there after a tenth of the expected time from now opens again.
+func (s *Seeding) Sent(now time.Time, child pieces.HostID, e pieces.Extent) {
+	for i := range e.All() {
+		if first, ok := s.sent[i]; ok && first.to == child {
+			s.sent[i] = sending{to: child, at: now, over: true}
+		}
+	}
+}
+
+// First returns who was given piece i first and has it, or will have it soon.
+func (s *Seeding) First(i int) (child pieces.HostID, ok bool) {
+	first, ok := s.sent[i]
+	return first.to, ok
 }
 
 // repeat reports whether a piece of e went to another child already, or is held
@@ -102,6 +124,8 @@ func (s *Seeding) repeat(now time.Time, child pieces.HostID, e pieces.Extent, op
 		first, sent := s.sent[i]
 		switch {
 		case seen(i):
+			return true, opens
+		case sent && first.to != child && !first.over && now.Sub(first.at) < slowSend*opens:
 			return true, opens
 		case sent && first.to != child && now.Sub(first.at) < opens:
 			return true, opens - now.Sub(first.at)

@@ -69,6 +69,16 @@ func TestWhatDidNotArriveOpensAgain(t *testing.T) {
 	f := newSeedFixture()
 	require.True(t, f.ask(1, 0, 10, false))
 	require.False(t, f.ask(2, 0, 10, false))
+	to, ok := f.First(3)
+	require.True(t, ok)
+	require.Equal(t, host(1), to)
+	for range 3 { // new wants go on
+		f.now = f.now.Add(400 * time.Millisecond)
+		f.ask(2, 50, 51, false)
+	}
+	require.False(t, f.ask(2, 0, 10, false), "it is being sent yet")
+	f.Sent(f.now, host(1), ext(0, 10))
+	require.False(t, f.ask(2, 0, 10, false))
 	f.now = f.now.Add(1100 * time.Millisecond)
 	require.True(t, f.ask(2, 0, 10, false))
 	require.False(t, f.ask(3, 0, 10, false), "it went to the second child now")

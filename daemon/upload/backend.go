@@ -18,6 +18,23 @@ type Request struct {
 	Wait time.Duration
 	// Urgent: a reader waits for the bytes.
 	Urgent bool
+	// Insists: it was answered Elsewhere before, and did not get them there.
+	Insists bool
+}
+
+// Elsewhere refuses bytes that another host was given first: the asker finds
+// them there, or asks again after a while. Its kind is Exists.
+type Elsewhere struct {
+	Host  pieces.HostID
+	After time.Duration
+}
+
+func (e *Elsewhere) Error() string {
+	return "host " + e.Host.Short() + " was given these pieces first"
+}
+
+func (e *Elsewhere) Unwrap() error {
+	return &pieces.Error{Kind: pieces.Exists, RetryAfter: e.After, Msg: "given to another host first"}
 }
 
 // class is how urgent the request is where a limit makes it wait.

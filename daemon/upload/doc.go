@@ -6,16 +6,19 @@
 //	X-Df-Host: {host id}          who asks
 //	X-Df-Wait: {milliseconds}     how long the asker may wait for bytes that are
 //	                              being fetched; 0 or absent: 404 at once
+//	X-Df-Urgent: 1                a reader waits for them
+//	X-Df-Insist: 1                the holder named by a 409 did not give them
 //
 // The answer is 206 with exactly the bytes asked for, or one of
 //
 //	400  malformed request                 403  refused
 //	404  not held here                     410  this Version was replaced
 //	416  range outside the content         503  no slot free, or stopping
+//	409  another host was given these bytes first: X-Df-Holder names it
 //	504  waited in vain                    500  anything else
 //
-// Errors carry X-Df-Error with the kind's name and a line of text; 503 carries
-// Retry-After-Ms. Once a 206 has begun, a failure can only close the
+// Errors carry X-Df-Error with the kind's name and a line of text; 503 and 409
+// carry Retry-After-Ms. Once a 206 has begun, a failure can only close the
 // connection: the asker sees a short body and takes it from elsewhere.
 //
 // Bytes of files go from the page cache to the socket by sendfile(2) at an

@@ -1,6 +1,7 @@
 package upload
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -58,6 +59,10 @@ func (s *Server) answer(w http.ResponseWriter, code int, err error) int {
 			after = s.opts.RetryAfter
 		}
 		h.Set(HeaderRetry, strconv.FormatInt(max(1, int64(after/time.Millisecond)), 10))
+	}
+	var e *Elsewhere
+	if errors.As(err, &e) && code == http.StatusConflict && e.Host != "" {
+		h.Set(HeaderHolder, string(e.Host))
 	}
 	w.WriteHeader(code)
 	_, _ = w.Write([]byte(text))

@@ -17,6 +17,11 @@ const (
 	HeaderWait = "X-Df-Wait"
 	// HeaderUrgent, if present, says that a reader waits for the bytes.
 	HeaderUrgent = "X-Df-Urgent"
+	// HeaderInsist, if present, says that the asker was sent elsewhere for the
+	// bytes before, in vain.
+	HeaderInsist = "X-Df-Insist"
+	// HeaderHolder names, on 409, the host that was given the bytes first.
+	HeaderHolder = "X-Df-Holder"
 	// HeaderError carries the name of an error's kind.
 	HeaderError = "X-Df-Error"
 	// HeaderRetry says, on 503 and 409, after how many milliseconds to ask again.
@@ -56,6 +61,7 @@ func parseRequest(r *http.Request, maxWait time.Duration) (Request, error) {
 		return Request{}, err
 	}
 	req.Urgent = len(r.Header.Values(HeaderUrgent)) > 0
+	req.Insists = len(r.Header.Values(HeaderInsist)) > 0
 	return req, nil
 }
 
