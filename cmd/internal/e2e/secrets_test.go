@@ -90,6 +90,7 @@ func TestNoCoreHoldsACredential(t *testing.T) {
 	abort(start("dfmount", append([]string{"add", f.URL()}, header...)...))
 	w.ok(d.Continue())
 	abort(d.Proc)
+	w.unmounted(d)
 
 	if visible {
 		require.Empty(t, coresOf(t, d.Host, strings.TrimSpace(string(pattern))))
