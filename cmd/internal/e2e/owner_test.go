@@ -105,7 +105,9 @@ func TestPrivateFileOfAUser(t *testing.T) {
 				r := w.as(other, d, argv...)
 				require.Equal(t, 3, r.Exit, "%v: %s", argv, r.Stderr)
 			}
-			require.NotContains(t, w.as(other, d, "dfmount", "ls").Stdout, filepath.Base(path))
+			listed := func(uid int) string { return w.as(uid, d, "dfmount", "ls", "--json").Stdout }
+			require.Contains(t, listed(owner), filepath.Base(path))
+			require.NotContains(t, listed(other), filepath.Base(path))
 			// Who has the credential has the content, by naming it.
 			out := filepath.Join(homes[other], name)
 			require.NoError(t, w.as(other, d, append([]string{"dfget", f.URL(), "-O", out}, header...)...).Err())
