@@ -25,6 +25,7 @@ type running struct {
 	managerpb.ManagerClient
 	server *Server
 	store  *store.Store
+	addr   string
 	stop   func()
 }
 
@@ -57,7 +58,7 @@ func start(t *testing.T, database string, o Options) *running {
 		require.NoError(t, s.Close())
 	}
 	t.Cleanup(stop)
-	return &running{managerpb.NewManagerClient(conn), m, s, stop}
+	return &running{managerpb.NewManagerClient(conn), m, s, lis.Addr().String(), stop}
 }
 
 func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
