@@ -85,6 +85,7 @@ func (s *Server) syncManager(ctx context.Context, conns []*grpc.ClientConn) (aga
 func (s *Server) syncWith(ctx context.Context, m managerpb.ManagerClient) (time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*managerTimeout)
 	defer cancel()
+	before := s.config.Load()
 	alive, err := m.KeepAlive(ctx, &managerpb.KeepAliveRequest{
 		Kind: managerpb.NodeKind_SCHEDULER, Address: s.o.Advertise, Cluster: s.o.Cluster,
 	})
@@ -108,8 +109,8 @@ func (s *Server) syncWith(ctx context.Context, m managerpb.ManagerClient) (time.
 	if err := s.readRing(ctx, m); err != nil {
 		return 0, err
 	}
-	if alive.ConfigVersion != s.config.Load().version {
-		if err := s.readConfig(ctx, m); err != nil {
+	if alive.ConfigVersion != before.version {
+		if err := s.readConfig(ctx, m, before); err != nil {
 			return 0, err
 		}
 	}
@@ -141,30 +142,37 @@ func (s *Server) readRing(ctx context.Context, m managerpb.ManagerClient) error 
 	return nil
 }
 
-// readConfig takes over the cluster's config.
-func (s *Server) readConfig(ctx context.Context, m managerpb.ManagerClient) error {
+// readConfig takes over the cluster's config, unless another than old, which
+// was known before, has been pushed meanwhile.
+func (s *Server) readConfig(ctx context.Context, m managerpb.ManagerClient, old *config) error {
 	r, err := m.GetConfig(ctx, &managerpb.GetConfigRequest{Cluster: s.o.Cluster})
 	if err != nil {
 		return err
 	}
-	s.takeConfig(r)
+	s.takeConfig(r, old)
 	return nil
 }
 
-// takeConfig takes over a config that the manager sent. One that makes no sense
-// is ignored until it changes again.
-func (s *Server) takeConfig(r *managerpb.GetConfigReply) {
+// takeConfig takes over a config that the manager sent in the place of old, and
+// reports false if another has taken it. One that makes no sense is ignored
+// until it changes again.
+func (s *Server) takeConfig(r *managerpb.GetConfigReply, old *config) bool {
 	c, err := parseConfig(s.o.Swarm, r.Version, r.Config)
 	if err != nil {
+		ignored := *old
+		ignored.version = r.Version
+		c = &ignored
+	}
+	if !s.config.CompareAndSwap(old, c) {
+		return false
+	}
+	if err != nil {
 		s.log.WithError(err).Error("the cluster's config is ignored")
-		old := *s.config.Load()
-		old.version = r.Version
-		c = &old
 	} else {
 		s.log.WithField("version", r.Version).Info("cluster config taken over")
 	}
-	s.config.Store(c)
 	s.enforce(c)
+	return true
 }
 
 // rewatch is the pause after a manager that can't be watched.
@@ -185,8 +193,12 @@ func (s *Server) watchConfig(ctx context.Context, conns []*grpc.ClientConn) {
 			&managerpb.WatchConfigRequest{Cluster: s.o.Cluster, Version: s.config.Load().version})
 		for err == nil {
 			var r *managerpb.GetConfigReply
-			if r, err = stream.Recv(); err == nil && r.Version != s.config.Load().version {
-				s.takeConfig(r)
+			if r, err = stream.Recv(); err != nil {
+				break
+			}
+			// What is pushed is newer than what was asked for.
+			for old := s.config.Load(); r.Version != old.version && !s.takeConfig(r, old); {
+				old = s.config.Load()
 			}
 		}
 		pause.Reset(rewatch)
