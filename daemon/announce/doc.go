@@ -7,8 +7,19 @@
 // file of an earlier run) has a link: one connection over which the host
 // announces itself now and then, and finds out whether somebody is there. A
 // Task belongs to the first scheduler on the ring of its id; links that are
-// down are skipped until an announcement gets through again, and the one asked
-// instead is told so (owner_tried).
+// down, or not trusted again yet (health.go), are skipped, and the one asked
+// instead is told so (owner_tried). Moved is followed among known schedulers;
+// if the one named can't be reached, whoever named it is asked again and told
+// to answer itself (stay).
+//
+// # Inventories
+//
+// A link tells its scheduler what this host holds of the Tasks that are asked
+// for there, in pages, when any scheduler goes or comes and now and then, if
+// that has changed since (inventory.go). While there is any, the session stays
+// open, so that the scheduler can ask this host to take part (Resume,
+// recall.go). Asked by a scheduler that is nearer to the Task's owner than its
+// own, a Peer moves there and leaves the other one, saying so.
 //
 // Unary calls take AttemptTimeout at one scheduler and CallTimeout in all, so
 // that nobody waits long where nobody answers: the error is then Unavailable.
@@ -27,7 +38,8 @@
 // be, naming what it holds and which leases it runs; SessionUp tells that this
 // succeeded, and digests of what is held follow as an inventory. Reports made
 // in between are dropped, since the inventory says the same; wants are not part
-// of it and have to be stated again.
+// of it and have to be stated again. Where no scheduler can be reached at all,
+// SessionDown comes again and says since when nobody has heard the Peer.
 //
 // # Guard
 //

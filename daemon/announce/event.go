@@ -51,8 +51,9 @@ type (
 	SessionDown struct {
 		Err   error
 		Final bool
-		// Since is when this Peer was last known to be heard; told again if
-		// it turns out that no scheduler can be reached at all.
+		// Since is when this Peer was last heard. While there may be another
+		// scheduler it is the moment of the event; if none can be reached the
+		// event comes again, with the time that is true.
 		Since time.Time
 	}
 	// SessionUp: registered again, perhaps with another scheduler. What is

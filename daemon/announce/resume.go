@@ -32,11 +32,7 @@ func (p *Peer) down(s *session, err error, first string, wait time.Duration) {
 	wait = max(wait, p.flapLocked(now))
 	ctx, cancel := context.WithCancel(context.Background())
 	p.cancel = cancel
-	since := now
-	if !p.c.anyReachable() {
-		since = p.heard
-	}
-	p.events.queue(SessionDown{Err: err, Since: since})
+	p.events.queue(SessionDown{Err: err, Since: now})
 	p.mu.Unlock()
 	if s != nil {
 		s.drop(p)
@@ -91,9 +87,12 @@ func (p *Peer) final(s *session, err error) {
 func (p *Peer) resume(ctx context.Context, first string) {
 	retry := p.c.backoff()
 	told := false
+	p.mu.Lock()
+	lost := p.was
+	p.mu.Unlock()
 	for {
 		changed := p.c.change()
-		reg, err := p.resumeOnce(ctx, first)
+		reg, err := p.resumeOnce(ctx, first, lost)
 		switch {
 		case err == nil:
 			p.c.o.Log.WithField("task", p.key).WithField("scheduler", reg.Scheduler).Info("registered again")
@@ -108,7 +107,7 @@ func (p *Peer) resume(ctx context.Context, first string) {
 			return
 		}
 		p.c.o.Log.WithError(err).WithField("task", p.key).Debug("registering again failed")
-		first = ""
+		first, lost = "", ""
 		if !p.c.anyReachable() && !told {
 			told = true
 			p.tellAlone(err)
@@ -151,7 +150,7 @@ func (p *Peer) moved(ctx context.Context, to string) {
 	}
 }
 
-func (p *Peer) resumeOnce(ctx context.Context, first string) (reg Registration, err error) {
+func (p *Peer) resumeOnce(ctx context.Context, first, lost string) (reg Registration, err error) {
 	if err := p.c.resumes.Acquire(ctx, 1); err != nil {
 		return reg, err
 	}
@@ -162,7 +161,7 @@ func (p *Peer) resumeOnce(ctx context.Context, first string) (reg Registration, 
 		CanFetch: p.canFetch, Resumed: true, Leases: encodeLeases(leases),
 		Facts: wire.FactsTo(p.facts), Held: wire.ExtentsTo(held),
 	}
-	err = p.c.each(ctx, p.task.ID, first, func(ctx context.Context, l *link, as asking) (err error) {
+	err = p.c.ask(ctx, p.task.ID, first, lost, func(ctx context.Context, l *link, as asking) (err error) {
 		m.OwnerTried, m.Stay = as.ownerTried, as.stay
 		reg, err = p.c.enter(ctx, l, m, true, p.resettle)
 		return err

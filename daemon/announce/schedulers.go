@@ -77,11 +77,18 @@ const maxMoves = 3
 // first, if not empty, is asked before the others. call bounds itself by
 // link.quick or link.patient, and is told what to say of the others.
 func (c *Client) each(ctx context.Context, id pieces.TaskID, first string, call func(ctx context.Context, l *link, a asking) error) error {
+	return c.ask(ctx, id, first, "", call)
+}
+
+// ask is each. lost, if not empty, is the scheduler that the asker has just
+// lost: if all are down, the next on the ring is tried again, or the only one.
+func (c *Client) ask(ctx context.Context, id pieces.TaskID, first, lost string, call func(ctx context.Context, l *link, a asking) error) error {
 	if err := c.await(ctx); err != nil {
 		return err
 	}
 	until := time.Now().Add(c.o.CallTimeout)
 	w := c.newWalk(id, first)
+	w.lost = lost
 	var last error
 	for l := w.next(); l != nil && time.Now().Before(until); l = w.next() {
 		err := call(ctx, l, w.asking(l))
@@ -145,6 +152,8 @@ type walk struct {
 	owner  string
 	order  []*link
 	later  []*link // those not trusted yet, for when no other one is left
+	dead   []*link // those that are down, for when there are no others, if lost is set
+	lost   string
 	by     map[string]*link
 	tried  map[string]bool
 	forced map[string]bool // asked again, told that the owner was tried
@@ -174,7 +183,11 @@ func (w *walk) next() *link {
 		l := w.order[0]
 		w.order = w.order[1:]
 		switch {
-		case w.tried[l.addr] || !l.reachable():
+		case w.tried[l.addr]:
+		case !l.reachable():
+			if w.lost != "" && (l.addr != w.lost || len(w.by) == 1) {
+				w.dead = append(w.dead, l)
+			}
 		case w.forced[l.addr] || l.usable():
 			w.tried[l.addr] = true
 			return l
@@ -189,6 +202,12 @@ func (w *walk) next() *link {
 			w.tried[l.addr] = true
 			return l
 		}
+	}
+	if len(w.dead) > 0 && len(w.tried) == 0 {
+		l := w.dead[0]
+		w.dead = nil
+		w.tried[l.addr] = true
+		return l
 	}
 	return nil
 }
