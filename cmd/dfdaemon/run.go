@@ -63,7 +63,9 @@ func run(ctx context.Context, o hostcfg.Options, stderr io.Writer) error {
 	if err = p.start(ctx); err == nil {
 		p.ready.Store(true)
 		log.WithField("version", boot.Version()).Info("daemon is ready")
+		boot.Announce(log, boot.StateReady)
 		<-ctx.Done()
+		boot.Announce(log, boot.StateStopping)
 		log.Info("daemon stops")
 	}
 	p.ready.Store(false)

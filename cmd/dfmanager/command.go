@@ -125,6 +125,8 @@ func run(ctx context.Context, o options, stderr io.Writer) (err error) {
 	log.WithFields(logrus.Fields{
 		"grpc": grpcLis.Addr().String(), "http": httpLis.Addr().String(), "version": boot.Version(),
 	}).Info("manager is ready")
+	boot.Announce(log, boot.StateReady)
+	context.AfterFunc(ctx, func() { boot.Announce(log, boot.StateStopping) })
 	err = all.Wait()
 	log.Info("manager stopped")
 	return err

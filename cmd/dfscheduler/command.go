@@ -118,6 +118,8 @@ func run(ctx context.Context, o options, stderr io.Writer) error {
 		"listen": lis.Addr().String(), "advertise": o.Advertise, "metrics": httpLis.Addr().String(),
 		"policy": o.Policy, "version": boot.Version(),
 	}).Info("scheduler is ready")
+	boot.Announce(log, boot.StateReady)
+	context.AfterFunc(ctx, func() { boot.Announce(log, boot.StateStopping) })
 	err = all.Wait()
 	log.Info("scheduler stopped")
 	return err

@@ -15,13 +15,16 @@ import (
 )
 
 // Main runs the command with the process's arguments and exits.
-func Main(cmd *cobra.Command) {
+func Main(cmd *cobra.Command) { MainArgs(cmd, os.Args[1:]) }
+
+// MainArgs is Main with other arguments.
+func MainArgs(cmd *cobra.Command, args []string) {
 	keepSecrets()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	// From the first signal on the default disposition is back: a second one
 	// ends a process that hangs while it stops.
 	context.AfterFunc(ctx, stop)
-	os.Exit(Execute(ctx, cmd, os.Args[1:], os.Stdout, os.Stderr))
+	os.Exit(Execute(ctx, cmd, args, os.Stdout, os.Stderr))
 }
 
 // Execute runs cmd with args and returns its exit code. An error is printed to
@@ -30,6 +33,9 @@ func Main(cmd *cobra.Command) {
 // error.
 func Execute(ctx context.Context, cmd *cobra.Command, args []string, stdout, stderr io.Writer) int {
 	prepare(cmd)
+	if ok, err := printDocs(cmd, args, stdout); ok {
+		return complain(cmd, err, stderr)
+	}
 	ran := false
 	noteRun(cmd, &ran)
 	cmd.SetArgs(args)
@@ -44,6 +50,14 @@ func Execute(ctx context.Context, cmd *cobra.Command, args []string, stdout, std
 	}
 	if ctx.Err() != nil && pieces.KindOf(err) == pieces.Canceled {
 		err = pieces.Errorf(pieces.Canceled, "interrupted")
+	}
+	return complain(cmd, err, stderr)
+}
+
+// complain prints err, if there is one, and returns its exit code.
+func complain(cmd *cobra.Command, err error, stderr io.Writer) int {
+	if err == nil {
+		return ExitOK
 	}
 	fmt.Fprintf(stderr, "%s: %s\n", cmd.Name(), oneLine(err.Error()))
 	return ExitCode(err)
