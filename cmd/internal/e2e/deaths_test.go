@@ -48,7 +48,7 @@ func TestSeedDiesHalfWay(t *testing.T) {
 			require.Less(t, survive, F, "something was missing")
 			require.Positive(t, byOthers, "somebody read on in the seed's place")
 			// That is: bySeed + byOthers ≤ F + (bySeed − survive) + 1 %.
-			require.LessOrEqual(t, byOthers, F-survive+F/100, "the origin repeats only what the seed alone had")
+			bound(w, "what the origin sent again", byOthers, F-survive+F/100+s.repeats(c.Schedulers[0]))
 			require.Greater(t, s.fromPeers(s.rs...), fed, "the hosts fed each other after it")
 		})
 	}
@@ -61,8 +61,8 @@ func TestTwoOfEightDieAndOneIsCutOff(t *testing.T) {
 	w := newWorld(t, either[time.Duration](2, 10)*time.Minute)
 	c := w.crowd(1, 8, lab.ClusterOptions{})
 	s := w.readAll(c, "crowd.bin", either[int64](32, 512)*miB, c.Hosts...)
-	s.reach(.3, s.rs...)
-	killed, cut, rest := s.rs[:2], s.rs[2], s.rs[3:]
+	killed, cut := s.rs[:2], s.rs[2]
+	s.reach(.3, s.rs[:3]...)
 	for _, r := range s.rs[:3] {
 		w.ok(lab.Until(w.ctx, 20*time.Second, r.Host.Name+" to feed others", func() error {
 			if up := s.info(r.Daemon).Traffic.Uploaded; up < 256*kiB {
@@ -71,7 +71,9 @@ func TestTwoOfEightDieAndOneIsCutOff(t *testing.T) {
 			return nil
 		}))
 	}
-	s.midway(s.rs...)
+	s.midway(s.rs[:3]...)
+	rest := s.running(s.rs[3:]...)
+	require.Greater(t, len(rest), 2, "hosts that still read")
 	before := w.gauge(c.Schedulers[0], "sessions")
 	require.EqualValues(t, 9, before, "all take part")
 	w.ok(cut.Host.Blackhole(w.ctx))
@@ -81,19 +83,18 @@ func TestTwoOfEightDieAndOneIsCutOff(t *testing.T) {
 		dead(t, r.Proc)
 	}
 	fed := s.fromPeers(rest...)
-	s.midway(rest...)
 	w.ok(lab.Until(w.ctx, 30*time.Second, "the scheduler to miss three hosts", func() error { return missing(w, c, before-3) }))
 	missed := time.Since(began)
-	longest := s.finish(either[time.Duration](5, 3)*time.Second, rest...)
+	longest := s.finish(either[time.Duration](5, 3)*time.Second, s.rs[3:]...)
 	t.Logf("the scheduler missed all three after %v; longest read of the others %v", missed, longest)
-	require.Less(t, missed, 5*time.Second) // three heartbeats of 1 s, and the time to look
+	bound(w, "the time to miss them", missed, 5*time.Second) // three heartbeats of 1 s, and the time to look
 	require.Greater(t, s.fromPeers(rest...), fed)
 	for _, r := range killed {
 		<-r.done
 		require.Error(t, r.err, "a reader through a killed daemon")
 	}
 	require.Error(t, w.ping(cut.Host, c.Seed.Host), "it was cut off all the time")
-	w.sentOnce(s.f)
+	s.once()
 	lacks := s.f.Size - s.info(cut.Daemon).CachedBytes
 	require.Positive(t, lacks, "it could not finish")
 
@@ -106,7 +107,7 @@ func TestTwoOfEightDieAndOneIsCutOff(t *testing.T) {
 	// Until it has found its scheduler again it may read from the origin.
 	again, _ := s.asked(cut.Host)
 	t.Logf("who was cut off (%v) lacked %.1f MiB; it had them after %v, %.1f MiB of them from the origin", cut.err, mib(lacks), time.Since(back), mib(again))
-	require.LessOrEqual(t, again, lacks+s.f.Size/100)
+	bound(w, "what it read from the origin", again, lacks+s.f.Size/100+s.repeats(c.Schedulers[0]))
 }
 
 // ping says whether a packet gets from one host to another and back.

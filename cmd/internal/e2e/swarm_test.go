@@ -139,17 +139,23 @@ func (s *swarm) reach(share float64, rs ...*reading) {
 // midway wants the readings to be in progress still.
 func (s *swarm) midway(rs ...*reading) {
 	s.Helper()
+	require.Len(s, s.running(rs...), len(rs), "who still reads: the fault came too late")
+}
+
+// running returns those that still read.
+func (s *swarm) running(rs ...*reading) (still []*reading) {
 	for _, r := range rs {
 		select {
 		case <-r.done:
-			s.Fatalf("%s has read all already (%v): the fault came too late", r.Host.Name, r.err)
 		default:
+			still = append(still, r)
 		}
 	}
+	return still
 }
 
 // finish wants the readings to end with right bytes, no read having taken
-// longer than most; it returns the longest.
+// longer than most, by and large; it returns the longest.
 func (s *swarm) finish(most time.Duration, rs ...*reading) (longest time.Duration) {
 	s.Helper()
 	for _, r := range rs {
@@ -161,7 +167,7 @@ func (s *swarm) finish(most time.Duration, rs ...*reading) (longest time.Duratio
 		require.NoError(s, r.err, r.Host.Name)
 		longest = max(longest, r.longest)
 	}
-	require.Less(s, longest, most, "the longest read")
+	bound(s.world, "the longest read", longest, most)
 	return longest
 }
 
@@ -218,6 +224,27 @@ func (s *swarm) asked(h *lab.Host) (byIt, byOthers int64) {
 		}
 	}
 	return byIt, byOthers
+}
+
+// repeats returns the bytes that a scheduler had read again though somebody held
+// them, for demand reads that nobody answered within 2 s.
+func (s *swarm) repeats(by *lab.Scheduler) int64 {
+	s.Helper()
+	n := int64(s.gauge(by, "origin_repeat_bytes_total"))
+	if n > 0 {
+		s.Logf("%s had %.1f MiB read again by the rule for demands that wait", by.Host.Name, mib(n))
+	}
+	if full {
+		require.Zero(s, n, "bytes read again")
+	}
+	return n
+}
+
+// once fails unless the origin sent each byte once, but for 1 % and repeats of
+// the only scheduler.
+func (s *swarm) once() {
+	s.Helper()
+	s.sentAtMost(s.f, s.f.Size+s.f.Size/100+s.repeats(s.Schedulers[0]))
 }
 
 // gauge returns a sample of a scheduler.

@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"damselfly/proto/managerpb"
+	"damselfly/proto/rpc"
 )
 
 // ClusterOptions say what a Cluster consists of.
@@ -50,6 +53,10 @@ func (l *Lab) StartCluster(ctx context.Context, o ClusterOptions) (*Cluster, err
 		}
 		c.Schedulers = append(c.Schedulers, s)
 	}
+	// Daemons ask for the list when they start, and then only now and then.
+	if err := c.Manager.waitListed(ctx, o.Schedulers); err != nil {
+		return nil, err
+	}
 	managers := []string{c.Manager.Addr}
 	if c.Seed, err = l.startDaemon(ctx, "seed", o.Rate, DaemonOptions{Seed: true, Managers: managers, Extra: o.Extra}); err != nil {
 		return nil, err
@@ -78,6 +85,22 @@ func (l *Lab) startDaemon(ctx context.Context, name string, rate Rate, o DaemonO
 		return nil, err
 	}
 	return h.StartDaemon(ctx, o)
+}
+
+// waitListed waits until the manager lists n schedulers.
+func (m *Manager) waitListed(ctx context.Context, n int) error {
+	conn, err := rpc.Dial(m.Addr, rpc.DialOptions{Dialer: m.Host.dialTCP})
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	return Until(ctx, readyWait, "the manager to list the schedulers", func() error {
+		r, err := managerpb.NewManagerClient(conn).ListSchedulers(ctx, &managerpb.ListSchedulersRequest{})
+		if err == nil && len(r.Schedulers) != n {
+			err = fmt.Errorf("it lists %v", r.Schedulers)
+		}
+		return err
+	})
 }
 
 // waitForSchedulers waits until d knows n schedulers and its manager answers.
