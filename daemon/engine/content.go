@@ -80,8 +80,10 @@ type Content struct {
 	leases      map[pieces.LeaseID][]pieces.Extent
 
 	origins map[*originRead]struct{}
-	failure failure
-	broken  breakage
+	// hastened is when a reader last overtook one of them.
+	hastened time.Time
+	failure  failure
+	broken   breakage
 	// replaced: the Task has a newer Version; the origin has no more of this.
 	// confirmed: a read of the origin said so, the facts denied it.
 	replaced, confirmed bool

@@ -7,17 +7,19 @@ import (
 )
 
 // A demand read does not wait for the end of a long origin read: what it needs
-// is taken out of it and gets a request of its own, under the same lease. Only
-// pieces that were not asked for yet are taken: of a running answer that is
-// closed, or skipped through, the origin has sent bytes for nothing. So a long
-// read is a row of requests of requestTime each.
+// gets a request of its own, under the same lease. What was not asked for yet is
+// taken out of the long read; what is on its way already comes twice, the few
+// pieces somebody waits for, since closing the answer would throw more away.
+// From then on the long read goes by short requests, for as long as such readers
+// come: then nothing comes twice. Nobody waiting, it asks for all in one.
 
-// requestTime is how long one request of an origin read takes at the rate so
-// far, and so the longest a demand read waits behind it; leastRequest is the
-// least it asks for.
+// shortRequest is how long one of the short requests takes at the rate so far;
+// leastRequest is the least it asks for; overtakeRest is how long after the last
+// reader that overtook the requests are long again.
 const (
-	requestTime  = 250 * time.Millisecond
+	shortRequest = 250 * time.Millisecond
 	leastRequest = 512 << 10
+	overtakeRest = 2 * time.Second
 )
 
 // soon is how near a piece must be in a running read to be waited for there.
@@ -39,12 +41,43 @@ func (c *Content) hasten(e pieces.Extent) {
 		if o.reread || demands >= aloneDemand {
 			continue
 		}
-		if part := firstRun(o.todo, e); !part.Empty() && c.isFar(o, part.First) {
-			demands++
-			o.todo.RemoveExtent(part)
-			c.runOrigin(&originRead{lease: o.lease, extent: part, class: pieces.Demand, bytes: o.bytes})
+		part := firstRun(o.todo, e)
+		if part.Empty() && o.class != pieces.Demand {
+			part = c.comingRun(o, e)
+		}
+		if part.Empty() || !c.isFar(o, part.First) || c.readsNow(part.First) {
+			continue
+		}
+		demands++
+		c.hastened = time.Now()
+		o.todo.RemoveExtent(part)
+		c.runOrigin(&originRead{lease: o.lease, extent: part, class: pieces.Demand, bytes: o.bytes})
+	}
+}
+
+// comingRun returns the first run of e that o's running request will bring and
+// that is missing here. c.mu is held.
+func (c *Content) comingRun(o *originRead, e pieces.Extent) pieces.Extent {
+	e = e.Intersect(pieces.Extent{First: o.at, End: o.until})
+	if e.Empty() {
+		return e
+	}
+	first := c.held.NextMissing(e.First)
+	last := first
+	for last < e.End && !c.held.Has(last) {
+		last++
+	}
+	return pieces.Extent{First: first, End: max(first, last)}
+}
+
+// readsNow reports whether a demand read of piece i is under way. c.mu is held.
+func (c *Content) readsNow(i int) bool {
+	for o := range c.origins {
+		if o.class == pieces.Demand && o.at <= i && i < o.extent.End {
+			return true
 		}
 	}
+	return false
 }
 
 // firstRun returns the first run of s within e.
@@ -56,10 +89,9 @@ func firstRun(s *pieces.Set, e pieces.Extent) pieces.Extent {
 	return pieces.Extent{First: first, End: min(e.End, s.NextMissing(first))}
 }
 
-// isFar reports whether o has not asked for piece i yet and, as fast as it has
-// been, will not have it soon.
+// isFar reports whether o, as fast as it has been, will not have piece i soon.
 func (c *Content) isFar(o *originRead, i int) bool {
-	if i < max(o.until, o.at+2) {
+	if i < o.at+2 {
 		return false
 	}
 	ahead := c.geo.Offset(i) - c.geo.Offset(o.at)
@@ -85,11 +117,13 @@ func (c *Content) nextRun(o *originRead) (pieces.Extent, bool) {
 	if e.Empty() {
 		return e, false
 	}
-	n := int64(leastRequest)
-	if o.read > 0 {
-		n = max(n, int64(o.rate()*requestTime.Seconds()))
+	if !c.hastened.IsZero() && time.Since(c.hastened) < overtakeRest {
+		n := int64(leastRequest)
+		if o.read > 0 {
+			n = max(n, int64(o.rate()*shortRequest.Seconds()))
+		}
+		e.End = min(e.End, e.First+max(1, int(n/c.geo.PieceSize)))
 	}
-	e.End = min(e.End, e.First+max(1, int(n/c.geo.PieceSize)))
 	o.todo.RemoveExtent(e)
 	o.at, o.until = e.First, e.End
 	return e, true
