@@ -233,15 +233,27 @@ func (d *Daemon) Run(ctx context.Context) error {
 // Host returns this host as others see it.
 func (d *Daemon) Host() pieces.Host { return d.host }
 
-// inventory is what this host holds of public Tasks.
+// inventory is what this host holds of public Tasks. It remembers none of them:
+// there may be many.
 func (d *Daemon) inventory() []announce.InventoryItem {
 	var out []announce.InventoryItem
 	for _, v := range d.store.Versions() {
-		if t, err := d.taskHere(v.Key.Task); err == nil && t.spec().Public() {
+		if d.isPublic(v.Key.Task) {
 			out = append(out, announce.InventoryItem{Key: v.Key, Pieces: v.Pieces})
 		}
 	}
 	return out
+}
+
+func (d *Daemon) isPublic(id pieces.TaskID) bool {
+	d.mu.Lock()
+	t := d.tasks[id]
+	d.mu.Unlock()
+	if t != nil {
+		return t.spec().Public()
+	}
+	e, err := d.store.Entry(id)
+	return err == nil && e.Task.Public()
 }
 
 // takeUp takes part in a Version because a scheduler asks for it, and answers

@@ -14,7 +14,14 @@
 // says is dropped. A full queue ends the session: its peers register again.
 //
 // The table of hosts (hosts.go) gives machines an immutable snapshot. The
-// scheduler connects to nobody but managers and the Peer service of seeds, as
-// named by its options, the manager, or a host that announced itself as a seed
-// (seeds.go, manager.go).
+// scheduler connects to nobody but managers, other schedulers and the Peer
+// service of seeds, as named by its options, the manager, or a host that
+// announced itself as a seed (seeds.go, manager.go, fellows.go).
+//
+// # Several schedulers
+//
+// Where a Task is served is decided in moving.go: by its owner on the ring, or
+// where its swarm lives. A scheduler that is young (age.go) asks the others
+// (fellows.go). Hosts say what they hold (inventory.go) and are asked to take
+// part when somebody asks for it (recall.go).
 package scheduler

@@ -40,6 +40,12 @@ type timeOptions struct {
 	HostTTL       time.Duration `yaml:"host-ttl"`
 	PeerTTL       time.Duration `yaml:"peer-ttl"`
 	TaskTTL       time.Duration `yaml:"task-ttl"`
+	Grace         time.Duration `yaml:"grace"`
+	YoungFor      time.Duration `yaml:"young-for"`
+	AskTimeout    time.Duration `yaml:"ask-timeout"`
+	RecallEvery   time.Duration `yaml:"recall-every"`
+	HandBackAfter time.Duration `yaml:"hand-back-after"`
+	HandBackEvery time.Duration `yaml:"hand-back-every"`
 }
 
 var policies = map[string]pieces.Policy{"swarm": pieces.PolicySwarm, "classic": pieces.PolicyClassic}
@@ -102,6 +108,8 @@ func run(ctx context.Context, o options, stderr io.Writer) error {
 	s, err := scheduler.New(scheduler.Options{
 		Advertise: o.Advertise, Managers: o.Managers, Peers: o.Peers, SeedPeers: o.SeedPeers,
 		Heartbeat: o.Times.Heartbeat, AnnounceEvery: o.Times.AnnounceEvery, HostTTL: o.Times.HostTTL,
+		YoungFor: o.Times.YoungFor, AskTimeout: o.Times.AskTimeout, RecallEvery: o.Times.RecallEvery,
+		HandBackAfter: o.Times.HandBackAfter, HandBackEvery: o.Times.HandBackEvery,
 		Swarm: rules, Registry: reg, Log: log,
 	})
 	if err != nil {
@@ -141,13 +149,15 @@ func (o options) rules() (*swarm.Options, error) {
 			return nil, err
 		}
 	}
-	if t := o.Times; min(t.Heartbeat, t.AnnounceEvery, t.HostTTL, t.PeerTTL, t.TaskTTL) < 0 {
+	if t := o.Times; min(t.Heartbeat, t.AnnounceEvery, t.HostTTL, t.PeerTTL, t.TaskTTL, t.Grace,
+		t.YoungFor, t.AskTimeout, t.RecallEvery, t.HandBackAfter, t.HandBackEvery) < 0 {
 		return nil, pieces.Errorf(pieces.Invalid, "times: want 0 (the default) or more")
 	}
 	rules := swarm.Defaults()
 	rules.Policy = policy
 	rules.PeerTTL = cmp.Or(o.Times.PeerTTL, rules.PeerTTL)
 	rules.TaskTTL = cmp.Or(o.Times.TaskTTL, rules.TaskTTL)
+	rules.Grace = cmp.Or(o.Times.Grace, rules.Grace)
 	return &rules, nil
 }
 
