@@ -92,7 +92,7 @@ func (c *Client) enter(ctx context.Context, l *link, m *schedulerpb.RegisterPeer
 		}
 		if !s.enter(pieces.TaskID(m.Task.Id)) {
 			s = nil
-			return pieces.Errorf(pieces.Unavailable, "session with scheduler %s has just ended", l.addr)
+			return justEnded(l)
 		}
 		return l.quick(ctx, s.ready)
 	}
@@ -166,7 +166,7 @@ func (p *Peer) settle(l *link, s *session, reg Registration) error {
 	if s != nil && !s.adopt(p, nil) {
 		p.link = nil
 		p.c.forget(p)
-		return pieces.Errorf(pieces.Unavailable, "session with scheduler %s has just ended", l.addr)
+		return justEnded(l)
 	}
 	p.session = s
 	return nil

@@ -180,7 +180,7 @@ func (p *Peer) resettle(l *link, s *session, reg Registration) error {
 	}
 	defer p.mu.Unlock()
 	if !s.adopt(p, SessionUp{reg}) {
-		return pieces.Errorf(pieces.Unavailable, "session with scheduler %s has just ended", l.addr)
+		return justEnded(l)
 	}
 	p.state, p.link, p.session, p.cancel, p.upSince = peerUp, l, s, nil, time.Now()
 	p.quiet = reg.whole()

@@ -102,6 +102,8 @@ func (c *Client) ask(ctx context.Context, id pieces.TaskID, first, lost string, 
 			}
 		case over(ctx) != nil:
 			return pieces.WithKind(pieces.KindOf(over(ctx)), over(ctx), "asking scheduler "+l.addr)
+		case errors.Is(err, errJustEnded):
+			w.again(l)
 		case unanswered(err):
 			l.failed(err)
 		case pieces.KindOf(err) != pieces.Unavailable:
@@ -113,6 +115,13 @@ func (c *Client) ask(ctx context.Context, id pieces.TaskID, first, lost string, 
 		return errStopping
 	}
 	return &pieces.Error{Kind: pieces.Unavailable, Msg: "no scheduler answers for task " + id.Short(), Err: last}
+}
+
+// errJustEnded: the session ended while a Peer registered on it.
+var errJustEnded = errors.New("the session has just ended")
+
+func justEnded(l *link) error {
+	return &pieces.Error{Kind: pieces.Unavailable, Msg: "scheduler " + l.addr, Err: errJustEnded}
 }
 
 // over returns why ctx is at its end, or so near that a failed call may have
@@ -157,13 +166,14 @@ type walk struct {
 	by     map[string]*link
 	tried  map[string]bool
 	forced map[string]bool // asked again, told that the owner was tried
+	twice  map[string]bool // asked again, since its session ended
 	moves  int
 }
 
 func (c *Client) newWalk(id pieces.TaskID, first string) *walk {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	w := &walk{owner: c.ring.Owner(string(id)), by: map[string]*link{}, tried: map[string]bool{}, forced: map[string]bool{}}
+	w := &walk{owner: c.ring.Owner(string(id)), by: map[string]*link{}, tried: map[string]bool{}, forced: map[string]bool{}, twice: map[string]bool{}}
 	for addr := range c.ring.Walk(string(id)) {
 		if l := c.links[addr]; l != nil {
 			w.by[addr] = l
@@ -242,6 +252,14 @@ func (w *walk) moved(from *link, address string) (known bool) {
 		w.order = append([]*link{from}, w.order...)
 	}
 	return to != nil
+}
+
+// again puts l next, once: its session ended, but it may have another one.
+func (w *walk) again(l *link) {
+	if !w.twice[l.addr] {
+		w.twice[l.addr], w.tried[l.addr] = true, false
+		w.order = append([]*link{l}, w.order...)
+	}
 }
 
 // named puts l next, trusted or not: the scheduler that named it has the say.
