@@ -80,8 +80,10 @@ type Content struct {
 	leases      map[pieces.LeaseID][]pieces.Extent
 
 	origins map[*originRead]struct{}
-	// hastened is when a reader last overtook one of them.
+	// hastened is when a reader last overtook one of them, or would have; twice
+	// counts the bytes that came twice for it.
 	hastened time.Time
+	twice    int64
 	failure  failure
 	broken   breakage
 	// replaced: the Task has a newer Version; the origin has no more of this.

@@ -8,9 +8,8 @@ import (
 
 // A demand read does not wait for the end of a long origin read: what it needs
 // gets a request of its own, under the same lease. What was not asked for yet is
-// taken out of the long read; what is on its way already comes twice, the few
-// pieces somebody waits for, since closing the answer would throw more away.
-// From then on the long read goes by short requests, for as long as such readers
+// taken out of the long read; what is on its way already comes twice, within a
+// budget: closing the answer would throw more away. From then on the long read goes by short requests, for as long as such readers
 // come: then nothing comes twice. Nobody waiting, it asks for all in one.
 
 // shortRequest is how long one of the short requests takes at the rate so far;
@@ -20,6 +19,13 @@ const (
 	shortRequest = 250 * time.Millisecond
 	leastRequest = 512 << 10
 	overtakeRest = 2 * time.Second
+)
+
+// What may come twice: a share of what came from the origin, and some to begin
+// with.
+const (
+	twiceShare = 0.005
+	twiceFirst = 512 << 10
 )
 
 // soon is how near a piece must be in a running read to be waited for there.
@@ -42,14 +48,22 @@ func (c *Content) hasten(e pieces.Extent) {
 			continue
 		}
 		part := firstRun(o.todo, e)
-		if part.Empty() && o.class != pieces.Demand {
+		coming := part.Empty() && o.class != pieces.Demand
+		if coming {
 			part = c.comingRun(o, e)
 		}
 		if part.Empty() || !c.isFar(o, part.First) || c.readsNow(part.First) {
 			continue
 		}
-		demands++
 		c.hastened = time.Now()
+		if coming {
+			_, n := c.geo.Bytes(part)
+			if c.twice+n > twiceFirst+int64(twiceShare*float64(c.traffic.origin.Load())) {
+				continue
+			}
+			c.twice += n
+		}
+		demands++
 		o.todo.RemoveExtent(part)
 		c.runOrigin(&originRead{lease: o.lease, extent: part, class: pieces.Demand, bytes: o.bytes})
 	}
