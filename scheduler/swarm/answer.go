@@ -181,6 +181,7 @@ func (v *version) sendHolders(p *peer, hs []*named) {
 			p.named = map[*peer]struct{}{}
 		}
 		p.named[h.peer] = struct{}{}
+		h.peer.wasNamed = true
 		if len(h.held)+len(h.fetching) <= limit {
 			add(pieces.Holder{Host: host.Host, Held: h.held, Fetching: h.fetching})
 			continue

@@ -9,8 +9,8 @@ import (
 	"damselfly/pieces"
 )
 
-// benchTask is a Task with so many peers, the first of which holds everything,
-// in a world with one host more.
+// benchTask is a Task with so many peers, the first of which holds everything
+// and the others want it, in a world with one host more.
 type benchTask struct {
 	task  *Task
 	facts pieces.Facts
@@ -35,9 +35,14 @@ func newBenchTask(view View, n uint64, peers int) *benchTask {
 		facts: pieces.Facts{Size: 4 * pieces.MinPieceSize, Ranges: true, Validator: pieces.Validator{Kind: pieces.StrongETag, Value: "1"}},
 		late:  pieces.NewHostID([16]byte{byte(peers), byte(peers >> 8), byte(peers >> 16), 1}),
 	}
-	b.register(view, pieces.NewHostID([16]byte{0, 0, 0, 1}), pieces.Extent{End: 4})
+	first := pieces.NewHostID([16]byte{0, 0, 0, 1})
+	b.register(view, first, pieces.Extent{End: 4})
+	b.task.Step(view, Held{From: From{Host: first, Session: 1, Version: b.facts.VersionID()},
+		Sums: []pieces.SumRun{{Sums: []pieces.Sum{{1}, {2}, {3}, {4}}, Setter: first}}})
 	for i := 1; i < peers; i++ {
-		b.register(view, pieces.NewHostID([16]byte{byte(i), byte(i >> 8), byte(i >> 16), 1}))
+		id := pieces.NewHostID([16]byte{byte(i), byte(i >> 8), byte(i >> 16), 1})
+		b.register(view, id)
+		b.task.Step(view, Want{From: From{Host: id, Session: 1, Version: b.facts.VersionID()}, Extents: []pieces.Extent{{End: 4}}, Class: pieces.Fill})
 	}
 	return b
 }

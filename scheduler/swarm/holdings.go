@@ -127,6 +127,9 @@ func (v *version) vanish(p *peer, es []pieces.Extent, leaving bool) {
 		p.complete = false
 		v.completes.remove(p)
 	}
+	if !p.wasNamed {
+		return // nobody counted on it: thousands need not be asked
+	}
 	v.eachWanter(func(w *peer) {
 		if _, named := w.named[p]; !named || w == p {
 			return

@@ -58,6 +58,8 @@ type peer struct {
 	asked map[int]time.Time
 	// named holds the peers that were named to it as holders.
 	named map[*peer]struct{}
+	// wasNamed: it may be in the named of others.
+	wasNamed bool
 
 	// accusers say that it sent them wrong bytes. accused are the hosts of
 	// which it says so itself, fine counts the pieces it got in order.
