@@ -19,8 +19,8 @@ import (
 )
 
 const (
-	beatEvery = 40 * time.Millisecond
-	soon      = 10 * time.Second // longer than anything takes
+	beatEvery = 120 * time.Millisecond // three of them are missed on no machine by chance
+	soon      = 10 * time.Second       // longer than anything takes
 )
 
 // served is a gRPC server that can be killed and come back at its address.

@@ -391,7 +391,7 @@ func TestSchedulerThatEndsEverySessionIsNotBesieged(t *testing.T) {
 		break
 	}
 	require.Greater(t, n, 2, "it was tried again")
-	require.Less(t, n, 10)
+	require.Less(t, n, 20, "each pause brings two sessions at most")
 }
 
 func TestManyAtAMuteSchedulerWaitNoLongerThanOne(t *testing.T) {
