@@ -196,7 +196,7 @@ func redact(raw string) string {
 		shown, cut = raw[:i], raw[i:]
 	}
 	scheme, rest, ok := strings.Cut(shown, "://")
-	authority, _, _ := strings.Cut(rest, "/")
+	authority, _, path := strings.Cut(rest, "/")
 	if ok && !strings.ContainsFunc(scheme, func(r rune) bool { return r >= 0x80 || !isUnreserved(byte(r)) }) {
 		scheme += "://"
 	} else {
@@ -204,6 +204,8 @@ func redact(raw string) string {
 	}
 	hidden := strings.LastIndexByte(authority, '@') + 1
 	switch {
+	case !path && strings.Contains(cut, "@"): // a token with '#' or '?' in it
+		hidden = len(rest)
 	case isHostPort(authority[hidden:]):
 	case strings.Contains(cut, "@"):
 		hidden = len(rest)

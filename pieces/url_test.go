@@ -139,6 +139,7 @@ func TestRedact(t *testing.T) {
 func FuzzRedact(f *testing.F) {
 	for _, c := range [][4]string{
 		{"http://", "a", "b", "host/path"}, {"ftp://", "/", "?", "h"}, {"", "", "", "h:x"}, {"http:/", "#", "", "\n"}, {"x/y://", ":", "/", "[::1"}, {"http://", "1/", "", "h h"},
+		{"0", "//", "#", "0"},
 	} {
 		f.Add(c[0], c[1], c[2], c[3])
 	}
@@ -147,9 +148,9 @@ func FuzzRedact(f *testing.F) {
 		if strings.Contains(scheme+a+b+host, secret) {
 			return
 		}
-		_, afterScheme, ok := strings.Cut(scheme+"u:"+a+secret, "://")
+		_, afterScheme, ok := strings.Cut(scheme+"u:"+a+secret+b+"@"+host, "://")
 		if authority, _, cut := strings.Cut(afterScheme, "/"); ok && cut && (isHostPort(authority) || strings.Contains(authority, "@")) {
-			return // by the grammar of URLs it stands in the path
+			return // by the grammar of URLs it stands in host or path
 		}
 		if !strings.ContainsAny(scheme+a, "?#") && strings.Contains(a, "@") {
 			return // likewise in host or path
