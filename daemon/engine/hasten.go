@@ -9,15 +9,18 @@ import (
 // A demand read does not wait for the end of a long origin read: what it needs
 // gets a request of its own, under the same lease. What was not asked for yet is
 // taken out of the long read; what is on its way already comes twice, within a
-// budget: closing the answer would throw more away. From then on the long read goes by short requests, for as long as such readers
-// come: then nothing comes twice. Nobody waiting, it asks for all in one.
+// budget: closing the answer would throw more away. From then on the long read
+// goes by short requests, for as long as such readers come: then nothing comes
+// twice.
 
-// shortRequest is how long one of the short requests takes at the rate so far;
-// leastRequest is the least it asks for; overtakeRest is how long after the last
-// reader that overtook the requests are long again.
+// longRequest is how long one request of an origin read takes at the rate so
+// far, and longLeast the least it asks for; shortRequest and shortLeast are
+// those of reads that were overtaken less than overtakeRest ago.
 const (
+	longRequest  = 2 * time.Second
+	longLeast    = 4 << 20
 	shortRequest = 250 * time.Millisecond
-	leastRequest = 512 << 10
+	shortLeast   = 512 << 10
 	overtakeRest = 2 * time.Second
 )
 
@@ -110,7 +113,7 @@ func (c *Content) isFar(o *originRead, i int) bool {
 	}
 	ahead := c.geo.Offset(i) - c.geo.Offset(o.at)
 	if o.read == 0 {
-		return ahead > leastRequest
+		return ahead > shortLeast
 	}
 	return float64(ahead)/o.rate() > soon.Seconds()
 }
@@ -131,13 +134,14 @@ func (c *Content) nextRun(o *originRead) (pieces.Extent, bool) {
 	if e.Empty() {
 		return e, false
 	}
-	if !c.hastened.IsZero() && time.Since(c.hastened) < overtakeRest {
-		n := int64(leastRequest)
-		if o.read > 0 {
-			n = max(n, int64(o.rate()*shortRequest.Seconds()))
-		}
-		e.End = min(e.End, e.First+max(1, int(n/c.geo.PieceSize)))
+	if o.read > 0 {
+		c.originRate = o.rate()
 	}
+	n := max(longLeast, int64(c.originRate*longRequest.Seconds()))
+	if !c.hastened.IsZero() && time.Since(c.hastened) < overtakeRest {
+		n = max(shortLeast, int64(c.originRate*shortRequest.Seconds()))
+	}
+	e.End = min(e.End, e.First+max(1, int(n/c.geo.PieceSize)))
 	o.todo.RemoveExtent(e)
 	o.at, o.until = e.First, e.End
 	return e, true
