@@ -131,6 +131,7 @@ func (t *text) attr(a *fuse.Attr) syscall.Errno {
 	}
 	a.Mode, a.Size, a.Nlink = fuse.S_IFREG|0o444, uint64(len(content)), 1
 	t.m.owned(a)
+	a.Mode &^= t.m.o.Umask
 	if t.owner.Private {
 		a.Mode, a.Uid, a.Gid = fuse.S_IFREG|0o400, t.owner.UID, t.owner.GID
 	}

@@ -43,6 +43,7 @@ func (n *file) attr(a *fuse.Attr) {
 	defer n.mu.Unlock()
 	a.Mode, a.Size, a.Nlink = fuse.S_IFREG|0o444, uint64(n.entry.Size), 1
 	n.m.owned(a)
+	a.Mode &^= n.m.o.Umask
 	if n.entry.Private {
 		a.Mode, a.Uid, a.Gid = fuse.S_IFREG|0o400, n.entry.UID, n.entry.GID
 	}

@@ -85,11 +85,11 @@ func New(ctx context.Context, o Options) (*Mount, error) {
 }
 
 // attachTo mounts with the kernel checking permissions, for all users when
-// root does it.
+// root does it or when so asked.
 func attachTo(ctx context.Context, o Options) (int, *attach.Point, error) {
 	ao := attach.Options{
 		Dir: o.Dir, Source: o.Source, Subtype: fsSubtype, MaxRead: maxRequest,
-		AllowOther: !o.Private && os.Geteuid() == 0, Helper: o.Helper,
+		AllowOther: o.AllowOther || !o.Private && os.Geteuid() == 0, Helper: o.Helper,
 	}
 	return attach.Attach(ctx, ao)
 }

@@ -61,8 +61,15 @@ type Options struct {
 	// ProbeDir is where the content files are, to find out at start if the
 	// kernel takes such files for passthrough. Empty: the temporary directory.
 	ProbeDir string
-	// Private keeps other users out; without root they always are.
-	Private bool
+	// Private keeps other users out. Without root they are kept out anyway,
+	// unless AllowOther asks for them, which /etc/fuse.conf has to allow.
+	Private    bool
+	AllowOther bool
+	// UID and GID own what is not private to somebody; nil: who runs this
+	// process. Umask is taken from the modes 0444 and 0555 of all that. The
+	// kernel checks both.
+	UID, GID *uint32
+	Umask    uint32
 	// Helper mounts with fusermount3 even as root.
 	Helper bool
 

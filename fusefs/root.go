@@ -17,7 +17,8 @@ const (
 	nameDF     = ".df"
 )
 
-// folder is a directory of ours: 0555, owned by who mounted.
+// folder is a directory of ours: 0555 without the umask, owned by who mounted or
+// by whom the options name.
 type folder struct {
 	fs.Inode
 	readonlyDir
@@ -36,6 +37,7 @@ func (d *folder) Statfs(_ context.Context, out *fuse.StatfsOut) syscall.Errno {
 func (m *Mount) folderAttr(a *fuse.Attr) {
 	a.Mode, a.Nlink = fuse.S_IFDIR|0o555, 1 // 1: subdirectories aren't counted
 	m.owned(a)
+	a.Mode &^= m.o.Umask
 }
 
 // stream is a listing with the two entries every directory has.
@@ -50,9 +52,15 @@ func (d *folder) stream(list []fuse.DirEntry) fs.DirStream {
 	}, list...))
 }
 
-// owned sets owner and times of what is not a Task.
+// owned sets owner and times of what is nobody's in particular.
 func (m *Mount) owned(a *fuse.Attr) {
 	a.Uid, a.Gid = uint32(os.Geteuid()), uint32(os.Getegid())
+	if m.o.UID != nil {
+		a.Uid = *m.o.UID
+	}
+	if m.o.GID != nil {
+		a.Gid = *m.o.GID
+	}
 	a.SetTimes(&m.began, &m.began, &m.began)
 }
 

@@ -105,6 +105,57 @@ func TestPermissions(t *testing.T) {
 	require.NoError(t, asUser(t, 4321, m.path(p)))
 }
 
+// uid, gid and umask say who reads what is nobody's in particular; a private
+// file stays its owner's.
+func TestOwnerAndUmask(t *testing.T) {
+	b := newFake()
+	a, p := b.add("a", 3), b.add("p", 3)
+	a.Private, a.UID, a.GID = true, 1234, 5678
+	m := mount(t, b, func(o *Options) {
+		for _, option := range []string{"uid=4321", "gid=8765", "umask=0337", "allow_other"} {
+			require.NoError(t, o.Set(option))
+		}
+	})
+	var st unix.Stat_t
+	for path, mode := range map[string]uint32{
+		m.Dir(): unix.S_IFDIR | 0o440, m.path(p): unix.S_IFREG | 0o440, m.Dir() + "/.df/status": unix.S_IFREG | 0o440,
+	} {
+		require.NoError(t, unix.Stat(path, &st))
+		require.Equal(t, mode, st.Mode, path)
+		require.EqualValues(t, 4321, st.Uid)
+		require.EqualValues(t, 8765, st.Gid)
+	}
+	require.NoError(t, unix.Stat(m.path(a), &st))
+	require.EqualValues(t, unix.S_IFREG|0o400, st.Mode)
+	require.EqualValues(t, 1234, st.Uid)
+}
+
+// A umask shuts others out.
+func TestUmaskShutsOut(t *testing.T) {
+	b := newFake()
+	p := b.add("p", 3)
+	m := mount(t, b, func(o *Options) {
+		require.NoError(t, o.Set("uid=4321"))
+		require.NoError(t, o.Set("umask=077"))
+	})
+	openParents(t, m.Dir())
+	require.NoError(t, asUser(t, 4321, m.path(p)))
+	require.ErrorIs(t, asUser(t, 4322, m.path(p)), unix.EACCES)
+}
+
+func TestSet(t *testing.T) {
+	var o Options
+	for _, option := range []string{"uid=-1", "uid=4294967295", "gid=", "gid=root", "umask=8", "umask=1777", "source=", "allow_other=1", "other", ""} {
+		require.Equal(t, pieces.Invalid, pieces.KindOf(o.Set(option)), option)
+	}
+	require.Equal(t, Options{}, o)
+	require.NoError(t, o.Set("private"))
+	require.True(t, o.Private)
+	require.NoError(t, o.Set("allow_other"))
+	require.True(t, o.AllowOther)
+	require.False(t, o.Private)
+}
+
 // openParents lets everybody reach dir.
 func openParents(t *testing.T, dir string) {
 	for d := filepath.Dir(dir); d != os.TempDir() && d != "/"; d = filepath.Dir(d) {

@@ -175,6 +175,11 @@ func (p *process) makeMounts(ctx context.Context) error {
 		Record: filepath.Join(p.o.DataDir, "mounts"),
 		Log:    p.log.WithField("part", "mounts"),
 	}
+	for _, option := range f.Options {
+		if err := mo.FUSE.Set(option); err != nil {
+			return err
+		}
+	}
 	if !p.o.Supervisor.Off {
 		guard := newGuard(p.o, p.log)
 		p.undo.push(guard.Close)

@@ -162,6 +162,8 @@ func TestErrors(t *testing.T) {
 		{[]string{"xyzzy"}, 2, `"xyzzy" is neither a command nor a directory; see 'dfmount --help'`},
 		{[]string{dir, "-o", "mangaer=a:1"}, 2, "-o mangaer=a:1: no such option; known are"},
 		{[]string{dir, "--config", file}, 2, file + ":1: cache-size: size \"large\": want bytes"},
+		{[]string{dir, "-o", "umask=999"}, 2, `mount option "umask=999": want an octal mask`},
+		{[]string{dir, "-o", "uid=root"}, 2, `mount option "uid=root": want a number`},
 		{[]string{"add"}, 2, "want one URL: dfmount add URL (see 'dfmount add --help')"},
 		{[]string{"add", "nonsense"}, 2, `URL "nonsense": scheme must be http or https`},
 		{[]string{"add", "http://h/", "--digest", "sha1:00"}, 2, "want sha256:HEX"},

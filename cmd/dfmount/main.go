@@ -3,6 +3,10 @@
 // be.
 package main
 
-import "damselfly/cmd/internal/boot"
+import (
+	"os"
 
-func main() { boot.Main(newCommand()) }
+	"damselfly/cmd/internal/boot"
+)
+
+func main() { boot.MainArgs(newCommand(), arguments(os.Args)) }

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"damselfly/cmd/internal/boot"
+	"damselfly/cmd/internal/boot/client"
 	"damselfly/daemon/control"
 	"damselfly/fusefs"
 	"damselfly/pieces"
@@ -60,15 +61,15 @@ func runMount(ctx context.Context, a *app, source, dir string) error {
 	if err != nil {
 		return err
 	}
+	options, err := a.mountOptions(source)
+	if err != nil {
+		return err
+	}
 	c, err := a.connect(ctx)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	var options []string
-	if source != "" {
-		options = append(options, "source="+source)
-	}
 	if err := c.Mount(ctx, path, options); err != nil {
 		return withDoctor(err)
 	}
@@ -76,6 +77,25 @@ func runMount(ctx context.Context, a *app, source, dir string) error {
 		return a.printJSON(map[string]any{"path": path, "mounted": true})
 	}
 	return nil
+}
+
+// mountOptions are what the daemon is told of a mount: source, unless it is
+// empty, and those of -o. They are tried here, before a daemon is started.
+func (a *app) mountOptions(source string) ([]string, error) {
+	m, err := client.ParseMountOptions(a.daemon.Mount)
+	if err != nil {
+		return nil, err
+	}
+	options := m.Mount
+	if source != "" {
+		options = append([]string{"source=" + source}, options...)
+	}
+	for _, option := range options {
+		if err := new(fusefs.Options).Set(option); err != nil {
+			return nil, err
+		}
+	}
+	return options, nil
 }
 
 // withDoctor says who knows more about a mount that failed, unless the request

@@ -197,6 +197,16 @@ func TestTarget(t *testing.T) {
 			require.Equal(t, c.args, strings.Join(got.Args, " "))
 		})
 	}
+	got, err := ParseMountOptions([]string{"rw,_netdev,x-systemd.automount,X-mount.mkdir,nofail,lazytime", "uid=7,umask=077,allow_other,fsname=here"})
+	require.NoError(t, err)
+	require.Equal(t, MountOptions{Mount: []string{"uid=7", "umask=077", "allow_other", "source=here"}}, got)
+	got, err = ParseMountOptions([]string{"sloppy,nobody-knows,manager=a:1", "wsize=5"})
+	require.NoError(t, err)
+	require.Equal(t, MountOptions{Daemon: []string{"--manager=a:1"}}, got)
+	for _, bad := range []string{"uid", "allow_other=1", "nobody-knows", "remount"} {
+		_, err := ParseMountOptions([]string{bad})
+		require.Equal(t, pieces.Invalid, pieces.KindOf(err), bad)
+	}
 	broken := filepath.Join(dir, "broken.yaml")
 	require.NoError(t, os.WriteFile(broken, []byte("sokket: x\n"), 0o600))
 	for _, f := range []Flags{

@@ -65,9 +65,15 @@ type Mounts struct {
 	changing chan struct{}
 
 	mu      sync.Mutex
-	mounts  map[string]*fusefs.Mount // by Dir; guarded by mu
-	live    map[*fusefs.Mount]bool   // also those unmounted lazily and still in use; guarded by mu
-	changed time.Time                // guarded by mu
+	mounts  map[string]made        // by Dir; guarded by mu
+	live    map[*fusefs.Mount]bool // also those unmounted lazily and still in use; guarded by mu
+	changed time.Time              // guarded by mu
+}
+
+// made is a mount and the options it was made with.
+type made struct {
+	*fusefs.Mount
+	options []string
 }
 
 var _ control.Mounts = (*Mounts)(nil)
@@ -78,7 +84,7 @@ func NewMounts(o MountsOptions) *Mounts {
 		o.Guard = noGuard{}
 	}
 	m := &Mounts{
-		o: o, mounts: map[string]*fusefs.Mount{}, live: map[*fusefs.Mount]bool{}, changed: time.Now(),
+		o: o, mounts: map[string]made{}, live: map[*fusefs.Mount]bool{}, changed: time.Now(),
 		changing: make(chan struct{}, 1),
 	}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
@@ -88,21 +94,20 @@ func NewMounts(o MountsOptions) *Mounts {
 // Restore makes the recorded mounts again. One that can't be made is logged
 // and forgotten.
 func (m *Mounts) Restore(ctx context.Context) error {
-	paths, damaged, err := readRecord(m.o.Record)
+	before, damaged, err := readRecord(m.o.Record)
 	if err != nil || damaged > 0 {
 		m.o.Log.WithError(err).WithField("damaged_lines", damaged).Warn("not all mounts from before are known")
 	}
-	for _, p := range paths {
-		if err := m.Mount(ctx, p, nil); err != nil && pieces.KindOf(err) != pieces.Exists {
-			m.o.Log.WithError(err).WithField("mount", p).Warn("a mount from before could not be made again")
+	for _, b := range before {
+		if err := m.Mount(ctx, b.Path, b.Options); err != nil && pieces.KindOf(err) != pieces.Exists {
+			m.o.Log.WithError(err).WithField("mount", b.Path).Warn("a mount from before could not be made again")
 		}
 	}
 	m.note()
 	return nil
 }
 
-// Mount implements control.Mounts. The one option is source=LABEL, the first
-// column of df and mount.
+// Mount implements control.Mounts. The options are those of fusefs.Options.Set.
 func (m *Mounts) Mount(_ context.Context, path string, options []string) error {
 	m.changing <- struct{}{}
 	defer func() { <-m.changing }()
@@ -115,28 +120,27 @@ func (m *Mounts) Mount(_ context.Context, path string, options []string) error {
 	o := m.o.FUSE
 	o.Dir = path
 	for _, option := range options {
-		label, ok := strings.CutPrefix(option, "source=")
-		if !ok {
-			return pieces.Errorf(pieces.Invalid, "mount option %.60q is unknown; known is source=LABEL", option)
+		if err := o.Set(option); err != nil {
+			return err
 		}
-		o.Source = label
 	}
-	return m.mount(o)
+	return m.mount(o, options)
 }
 
-// mount makes a mount. The caller is the one that is changing.
-func (m *Mounts) mount(o fusefs.Options) error {
+// mount makes a mount with o, in which options were set. The caller is the one
+// that is changing.
+func (m *Mounts) mount(o fusefs.Options, options []string) error {
 	mount, err := fusefs.New(m.ctx, o)
 	if err != nil {
 		return err
 	}
 	m.mu.Lock()
-	m.mounts[mount.Dir()] = mount
+	m.mounts[mount.Dir()] = made{mount, options}
 	m.live[mount] = true
 	m.changed = time.Now()
 	m.mu.Unlock()
 	unguard := m.o.Guard.Add(mount.Dir(), mount.Dev())
-	m.watches.Go(func() { m.watch(mount, o, unguard) })
+	m.watches.Go(func() { m.watch(mount, o, options, unguard) })
 	m.note()
 	return nil
 }
@@ -160,14 +164,14 @@ func checkDir(path string) error {
 
 // watch waits until the mount, made with o, is gone, by whoever's hand. One
 // that the guard ended is made again: we live, so it can be served.
-func (m *Mounts) watch(mount *fusefs.Mount, o fusefs.Options, unguard func(ask bool) (cut bool)) {
+func (m *Mounts) watch(mount *fusefs.Mount, o fusefs.Options, options []string, unguard func(ask bool) (cut bool)) {
 	err := mount.Wait()
 	cut := unguard(err != nil)
 	switch log := m.o.Log.WithField("mount", mount.Dir()); {
 	case err == nil:
 	case cut:
 		log.Warn("the supervisor ended the mount, as this daemon did not serve it for too long; it is made again")
-		if err := m.again(mount, o); err != nil {
+		if err := m.again(mount, o, options); err != nil {
 			log.WithError(err).Error("the mount could not be made again")
 		}
 	default:
@@ -188,7 +192,7 @@ func (m *Mounts) watch(mount *fusefs.Mount, o fusefs.Options, unguard func(ask b
 
 // again makes a mount in place of gone, unless somebody was faster, or all
 // mounts are being closed.
-func (m *Mounts) again(gone *fusefs.Mount, o fusefs.Options) error {
+func (m *Mounts) again(gone *fusefs.Mount, o fusefs.Options, options []string) error {
 	select {
 	case m.changing <- struct{}{}:
 		defer func() { <-m.changing }()
@@ -196,19 +200,19 @@ func (m *Mounts) again(gone *fusefs.Mount, o fusefs.Options) error {
 		return nil
 	}
 	m.mu.Lock()
-	wanted := m.mounts[gone.Dir()] == gone && m.ctx.Err() == nil
+	wanted := m.mounts[gone.Dir()].Mount == gone && m.ctx.Err() == nil
 	m.mu.Unlock()
 	if !wanted {
 		return nil
 	}
-	return m.mount(o)
+	return m.mount(o, options)
 }
 
 // forget takes the mount off the list.
 func (m *Mounts) forget(mount *fusefs.Mount) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.mounts[mount.Dir()] == mount {
+	if m.mounts[mount.Dir()].Mount == mount {
 		delete(m.mounts, mount.Dir())
 		m.changed = time.Now()
 	}
@@ -217,7 +221,7 @@ func (m *Mounts) forget(mount *fusefs.Mount) {
 // find returns the mount on path, nil if there is none.
 func (m *Mounts) find(path string) *fusefs.Mount {
 	m.mu.Lock()
-	mount := m.mounts[path]
+	mount := m.mounts[path].Mount
 	m.mu.Unlock()
 	if mount != nil {
 		return mount
@@ -229,7 +233,7 @@ func (m *Mounts) find(path string) *fusefs.Mount {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.mounts[filepath.Join(dir, filepath.Base(path))]
+	return m.mounts[filepath.Join(dir, filepath.Base(path))].Mount
 }
 
 // Unmount implements control.Mounts.
@@ -287,8 +291,8 @@ func (m *Mounts) Close(ctx context.Context) error {
 	var wg sync.WaitGroup
 	for i, mount := range mounts {
 		wg.Go(func() {
-			if errs[i] = closeMount(ctx, mount); errs[i] == nil {
-				m.forget(mount)
+			if errs[i] = closeMount(ctx, mount.Mount); errs[i] == nil {
+				m.forget(mount.Mount)
 			}
 		})
 	}

@@ -71,9 +71,35 @@ func paths(m *Mounts) []string {
 
 func recorded(t *testing.T, m *Mounts) []string {
 	t.Helper()
-	p, _, err := readRecord(m.o.Record)
+	list, _, err := readRecord(m.o.Record)
 	require.NoError(t, err)
-	return p
+	var paths []string
+	for _, l := range list {
+		paths = append(paths, l.Path)
+	}
+	return paths
+}
+
+// A mount that an unclean stop left comes back with its options.
+func TestRestoreWithOptions(t *testing.T) {
+	ctx := context.Background()
+	m, dir := newTestMounts(t, nil)
+	a := filepath.Join(dir, "a")
+	line, err := encodeRecord([]mountLine{{Path: a, Options: []string{"umask=027", "source=here"}}})
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(m.o.Record, line, 0o600))
+	require.NoError(t, m.Restore(ctx))
+	st, err := os.Stat(a)
+	require.NoError(t, err)
+	require.EqualValues(t, 0o550, st.Mode().Perm())
+	top, ok, err := attach.Top(a)
+	require.NoError(t, err)
+	require.True(t, ok)
+	require.Equal(t, "here", top.Source)
+	again, err := os.ReadFile(m.o.Record)
+	require.NoError(t, err)
+	require.Equal(t, string(line), string(again))
+	require.Equal(t, pieces.Invalid, pieces.KindOf(m.Mount(ctx, filepath.Join(dir, "b"), []string{"umask=9"})))
 }
 
 func TestMountsComeAndGo(t *testing.T) {
@@ -165,7 +191,7 @@ func TestRestore(t *testing.T) {
 	m, dir := newTestMounts(t, nil)
 	a := filepath.Join(dir, "a")
 	require.NoError(t, m.Restore(ctx), "there may be no record")
-	record, err := encodeRecord([]string{a, dir + "/gone"})
+	record, err := encodeRecord([]mountLine{{Path: a}, {Path: dir + "/gone"}})
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(m.o.Record, record, 0o600))
 	require.NoError(t, m.Restore(ctx))

@@ -18,12 +18,18 @@ import (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// encodeRecord puts each path as JSON on a line of its own, after the CRC-32C of
-// that: damage costs only the mounts whose lines it hits, and never makes one
-// somewhere else.
-func encodeRecord(paths []string) (b []byte, err error) {
-	for _, p := range paths {
-		text, err := json.Marshal(p)
+// mountLine is a mount as the record has it.
+type mountLine struct {
+	Path    string
+	Options []string
+}
+
+// encodeRecord puts each mount on a line of its own, a JSON array of its path
+// and options after the CRC-32C of that: damage costs only the mounts whose
+// lines it hits, and never makes one somewhere else.
+func encodeRecord(list []mountLine) (b []byte, err error) {
+	for _, r := range list {
+		text, err := json.Marshal(append([]string{r.Path}, r.Options...))
 		if err != nil {
 			return nil, err
 		}
@@ -32,20 +38,31 @@ func encodeRecord(paths []string) (b []byte, err error) {
 	return b, nil
 }
 
-// parseRecord returns the paths, and how many lines are damaged. Those that
-// can't be from us count as such.
-func parseRecord(b []byte) (paths []string, damaged int) {
+// parseRecord returns the mounts, and how many lines are damaged. Those that
+// can't be from us count as such. A bare JSON string is a path without options,
+// as earlier daemons wrote it.
+func parseRecord(b []byte) (list []mountLine, damaged int) {
 	for line := range bytes.Lines(b) {
 		sum, text, _ := bytes.Cut(bytes.TrimSuffix(line, []byte{'\n'}), []byte{' '})
-		var p string
-		if string(sum) != fmt.Sprintf("%08x", crc32.Checksum(text, castagnoli)) || json.Unmarshal(text, &p) != nil ||
-			!filepath.IsAbs(p) || filepath.Clean(p) != p || strings.ContainsRune(p, 0) {
+		r, ok := parseMount(text)
+		if string(sum) != fmt.Sprintf("%08x", crc32.Checksum(text, castagnoli)) || !ok {
 			damaged++
 			continue
 		}
-		paths = append(paths, p)
+		list = append(list, r)
 	}
-	return paths, damaged
+	return list, damaged
+}
+
+func parseMount(text []byte) (r mountLine, ok bool) {
+	var words []string
+	if json.Unmarshal(text, &r.Path) != nil {
+		if json.Unmarshal(text, &words) != nil || len(words) == 0 {
+			return r, false
+		}
+		r = mountLine{Path: words[0], Options: words[1:]}
+	}
+	return r, filepath.IsAbs(r.Path) && filepath.Clean(r.Path) == r.Path && !strings.ContainsRune(r.Path, 0)
 }
 
 // record writes down where mounts are. Its callers may be several at once: the
@@ -53,7 +70,11 @@ func parseRecord(b []byte) (paths []string, damaged int) {
 func (m *Mounts) record() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	data, err := encodeRecord(slices.Sorted(maps.Keys(m.mounts)))
+	var list []mountLine
+	for _, path := range slices.Sorted(maps.Keys(m.mounts)) {
+		list = append(list, mountLine{path, m.mounts[path].options})
+	}
+	data, err := encodeRecord(list)
 	if err != nil {
 		return err
 	}
@@ -83,16 +104,16 @@ func (m *Mounts) note() {
 	}
 }
 
-// readRecord returns the paths in the file and how many of its lines are
+// readRecord returns the mounts in the file and how many of its lines are
 // damaged; none if there is no file.
-func readRecord(path string) (paths []string, damaged int, err error) {
+func readRecord(path string) (list []mountLine, damaged int, err error) {
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, 0, nil
 	}
 	if err != nil {
-		return nil, 0, pieces.WithKind(pieces.Internal, err, "reading the recorded mounts")
+		return nil, 0, pieces.WithKind(pieces.Internal, err, "reading the mountLine mounts")
 	}
-	paths, damaged = parseRecord(data)
-	return paths, damaged, nil
+	list, damaged = parseRecord(data)
+	return list, damaged, nil
 }

@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -17,7 +16,11 @@ import (
 // more than what was hit.
 func TestDamagedRecord(t *testing.T) {
 	paths := []string{"/mnt/a", "/mnt/data set", "/mnt/df", "/srv/\"quoted\"", "/srv/\u00fcmlaut"}
-	whole, err := encodeRecord(paths)
+	var list []mountLine
+	for _, p := range paths {
+		list = append(list, mountLine{Path: p, Options: []string{"umask=077", "source=x"}})
+	}
+	whole, err := encodeRecord(list)
 	require.NoError(t, err)
 	damages := map[string]func(*rand.Rand, []byte) []byte{
 		"cut":    func(r *rand.Rand, b []byte) []byte { return b[:r.IntN(len(b))] },
@@ -40,7 +43,7 @@ func TestDamagedRecord(t *testing.T) {
 			got, damaged, err := readRecord(file)
 			require.NoError(t, err)
 			for _, p := range got {
-				require.Contains(t, paths, p, "seed %d", seed)
+				require.Contains(t, list, p, "seed %d", seed)
 			}
 			if strings.HasPrefix(name, "flip") {
 				require.Positive(t, damaged, "seed %d: unnoticed", seed)
@@ -50,7 +53,10 @@ func TestDamagedRecord(t *testing.T) {
 	}
 	got, damaged := parseRecord(whole)
 	require.Zero(t, damaged)
-	require.True(t, slices.Equal(paths, got))
+	require.Equal(t, list, got)
+	got, damaged = parseRecord([]byte("a479398c \"/mnt/df\"\n"))
+	require.Zero(t, damaged, "as earlier daemons wrote it")
+	require.Equal(t, []mountLine{{Path: "/mnt/df"}}, got)
 }
 
 // FuzzRecord: whatever stands in the record, the daemon starts and mounts
@@ -60,7 +66,11 @@ func FuzzRecord(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	for _, paths := range [][]string{{"/mnt/a", "/mnt/b"}, {"a", "../b", "/x/../etc", "", "/a\x00b"}} {
-		b, err := encodeRecord(paths)
+		var list []mountLine
+		for _, p := range paths {
+			list = append(list, mountLine{Path: p, Options: paths[:1]})
+		}
+		b, err := encodeRecord(list)
 		require.NoError(f, err)
 		f.Add(b)
 	}
@@ -70,8 +80,8 @@ func FuzzRecord(f *testing.F) {
 		paths, _, err := readRecord(file)
 		require.NoError(t, err)
 		for _, p := range paths {
-			require.True(t, filepath.IsAbs(p) && filepath.Clean(p) == p, "%q", p)
-			require.NotContains(t, p, "\x00")
+			require.True(t, filepath.IsAbs(p.Path) && filepath.Clean(p.Path) == p.Path, "%q", p)
+			require.NotContains(t, p.Path, "\x00")
 		}
 	})
 }

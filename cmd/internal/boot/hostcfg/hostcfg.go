@@ -114,6 +114,9 @@ type FUSEOptions struct {
 	Private bool `yaml:"private"`
 	// Helper mounts with fusermount3 even as root.
 	Helper bool `yaml:"helper"`
+	// Options of every mount, as after -o: allow_other, private, uid=N, gid=N,
+	// umask=OCTAL.
+	Options []string `yaml:"options"`
 }
 
 // Defaults are the options of a daemon about which nothing was said.
