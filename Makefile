@@ -7,7 +7,7 @@ programs := $(patsubst cmd/%/.,%,$(wildcard cmd/df*/.))
 version  := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 ldflags  := -X damselfly/cmd/internal/boot.version=$(version)
 
-.PHONY: help build test unit race e2e soak bench bench-smoke lint generate verify demo clean
+.PHONY: help build deb test unit race e2e soak bench bench-smoke lint generate verify demo clean
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -15,6 +15,11 @@ help: ## this list
 build: ## the programs, into bin/
 	@scripts/deps.sh build
 	go build -trimpath -ldflags '$(ldflags)' -o bin/ $(addprefix ./cmd/,$(programs))
+
+deb: ## a Debian package of everything, into dist/ (VERSION=1.2.3)
+	@scripts/deps.sh build
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(ldflags)' -o dist/bin/ $(addprefix ./cmd/,$(programs))
+	VERSION='$(VERSION)' scripts/deb dist/bin dist
 
 test: ## everything: build, verify, unit, race, e2e (root; under 15 minutes on 2 cores)
 	@scripts/deps.sh test

@@ -38,7 +38,7 @@ var floors = [][]string{
 	5: {"daemon", "fusefs", "scheduler", "manager", "cmd/internal/boot/hostcfg", "cmd/internal/e2e/lab"},
 	6: {"cmd/internal/boot/client", "cmd/internal/boot/console", "cmd/internal/boot/doctor", "cmd/internal/boot/host",
 		"cmd/internal/cluster", "cmd/internal/supervisor", "cmd/internal/e2e", "cmd/internal/sim", "cmd/internal/load", "cmd/internal/bench"},
-	7: {"cmd", "scripts"},
+	7: {"cmd", "scripts", "deploy"},
 }
 
 // only lists what is known in few places: packages at or below prefix may be
