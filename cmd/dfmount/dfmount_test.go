@@ -185,6 +185,16 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+// What can't be a name is refused before a daemon is started for it.
+func TestBadNameStartsNoDaemon(t *testing.T) {
+	t.Setenv("DAMSELFLY_SOCKET", "/dev/null/none.sock") // starting one there fails
+	for _, name := range []string{"a/b", ".."} {
+		code, _, errOut := dfmount(t, "add", fileURL, "--name", name)
+		require.Equal(t, boot.ExitUsage, code, errOut)
+		require.Contains(t, errOut, name)
+	}
+}
+
 func TestNoDaemonToAsk(t *testing.T) {
 	t.Setenv("DAMSELFLY_SOCKET", filepath.Join(t.TempDir(), "none.sock"))
 	for _, args := range [][]string{{"status"}, {"umount", t.TempDir()}} {

@@ -44,6 +44,11 @@ func runAdd(ctx context.Context, a *app, url string, o pieces.Options, name stri
 	if err := client.CheckURL(url, o); err != nil {
 		return err
 	}
+	if name != "" {
+		if err := pieces.CheckName(name); err != nil {
+			return err
+		}
+	}
 	c, err := a.connect(ctx)
 	if err != nil {
 		return err
