@@ -79,7 +79,7 @@ func TestScenariosAgainstARealScheduler(t *testing.T) {
 	lis, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	addr := lis.Addr().String()
-	s, err := scheduler.New(scheduler.Options{Advertise: addr})
+	s, err := scheduler.New(scheduler.Options{Advertise: addr, Heartbeat: 20 * time.Second}) // patient on a busy machine
 	require.NoError(t, err)
 	srv := rpc.NewServer(rpc.ServerOptions{})
 	s.Register(srv)

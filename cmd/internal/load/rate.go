@@ -106,6 +106,9 @@ type meter struct {
 	c       *crowd
 	random  *rand.Rand
 	profile bool // take one of the next runs
+	// idle is what the scheduler spends without calls, as a share of a core:
+	// rows count only what is beyond it.
+	idle float64
 }
 
 // run registers at rate for d.
@@ -127,10 +130,21 @@ func (m *meter) run(ctx context.Context, what string, rate float64, d time.Durat
 	if err != nil {
 		return Row{}, err
 	}
+	spent = max(0, spent-int64(m.idle*float64(o.Took)))
 	x := row(what, rate, o, parents, spent, rss)
 	fmt.Fprintf(m.b.o.Progress, "%s %.0f/s: %.0f/s, p99 %.2f ms, %.4f cpu s per 1,000, %d failed %s\n",
 		what, rate, x.Rate, x.P99, x.CPU, x.Failed, x.Error)
 	return x, ctx.Err()
+}
+
+// rest measures what heartbeats and announcements alone cost.
+func (m *meter) rest(ctx context.Context) error {
+	spent, _, err := m.t.measured(ctx, func() { sleep(ctx, m.b.o.Duration) })
+	m.idle = time.Duration(spent).Seconds() / m.b.o.Duration.Seconds()
+	if err == nil {
+		err = ctx.Err()
+	}
+	return err
 }
 
 // search returns the best row that keeps the limits, or the last if none does;
