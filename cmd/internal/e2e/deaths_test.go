@@ -48,7 +48,7 @@ func TestSeedDiesHalfWay(t *testing.T) {
 			require.Less(t, survive, F, "something was missing")
 			require.Positive(t, byOthers, "somebody read on in the seed's place")
 			// That is: bySeed + byOthers ≤ F + (bySeed − survive) + 1 %.
-			bound(w, "what the origin sent again", byOthers, F-survive+F/100+s.repeats(c.Schedulers[0]))
+			bound(w, "what the origin sent again", byOthers, F-survive+F/100+overtaken+s.repeats(c.Schedulers[0]))
 			require.Greater(t, s.fromPeers(s.rs...), fed, "the hosts fed each other after it")
 		})
 	}
@@ -107,7 +107,7 @@ func TestTwoOfEightDieAndOneIsCutOff(t *testing.T) {
 	// Until it has found its scheduler again it may read from the origin.
 	again, _ := s.asked(cut.Host)
 	t.Logf("who was cut off (%v) lacked %.1f MiB; it had them after %v, %.1f MiB of them from the origin", cut.err, mib(lacks), time.Since(back), mib(again))
-	bound(w, "what it read from the origin", again, lacks+s.f.Size/100+s.repeats(c.Schedulers[0]))
+	bound(w, "what it read from the origin", again, lacks+s.f.Size/100+overtaken+s.repeats(c.Schedulers[0]))
 }
 
 // ping says whether a packet gets from one host to another and back.
