@@ -61,8 +61,10 @@ func services(f *testing.F) (targets []target, task *pieces.Task) {
 	origin := newOrigin(f, 3<<20+5)
 	task, err := h.Control().NewTask(origin.URL+"/f", pieces.Options{})
 	require.NoError(f, err)
-	_, err = h.Fetch(f.Context(), origin.URL+"/f", pieces.Options{})
-	require.NoError(f, err)
+	require.Eventually(f, func() bool { // the short deadline is meant for what follows
+		_, err = h.Fetch(f.Context(), origin.URL+"/f", pieces.Options{})
+		return err == nil
+	}, 30*time.Second, 10*time.Millisecond)
 
 	db, err := store.Open(f.Context(), "sqlite:"+filepath.Join(f.TempDir(), "m.db"))
 	require.NoError(f, err)
