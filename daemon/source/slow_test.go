@@ -42,7 +42,7 @@ func trickler(t *testing.T) *pieces.Task {
 
 func TestTrickleIsSilence(t *testing.T) {
 	task := trickler(t)
-	h := source.NewHTTP(source.HTTPOptions{SlowTime: 100 * time.Millisecond, SlowBytes: 1000, PrefixTime: 100 * time.Millisecond})
+	h := source.NewHTTP(source.HTTPOptions{SlowTime: 300 * time.Millisecond, SlowBytes: 1000, PrefixTime: 20 * time.Millisecond})
 	defer h.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
