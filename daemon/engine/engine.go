@@ -191,6 +191,7 @@ func (e *Engine) tick() {
 				c.tick(now)
 			}
 			e.trim(all)
+			e.memory.trim()
 		}
 	}
 }

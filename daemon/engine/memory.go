@@ -9,16 +9,28 @@ import (
 	"damselfly/daemon/limit"
 )
 
-// memory hands out piece buffers within one budget for the whole daemon.
+// memory hands out piece buffers within one budget for the whole daemon. Buffers
+// that came back are handed out again, the last one first: its pages are there
+// and in the processor's cache. The garbage collector must not have them
+// meanwhile, or each would be cleared, and faulted in, once per collection.
 type memory struct {
 	budget *limit.Budget
-	pools  [32]sync.Pool // by power of two
+
+	mu   sync.Mutex
+	free [32]spares // by power of two
+}
+
+// spares are free buffers of one size.
+type spares struct {
+	buffers [][]byte
+	// least is how few there were since the last trim: so many were of no use.
+	least int
 }
 
 func newMemory(size int64) *memory { return &memory{budget: limit.NewBudget(size)} }
 
 // buffer is the bytes of one piece, shared by the writer, readers and uploads.
-// It goes back to the pool and the budget with its last reference.
+// It goes back to the memory and the budget with its last reference.
 type buffer struct {
 	data []byte
 	m    *memory
@@ -31,17 +43,44 @@ func (m *memory) get(ctx context.Context, n int) (*buffer, error) {
 	if err := m.budget.Acquire(ctx, int64(n)); err != nil {
 		return nil, err
 	}
-	b := &buffer{m: m}
-	if p, ok := m.pools[poolOf(n)].Get().(*[]byte); ok {
-		b.data = (*p)[:n]
-	} else {
-		b.data = make([]byte, n, 1<<poolOf(n))
+	b := &buffer{m: m, data: m.spare(sizeClass(n))}
+	if b.data == nil {
+		b.data = make([]byte, 1<<sizeClass(n))
 	}
+	b.data = b.data[:n]
 	b.refs.Store(1)
 	return b, nil
 }
 
-func poolOf(n int) int { return bits.Len(uint(max(n, 1) - 1)) }
+func (m *memory) spare(class int) []byte {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	f := &m.free[class]
+	last := len(f.buffers) - 1
+	if last < 0 {
+		return nil
+	}
+	data := f.buffers[last]
+	f.buffers[last], f.buffers = nil, f.buffers[:last]
+	f.least = min(f.least, last)
+	return data
+}
+
+// trim lets the collector have what was of no use since the last trim.
+func (m *memory) trim() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i := range m.free {
+		f := &m.free[i]
+		clear(f.buffers[:f.least])
+		f.buffers = append(f.buffers[:0], f.buffers[f.least:]...)
+		clear(f.buffers[len(f.buffers):cap(f.buffers)])
+		f.least = len(f.buffers)
+	}
+}
+
+// sizeClass is the power of two that n bytes fit.
+func sizeClass(n int) int { return bits.Len(uint(max(n, 1) - 1)) }
 
 func (b *buffer) retain() *buffer {
 	b.refs.Add(1)
@@ -52,9 +91,11 @@ func (b *buffer) release() {
 	if b.refs.Add(-1) > 0 {
 		return
 	}
-	n := len(b.data)
-	full := b.data[:cap(b.data)]
+	m, n, full := b.m, len(b.data), b.data[:cap(b.data)]
 	b.data = nil
-	b.m.pools[poolOf(cap(full))].Put(&full)
-	b.m.budget.Release(int64(n))
+	m.mu.Lock()
+	f := &m.free[sizeClass(len(full))]
+	f.buffers = append(f.buffers, full)
+	m.mu.Unlock()
+	m.budget.Release(int64(n))
 }
