@@ -39,8 +39,10 @@ func (c SeedingConfig) withDefaults() SeedingConfig {
 type Seeding struct {
 	cfg SeedingConfig
 	geo pieces.Geometry
-	// children by when they asked last.
+	// children by when they asked last; swept is when those who ask no more
+	// were last looked for.
 	children map[pieces.HostID]time.Time
+	swept    time.Time
 	// sent says who was given a piece first, and when.
 	sent map[int]sending
 	// total and repeats are bytes granted.
@@ -74,11 +76,7 @@ func NewSeeding(g pieces.Geometry, cfg SeedingConfig) *Seeding {
 // holds a piece. Urgent requests are always granted.
 func (s *Seeding) Ask(now time.Time, child pieces.HostID, e pieces.Extent, urgent bool, expected time.Duration, seen func(int) bool) (ok bool, again time.Duration) {
 	s.children[child] = now
-	for id, at := range s.children {
-		if now.Sub(at) > s.cfg.ChildTTL {
-			delete(s.children, id)
-		}
-	}
+	s.sweep(now)
 	_, n := s.geo.Bytes(e)
 	repeat, left := s.repeat(now, child, e, expected/10, seen)
 	if !repeat {
@@ -98,6 +96,20 @@ func (s *Seeding) Ask(now time.Time, child pieces.HostID, e pieces.Extent, urgen
 		}
 	}
 	return true, 0
+}
+
+// sweep forgets the children who ask no more, now and then: each request of
+// thousands of children would walk them all.
+func (s *Seeding) sweep(now time.Time) {
+	if now.Sub(s.swept) < s.cfg.ChildTTL/8 {
+		return
+	}
+	s.swept = now
+	for id, at := range s.children {
+		if now.Sub(at) > s.cfg.ChildTTL {
+			delete(s.children, id)
+		}
+	}
 }
 
 // Sent says that the answer to child for e is over, for better or worse: what is
