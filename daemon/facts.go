@@ -21,7 +21,7 @@ func (t *task) current(ctx context.Context) (pieces.Facts, error) {
 		if t.facts != nil && !doubted {
 			f := *t.facts
 			if time.Since(t.checked) > t.fresh(f) && t.flight == nil {
-				t.learn()
+				t.learn("")
 			}
 			t.mu.Unlock()
 			return f, nil
@@ -31,7 +31,7 @@ func (t *task) current(ctx context.Context) (pieces.Facts, error) {
 			return pieces.Facts{}, t.err
 		}
 		if t.flight == nil {
-			t.learn()
+			t.learn("")
 		}
 		flight := t.flight
 		t.mu.Unlock()
@@ -83,13 +83,14 @@ func (t *task) unknown(f *flight) error {
 }
 
 // learn starts a flight; t.mu is held. The result is for everybody who waits,
-// so it does not hang on anybody's context.
-func (t *task) learn() {
+// so it does not hang on anybody's context. scheduler, if not empty, is asked
+// first.
+func (t *task) learn(scheduler string) {
 	flight := &flight{done: make(chan struct{})}
 	t.flight = flight
 	spec, sets := t.entry.Task, t.sets
 	t.d.wg.Go(func() {
-		facts, err := t.d.learn(t.d.ctx, t, &spec)
+		facts, err := t.d.learn(t.d.ctx, t, &spec, scheduler)
 		t.mu.Lock()
 		t.flight, t.doubted, flight.err = nil, false, err
 		known := t.facts != nil
@@ -162,19 +163,19 @@ func (d *Daemon) replaced(id pieces.TaskID, f pieces.Facts) {
 	}
 	t.doubted = true
 	if t.flight == nil {
-		t.learn()
+		t.learn("")
 	}
 }
 
 // learn asks the scheduler for a Task's facts, or the origin where there is
 // none.
-func (d *Daemon) learn(ctx context.Context, t *task, spec *pieces.Task) (pieces.Facts, error) {
+func (d *Daemon) learn(ctx context.Context, t *task, spec *pieces.Task, scheduler string) (pieces.Facts, error) {
 	if !spec.Public() || !d.announce.Enabled() {
 		f, _, err := d.stat(ctx, t, spec)
 		return f, err
 	}
 	for {
-		f, err := d.ask(ctx, t, spec)
+		f, err := d.ask(ctx, t, spec, scheduler)
 		switch {
 		case err == nil:
 			return f, nil
@@ -190,10 +191,10 @@ func (d *Daemon) learn(ctx context.Context, t *task, spec *pieces.Task) (pieces.
 }
 
 // ask asks the scheduler once.
-func (d *Daemon) ask(ctx context.Context, t *task, spec *pieces.Task) (pieces.Facts, error) {
+func (d *Daemon) ask(ctx context.Context, t *task, spec *pieces.Task, scheduler string) (pieces.Facts, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.o.FactsTimeout)
 	defer cancel()
-	return d.announce.StatTask(ctx, spec, t.canFetch(), func(ctx context.Context) (pieces.Facts, []byte, error) {
+	return d.announce.StatTaskAt(ctx, scheduler, spec, t.canFetch(), func(ctx context.Context) (pieces.Facts, []byte, error) {
 		return d.stat(ctx, t, spec)
 	}, t.set)
 }

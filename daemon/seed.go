@@ -33,7 +33,7 @@ func (s seeds) ObtainSeeds(_ context.Context, m *daemonpb.ObtainSeedsRequest) (*
 	}
 	t := s.d.remember(store.Entry{Task: *spec}, false)
 	if m.GetVersion() == "" {
-		s.d.wake(t)
+		s.d.wake(t, m.GetScheduler())
 		return &daemonpb.ObtainSeedsReply{}, nil
 	}
 	f, err := wire.FactsFrom(m.GetFacts())
@@ -43,20 +43,21 @@ func (s seeds) ObtainSeeds(_ context.Context, m *daemonpb.ObtainSeedsRequest) (*
 	if string(f.VersionID()) != m.GetVersion() {
 		return nil, pieces.Errorf(pieces.Invalid, "facts of another version than %.40q", m.GetVersion())
 	}
-	return &daemonpb.ObtainSeedsReply{}, s.d.join(t, f)
+	return &daemonpb.ObtainSeedsReply{}, s.d.join(t, f, m.GetScheduler())
 }
 
-// wake learns the facts of t, in the background.
-func (d *Daemon) wake(t *task) {
+// wake learns the facts of t, in the background, from the scheduler that asked.
+func (d *Daemon) wake(t *task, scheduler string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.flight == nil && d.ctx.Err() == nil {
-		t.learn()
+		t.learn(scheduler)
 	}
 }
 
-// join registers this host as a Peer; leases follow over its stream.
-func (d *Daemon) join(t *task, f pieces.Facts) error {
+// join registers this host as a Peer with the scheduler that asked; leases
+// follow over its stream.
+func (d *Daemon) join(t *task, f pieces.Facts, scheduler string) error {
 	if err := t.keep(); err != nil {
 		d.o.Log.WithError(err).Warn("keeping a catalogue entry")
 	}
@@ -64,6 +65,7 @@ func (d *Daemon) join(t *task, f pieces.Facts) error {
 	if err != nil {
 		return err
 	}
+	c.WokenBy(scheduler)
 	h, err := c.Open()
 	if err != nil {
 		return err

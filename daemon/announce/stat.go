@@ -28,6 +28,12 @@ type FetchFacts func(ctx context.Context) (facts pieces.Facts, tiny []byte, err 
 // scheduler answers; Denied for a Task with an audience; Timeout when ctx, or
 // FactsTimeout if it has no deadline, ends.
 func (c *Client) StatTask(ctx context.Context, t *pieces.Task, canFetch bool, fetch FetchFacts, revalidated func(pieces.Facts)) (pieces.Facts, error) {
+	return c.StatTaskAt(ctx, "", t, canFetch, fetch, revalidated)
+}
+
+// StatTaskAt is StatTask for a seed that a scheduler woke: that one, if it is
+// known, is asked before the owner, for somebody waits there.
+func (c *Client) StatTaskAt(ctx context.Context, scheduler string, t *pieces.Task, canFetch bool, fetch FetchFacts, revalidated func(pieces.Facts)) (pieces.Facts, error) {
 	if err := c.guard(t); err != nil {
 		return pieces.Facts{}, err
 	}
@@ -37,7 +43,7 @@ func (c *Client) StatTask(ctx context.Context, t *pieces.Task, canFetch bool, fe
 		defer cancel()
 	}
 	for {
-		a, err := c.askFacts(ctx, t, canFetch)
+		a, err := c.askFacts(ctx, scheduler, t, canFetch)
 		switch {
 		case err != nil:
 			return pieces.Facts{}, err
@@ -71,8 +77,8 @@ type factsAnswer struct {
 	wait  time.Duration
 }
 
-func (c *Client) askFacts(ctx context.Context, t *pieces.Task, canFetch bool) (a factsAnswer, err error) {
-	err = c.each(ctx, t.ID, "", func(ctx context.Context, l *link, as asking) (err error) {
+func (c *Client) askFacts(ctx context.Context, scheduler string, t *pieces.Task, canFetch bool) (a factsAnswer, err error) {
+	err = c.each(ctx, t.ID, scheduler, func(ctx context.Context, l *link, as asking) (err error) {
 		if err := l.introduce(ctx, false); err != nil {
 			return err
 		}

@@ -74,10 +74,12 @@ type Content struct {
 
 	peer        *announce.Peer
 	registering bool
-	retryAt     time.Time
-	downSince   time.Time // session lost, or registration failed
-	asked       [pieces.Classes]*pieces.Set
-	leases      map[pieces.LeaseID][]pieces.Extent
+	// wokenBy is the scheduler that woke this seed for it; empty = none did.
+	wokenBy   string
+	retryAt   time.Time
+	downSince time.Time // session lost, or registration failed
+	asked     [pieces.Classes]*pieces.Set
+	leases    map[pieces.LeaseID][]pieces.Extent
 
 	origins map[*originRead]struct{}
 	// originRate is what a read from the origin got last, bytes per second.

@@ -41,6 +41,14 @@ func (c *Content) alone() bool {
 // with the registration.
 const registerSums = 64
 
+// WokenBy names the scheduler that woke this seed for the content, where those
+// wait who want it: registrations go there first.
+func (c *Content) WokenBy(scheduler string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.wokenBy = scheduler
+}
+
 // register makes this host a Peer, in the background. c.mu is held.
 func (c *Content) register() {
 	if !c.swarms() || c.peer != nil || c.registering || c.closed || time.Now().Before(c.retryAt) {
@@ -50,6 +58,7 @@ func (c *Content) register() {
 	told := c.held.Clone()
 	req := announce.RegisterRequest{
 		Task: c.task, Version: c.key.Version, Facts: &c.facts, CanFetch: c.canFetch, Held: c.held.List(),
+		Scheduler: c.wokenBy,
 	}
 	if c.geo.Count() <= registerSums {
 		req.Sums = c.sumRuns(req.Held)
