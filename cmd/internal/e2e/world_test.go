@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -182,30 +181,10 @@ func (w *world) sentAtMost(f content.File, most int64) {
 	bound(w, "origin bytes of "+f.Name, n, most)
 }
 
-// starved reports whether so many programs wait for a processor that rates,
-// delays and what follows from them (who is late is asked no more, who waits
-// long may read again from the origin) say nothing about our own. Such bounds
-// are then logged instead of judged; bytes and ends always are.
-func starved() bool {
-	var load float64
-	b, err := os.ReadFile("/proc/loadavg")
-	if err != nil {
-		return false
-	}
-	if _, err := fmt.Sscan(string(b), &load); err != nil {
-		return false
-	}
-	return !full && load > 6*float64(runtime.NumCPU())
-}
-
-// bound fails the test if got is over most, unless the machine is starved.
+// bound fails the test if got is over most.
 func bound[T int64 | float64 | time.Duration](w *world, what string, got, most T) {
 	w.Helper()
-	switch {
-	case got <= most:
-	case starved():
-		w.Logf("void on this busy machine: %s is %v, want at most %v", what, got, most)
-	default:
+	if got > most {
 		w.Errorf("%s is %v, want at most %v", what, got, most)
 	}
 }
