@@ -24,12 +24,8 @@ const (
 	overtakeRest = 2 * time.Second
 )
 
-// What may come twice: a share of what came from the origin, and some to begin
-// with.
-const (
-	twiceShare = 0.005
-	twiceFirst = 512 << 10
-)
+// twiceShare is how much of a content may come twice.
+const twiceShare = 0.005
 
 // soon is how near a piece must be in a running read to be waited for there.
 const soon = 50 * time.Millisecond
@@ -61,7 +57,7 @@ func (c *Content) hasten(e pieces.Extent) {
 		c.hastened = time.Now()
 		if coming {
 			_, n := c.geo.Bytes(part)
-			if c.twice+n > twiceFirst+int64(twiceShare*float64(c.traffic.origin.Load())) {
+			if float64(c.twice+n) > twiceShare*float64(c.facts.Size) {
 				continue
 			}
 			c.twice += n

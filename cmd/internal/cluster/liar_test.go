@@ -83,7 +83,7 @@ func TestDemandOvertakesARunningRange(t *testing.T) {
 			require.Less(t, seed.Traffic().Origin, int64(size), "the range went on to its end")
 			wg.Wait()
 			require.LessOrEqual(t, seed.Traffic().Origin, int64(size), "no byte is delivered twice")
-			require.LessOrEqual(t, o.bytes.Load(), int64(size+size/200+512<<10), "only a little of what readers waited for comes twice")
+			require.LessOrEqual(t, float64(o.bytes.Load()), 1.01*size, "nothing that was asked for is thrown away")
 		})
 	}
 }
