@@ -35,6 +35,7 @@ type Node struct {
 
 // Host is a running daemon.
 type Host struct {
+	witness *witness
 	*daemon.Daemon
 	Dir  string
 	Stop func()
@@ -71,6 +72,10 @@ func log() *logrus.Entry {
 	if !testing.Verbose() {
 		return nil
 	}
+	return verbose()
+}
+
+func verbose() *logrus.Entry {
 	l := logrus.New()
 	l.SetLevel(logrus.DebugLevel)
 	l.SetFormatter(&logrus.TextFormatter{TimestampFormat: "05.000", FullTimestamp: true})
@@ -113,8 +118,10 @@ func (c *Cluster) run(parts ...func(context.Context) error) (stop func()) {
 func (c *Cluster) Host(change func(*daemon.Options)) *Host {
 	c.t.Helper()
 	o := daemon.Options{
-		DataDir: c.t.TempDir(), AdvertiseIP: "127.0.0.1", PeerListen: listen(c.t), UploadListen: listen(c.t), Log: log(),
+		DataDir: c.t.TempDir(), AdvertiseIP: "127.0.0.1", PeerListen: listen(c.t), UploadListen: listen(c.t),
 	}
+	w := &witness{}
+	o.Log = w.log()
 	for _, s := range c.Schedulers {
 		o.Schedulers = append(o.Schedulers, s.Addr)
 	}
@@ -123,7 +130,7 @@ func (c *Cluster) Host(change func(*daemon.Options)) *Host {
 	}
 	d, err := daemon.New(context.Background(), o)
 	require.NoError(c.t, err)
-	h := &Host{Daemon: d, Dir: o.DataDir, t: c.t, Stop: c.run(d.Run)}
+	h := &Host{Daemon: d, Dir: o.DataDir, t: c.t, witness: w, Stop: c.run(d.Run)}
 	c.Hosts = append(c.Hosts, h)
 	return h
 }
