@@ -26,25 +26,6 @@ type crowd struct {
 	err    error
 }
 
-type mind struct {
-	registered bool
-	leases     map[pieces.LeaseID]pieces.Extent
-	rereads    map[pieces.LeaseID]bool
-	held       pieces.Set
-	// bytes says which wrong bytes of a held piece it has; none = the right ones.
-	bytes   map[int]string
-	wants   pieces.Set
-	sources map[pieces.HostID]*pieces.Set // who was said to hold or fetch what
-	parents []pieces.HostID
-}
-
-func newMind() *mind {
-	return &mind{
-		leases: map[pieces.LeaseID]pieces.Extent{}, rereads: map[pieces.LeaseID]bool{},
-		bytes: map[int]string{}, sources: map[pieces.HostID]*pieces.Set{},
-	}
-}
-
 func newCrowd(seed uint64) *crowd {
 	c := &crowd{world: newWorld(), rand: rand.New(rand.NewPCG(seed, 1)), mind: map[pieces.HostID]*mind{},
 		liars: map[pieces.HostID]bool{}}
@@ -173,13 +154,6 @@ func (c *crowd) checkLeased(had *pieces.Set, actions []Action) error {
 	return nil
 }
 
-func (m *mind) follow(ps []pieces.Parent) {
-	m.parents = nil
-	for _, p := range ps {
-		m.parents = append(m.parents, p.Host.ID)
-	}
-}
-
 func (c *crowd) hear(id pieces.HostID, m Message) {
 	at := c.mind[id]
 	switch m := m.(type) {
@@ -228,38 +202,6 @@ func (c *crowd) heed(id pieces.HostID, sums []pieces.SumRun) {
 			}
 		}
 	}
-}
-
-// firstLease is the oldest lease that m has, or 0.
-func (m *mind) firstLease() pieces.LeaseID {
-	if len(m.leases) == 0 {
-		return 0
-	}
-	return slices.Min(slices.Collect(maps.Keys(m.leases)))
-}
-
-func (m *mind) drop(e pieces.Extent) {
-	m.held.RemoveExtent(e)
-	for i := range e.All() {
-		delete(m.bytes, i)
-	}
-}
-
-// sum is the digest of piece i as m has it.
-func (m *mind) sum(i int) pieces.Sum {
-	return pieces.SumOf([]byte(fmt.Sprint("piece ", i, m.bytes[i])))
-}
-
-// sums are the digests of what m has, set by the host itself.
-func (m *mind) sums(id pieces.HostID, es []pieces.Extent) (out []pieces.SumRun) {
-	for _, e := range es {
-		run := pieces.SumRun{First: e.First, Setter: id}
-		for i := range e.All() {
-			run.Sums = append(run.Sums, m.sum(i))
-		}
-		out = append(out, run)
-	}
-	return out
 }
 
 func (c *crowd) register(id pieces.HostID) {
