@@ -31,7 +31,8 @@ test: ## everything: build, verify, unit, race, e2e (root; under 15 minutes on 2
 	$(MAKE) bench-smoke
 
 unit: ## the tests of all packages
-	go test ./...
+	@scripts/deps.sh test
+	DAMSELFLY_DEPS=1 go test ./...
 
 race: ## the short tests of all packages under the race detector
 	go test -race -short ./...
