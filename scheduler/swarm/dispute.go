@@ -22,7 +22,10 @@ import (
 //
 // Until then the first record stands; it also stands when nobody can read the
 // piece within DisputeFor, or there are too many disputes: then whoever
-// contradicts it leaves.
+// contradicts it leaves. But where BadVoices hosts have read the same against
+// the one who set it, his record is struck out and he leaves, as if they had got
+// wrong bytes from him. Their word sets no digest: whoever is lent the piece next
+// does, so that hosts that lie together can't make others drop what is right.
 
 // dispute is about the digest of one piece.
 type dispute struct {
@@ -105,7 +108,7 @@ func (v *version) open(p *peer, i int, c claim) {
 	v.doubted.Add(i)
 	v.t.count(Disputes, 1)
 	if _, why := v.readerFor(pieces.Extent{First: i, End: i + 1}); why == nobody {
-		v.firstStands(d)
+		v.unsettled(d)
 	}
 	v.due = true
 }
@@ -124,12 +127,30 @@ func (v *version) disputant(id pieces.HostID, e pieces.Extent) bool {
 	return false
 }
 
-// firstStands ends a dispute that can't be settled: the first record counts.
-func (v *version) firstStands(d *dispute) {
+// unsettled ends a dispute that nobody can settle: the first record counts,
+// unless it is outvoted.
+func (v *version) unsettled(d *dispute) {
 	v.close(d)
+	if setter, read := v.digests.reader(d.piece); read && d.voices() >= max(2, v.t.opts().BadVoices) {
+		v.putOut(setter, "several peers have read something else")
+		v.strikeOut(setter)
+		return
+	}
 	for _, id := range slices.Sorted(maps.Keys(d.claims)) {
 		v.putOut(id, "a digest contradicts the record")
 	}
+}
+
+// voices returns how many hosts say to have read the same against the record.
+func (d *dispute) voices() (most int) {
+	same := map[pieces.Sum]int{}
+	for _, c := range d.claims {
+		if c.read {
+			same[c.sum]++
+			most = max(most, same[c.sum])
+		}
+	}
+	return most
 }
 
 func (v *version) close(d *dispute) {
@@ -154,8 +175,9 @@ func (v *version) putOut(id pieces.HostID, why string) {
 }
 
 // verdict takes what p read of piece i under a reread lease; false if nothing
-// more of this report counts.
-func (v *version) verdict(p *peer, i int, sum pieces.Sum) (goOn bool) {
+// more of this report counts. asked: p was chosen to read it, having said nothing
+// about it then; what it has said since takes nothing from that.
+func (v *version) verdict(p *peer, i int, sum pieces.Sum, asked bool) (goOn bool) {
 	d := v.disputes[i]
 	switch {
 	case d == nil && !v.digests.has(i):
@@ -166,7 +188,7 @@ func (v *version) verdict(p *peer, i int, sum pieces.Sum) (goOn bool) {
 		return true
 	case d == nil:
 		return v.contradict(p, i, sum, true)
-	case v.disputant(p.id, pieces.Extent{First: i, End: i + 1}):
+	case !asked && v.disputant(p.id, pieces.Extent{First: i, End: i + 1}):
 		return true // it read more than it was asked to: nobody judges himself
 	case d.reader == p.id && d.first != sum:
 		v.quarantine(i)

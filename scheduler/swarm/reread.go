@@ -53,7 +53,7 @@ func (v *version) grantRereads() {
 		case why == found:
 			v.startReread(p, e)
 		case why == nobody && d != nil:
-			v.firstStands(d)
+			v.unsettled(d)
 		}
 		from = e.End
 		skips++
@@ -134,8 +134,9 @@ func (v *version) onReread(r *reread, p *peer, e Held) (goOn bool) {
 		for x := range v.clip([]pieces.Extent{run.Extent()}) {
 			for i := range x.All() {
 				v.t.origin.ok()
+				asked := r.left.Has(i)
 				r.left.Remove(i)
-				if goOn = v.verdict(p, i, run.Sums[i-run.First]); !goOn {
+				if goOn = v.verdict(p, i, run.Sums[i-run.First], asked); !goOn {
 					return false
 				}
 			}
@@ -176,7 +177,7 @@ func (v *version) tickRereads() {
 	}
 	for _, i := range slices.Sorted(maps.Keys(v.disputes)) {
 		if d := v.disputes[i]; d != nil && v.t.now.Sub(d.since) >= o.DisputeFor {
-			v.firstStands(d)
+			v.unsettled(d)
 		}
 	}
 	v.endSettled()
