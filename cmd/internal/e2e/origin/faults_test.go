@@ -60,12 +60,9 @@ func storm(t *testing.T, r reader, f *origin.File, fault origin.Fault) {
 			}
 		}
 	}
-	time.Sleep(200 * time.Millisecond)
-	before := f.Requests()
-	time.Sleep(1500 * time.Millisecond)
-	require.LessOrEqual(t, f.Requests()-before, 24, "requests while nobody read")
+	require.LessOrEqual(t, atRest(t, f), 64, "requests for a window that nobody waits for")
 
-	before = f.Requests()
+	before := f.Requests()
 	var wg sync.WaitGroup
 	for i := range 64 {
 		wg.Go(func() {
@@ -84,6 +81,19 @@ func storm(t *testing.T, r reader, f *origin.File, fault origin.Fault) {
 		file.Close()
 	}
 	r.heals(t, f, pieces.Options{})
+}
+
+// atRest waits until the origin is asked no more: twice the longest time for
+// which it is left alone. It returns the number of requests until then.
+func atRest(t *testing.T, f *origin.File) int {
+	last, since := f.Requests(), time.Now()
+	for until := since.Add(healed); time.Since(since) < 2*rest; time.Sleep(20 * time.Millisecond) {
+		if n := f.Requests(); n != last {
+			last, since = n, time.Now()
+		}
+		require.True(t, time.Now().Before(until), "%d requests and more to come, though nobody reads", last)
+	}
+	return last
 }
 
 // What looks like content can only be told from it by a pinned digest.
