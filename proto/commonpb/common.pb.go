@@ -707,6 +707,458 @@ func (x *Host) GetVersion() string {
 	return ""
 }
 
+// Swarm is what a scheduler knows of one Version of a Task, for people to look
+// at.
+type Swarm struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The scheduler asked, HOST:PORT.
+	Scheduler string `protobuf:"bytes,1,opt,name=scheduler,proto3" json:"scheduler,omitempty"`
+	Task      string `protobuf:"bytes,2,opt,name=task,proto3" json:"task,omitempty"`
+	Version   string `protobuf:"bytes,3,opt,name=version,proto3" json:"version,omitempty"`
+	// A newer Version is known.
+	Replaced  bool   `protobuf:"varint,4,opt,name=replaced,proto3" json:"replaced,omitempty"`
+	Size      int64  `protobuf:"varint,5,opt,name=size,proto3" json:"size,omitempty"`
+	PieceSize int64  `protobuf:"varint,6,opt,name=piece_size,json=pieceSize,proto3" json:"piece_size,omitempty"`
+	Pieces    uint32 `protobuf:"varint,7,opt,name=pieces,proto3" json:"pieces,omitempty"`
+	// Peers in all, and those that hold everything.
+	PeerCount     uint32 `protobuf:"varint,8,opt,name=peer_count,json=peerCount,proto3" json:"peer_count,omitempty"`
+	CompleteCount uint32 `protobuf:"varint,9,opt,name=complete_count,json=completeCount,proto3" json:"complete_count,omitempty"`
+	// Busy ones first; no more than were asked for.
+	Peers []*SwarmPeer `protobuf:"bytes,10,rep,name=peers,proto3" json:"peers,omitempty"`
+	// What came of late, busiest first. Counting begins with the first look.
+	Flows         []*SwarmFlow `protobuf:"bytes,11,rep,name=flows,proto3" json:"flows,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Swarm) Reset() {
+	*x = Swarm{}
+	mi := &file_proto_commonpb_common_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Swarm) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Swarm) ProtoMessage() {}
+
+func (x *Swarm) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_commonpb_common_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Swarm.ProtoReflect.Descriptor instead.
+func (*Swarm) Descriptor() ([]byte, []int) {
+	return file_proto_commonpb_common_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Swarm) GetScheduler() string {
+	if x != nil {
+		return x.Scheduler
+	}
+	return ""
+}
+
+func (x *Swarm) GetTask() string {
+	if x != nil {
+		return x.Task
+	}
+	return ""
+}
+
+func (x *Swarm) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *Swarm) GetReplaced() bool {
+	if x != nil {
+		return x.Replaced
+	}
+	return false
+}
+
+func (x *Swarm) GetSize() int64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *Swarm) GetPieceSize() int64 {
+	if x != nil {
+		return x.PieceSize
+	}
+	return 0
+}
+
+func (x *Swarm) GetPieces() uint32 {
+	if x != nil {
+		return x.Pieces
+	}
+	return 0
+}
+
+func (x *Swarm) GetPeerCount() uint32 {
+	if x != nil {
+		return x.PeerCount
+	}
+	return 0
+}
+
+func (x *Swarm) GetCompleteCount() uint32 {
+	if x != nil {
+		return x.CompleteCount
+	}
+	return 0
+}
+
+func (x *Swarm) GetPeers() []*SwarmPeer {
+	if x != nil {
+		return x.Peers
+	}
+	return nil
+}
+
+func (x *Swarm) GetFlows() []*SwarmFlow {
+	if x != nil {
+		return x.Flows
+	}
+	return nil
+}
+
+type SwarmPeer struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	HostId   string                 `protobuf:"bytes,1,opt,name=host_id,json=hostId,proto3" json:"host_id,omitempty"`
+	Hostname string                 `protobuf:"bytes,2,opt,name=hostname,proto3" json:"hostname,omitempty"`
+	Ip       string                 `protobuf:"bytes,3,opt,name=ip,proto3" json:"ip,omitempty"`
+	Seed     bool                   `protobuf:"varint,4,opt,name=seed,proto3" json:"seed,omitempty"`
+	Complete bool                   `protobuf:"varint,5,opt,name=complete,proto3" json:"complete,omitempty"`
+	// Its session ended.
+	Silent bool `protobuf:"varint,6,opt,name=silent,proto3" json:"silent,omitempty"`
+	// Pieces it holds.
+	Held uint32 `protobuf:"varint,7,opt,name=held,proto3" json:"held,omitempty"`
+	// Which, for a picture; at most 512 extents, then the rest is left out.
+	Extents []*Extent `protobuf:"bytes,8,rep,name=extents,proto3" json:"extents,omitempty"`
+	// Whom it follows.
+	Parents []string `protobuf:"bytes,9,rep,name=parents,proto3" json:"parents,omitempty"`
+	// Origin leases that run, and pieces it waits for.
+	Leases uint32 `protobuf:"varint,10,opt,name=leases,proto3" json:"leases,omitempty"`
+	Wants  uint32 `protobuf:"varint,11,opt,name=wants,proto3" json:"wants,omitempty"`
+	// Its best second so far, bytes/s; 0 = unknown.
+	BestRate      float64 `protobuf:"fixed64,12,opt,name=best_rate,json=bestRate,proto3" json:"best_rate,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SwarmPeer) Reset() {
+	*x = SwarmPeer{}
+	mi := &file_proto_commonpb_common_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SwarmPeer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SwarmPeer) ProtoMessage() {}
+
+func (x *SwarmPeer) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_commonpb_common_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SwarmPeer.ProtoReflect.Descriptor instead.
+func (*SwarmPeer) Descriptor() ([]byte, []int) {
+	return file_proto_commonpb_common_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *SwarmPeer) GetHostId() string {
+	if x != nil {
+		return x.HostId
+	}
+	return ""
+}
+
+func (x *SwarmPeer) GetHostname() string {
+	if x != nil {
+		return x.Hostname
+	}
+	return ""
+}
+
+func (x *SwarmPeer) GetIp() string {
+	if x != nil {
+		return x.Ip
+	}
+	return ""
+}
+
+func (x *SwarmPeer) GetSeed() bool {
+	if x != nil {
+		return x.Seed
+	}
+	return false
+}
+
+func (x *SwarmPeer) GetComplete() bool {
+	if x != nil {
+		return x.Complete
+	}
+	return false
+}
+
+func (x *SwarmPeer) GetSilent() bool {
+	if x != nil {
+		return x.Silent
+	}
+	return false
+}
+
+func (x *SwarmPeer) GetHeld() uint32 {
+	if x != nil {
+		return x.Held
+	}
+	return 0
+}
+
+func (x *SwarmPeer) GetExtents() []*Extent {
+	if x != nil {
+		return x.Extents
+	}
+	return nil
+}
+
+func (x *SwarmPeer) GetParents() []string {
+	if x != nil {
+		return x.Parents
+	}
+	return nil
+}
+
+func (x *SwarmPeer) GetLeases() uint32 {
+	if x != nil {
+		return x.Leases
+	}
+	return 0
+}
+
+func (x *SwarmPeer) GetWants() uint32 {
+	if x != nil {
+		return x.Wants
+	}
+	return 0
+}
+
+func (x *SwarmPeer) GetBestRate() float64 {
+	if x != nil {
+		return x.BestRate
+	}
+	return 0
+}
+
+// SwarmFlow is what one Peer got from one sender in the last five seconds.
+type SwarmFlow struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Host; empty = the origin.
+	From string `protobuf:"bytes,1,opt,name=from,proto3" json:"from,omitempty"`
+	To   string `protobuf:"bytes,2,opt,name=to,proto3" json:"to,omitempty"`
+	// Bytes per second, and bytes since the first look.
+	Rate          float64 `protobuf:"fixed64,3,opt,name=rate,proto3" json:"rate,omitempty"`
+	Bytes         int64   `protobuf:"varint,4,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SwarmFlow) Reset() {
+	*x = SwarmFlow{}
+	mi := &file_proto_commonpb_common_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SwarmFlow) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SwarmFlow) ProtoMessage() {}
+
+func (x *SwarmFlow) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_commonpb_common_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SwarmFlow.ProtoReflect.Descriptor instead.
+func (*SwarmFlow) Descriptor() ([]byte, []int) {
+	return file_proto_commonpb_common_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *SwarmFlow) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *SwarmFlow) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
+}
+
+func (x *SwarmFlow) GetRate() float64 {
+	if x != nil {
+		return x.Rate
+	}
+	return 0
+}
+
+func (x *SwarmFlow) GetBytes() int64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+// SchedulerTotals is what one scheduler counted since it started.
+type SchedulerTotals struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Scheduler string                 `protobuf:"bytes,1,opt,name=scheduler,proto3" json:"scheduler,omitempty"`
+	Tasks     uint32                 `protobuf:"varint,2,opt,name=tasks,proto3" json:"tasks,omitempty"`
+	Hosts     uint32                 `protobuf:"varint,3,opt,name=hosts,proto3" json:"hosts,omitempty"`
+	Sessions  uint32                 `protobuf:"varint,4,opt,name=sessions,proto3" json:"sessions,omitempty"`
+	// Verified bytes that hosts told of as they came, by source.
+	OriginBytes int64 `protobuf:"varint,5,opt,name=origin_bytes,json=originBytes,proto3" json:"origin_bytes,omitempty"`
+	SeedBytes   int64 `protobuf:"varint,6,opt,name=seed_bytes,json=seedBytes,proto3" json:"seed_bytes,omitempty"`
+	PeerBytes   int64 `protobuf:"varint,7,opt,name=peer_bytes,json=peerBytes,proto3" json:"peer_bytes,omitempty"`
+	// Of the cluster config it goes by; 0 = none was read.
+	ConfigVersion uint64 `protobuf:"varint,8,opt,name=config_version,json=configVersion,proto3" json:"config_version,omitempty"`
+	// Seconds since it started.
+	UptimeSeconds int64 `protobuf:"varint,9,opt,name=uptime_seconds,json=uptimeSeconds,proto3" json:"uptime_seconds,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SchedulerTotals) Reset() {
+	*x = SchedulerTotals{}
+	mi := &file_proto_commonpb_common_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SchedulerTotals) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SchedulerTotals) ProtoMessage() {}
+
+func (x *SchedulerTotals) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_commonpb_common_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SchedulerTotals.ProtoReflect.Descriptor instead.
+func (*SchedulerTotals) Descriptor() ([]byte, []int) {
+	return file_proto_commonpb_common_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *SchedulerTotals) GetScheduler() string {
+	if x != nil {
+		return x.Scheduler
+	}
+	return ""
+}
+
+func (x *SchedulerTotals) GetTasks() uint32 {
+	if x != nil {
+		return x.Tasks
+	}
+	return 0
+}
+
+func (x *SchedulerTotals) GetHosts() uint32 {
+	if x != nil {
+		return x.Hosts
+	}
+	return 0
+}
+
+func (x *SchedulerTotals) GetSessions() uint32 {
+	if x != nil {
+		return x.Sessions
+	}
+	return 0
+}
+
+func (x *SchedulerTotals) GetOriginBytes() int64 {
+	if x != nil {
+		return x.OriginBytes
+	}
+	return 0
+}
+
+func (x *SchedulerTotals) GetSeedBytes() int64 {
+	if x != nil {
+		return x.SeedBytes
+	}
+	return 0
+}
+
+func (x *SchedulerTotals) GetPeerBytes() int64 {
+	if x != nil {
+		return x.PeerBytes
+	}
+	return 0
+}
+
+func (x *SchedulerTotals) GetConfigVersion() uint64 {
+	if x != nil {
+		return x.ConfigVersion
+	}
+	return 0
+}
+
+func (x *SchedulerTotals) GetUptimeSeconds() int64 {
+	if x != nil {
+		return x.UptimeSeconds
+	}
+	return 0
+}
+
 var File_proto_commonpb_common_proto protoreflect.FileDescriptor
 
 const file_proto_commonpb_common_proto_rawDesc = "" +
@@ -770,7 +1222,53 @@ const file_proto_commonpb_common_proto_rawDesc = "" +
 	"\x04Type\x12\n" +
 	"\n" +
 	"\x06NORMAL\x10\x00\x12\b\n" +
-	"\x04SEED\x10\x01B\x1aZ\x18damselfly/proto/commonpbb\x06proto3"
+	"\x04SEED\x10\x01\"\xec\x02\n" +
+	"\x05Swarm\x12\x1c\n" +
+	"\tscheduler\x18\x01 \x01(\tR\tscheduler\x12\x12\n" +
+	"\x04task\x18\x02 \x01(\tR\x04task\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\tR\aversion\x12\x1a\n" +
+	"\breplaced\x18\x04 \x01(\bR\breplaced\x12\x12\n" +
+	"\x04size\x18\x05 \x01(\x03R\x04size\x12\x1d\n" +
+	"\n" +
+	"piece_size\x18\x06 \x01(\x03R\tpieceSize\x12\x16\n" +
+	"\x06pieces\x18\a \x01(\rR\x06pieces\x12\x1d\n" +
+	"\n" +
+	"peer_count\x18\b \x01(\rR\tpeerCount\x12%\n" +
+	"\x0ecomplete_count\x18\t \x01(\rR\rcompleteCount\x124\n" +
+	"\x05peers\x18\n" +
+	" \x03(\v2\x1e.damselfly.common.v1.SwarmPeerR\x05peers\x124\n" +
+	"\x05flows\x18\v \x03(\v2\x1e.damselfly.common.v1.SwarmFlowR\x05flows\"\xc8\x02\n" +
+	"\tSwarmPeer\x12\x17\n" +
+	"\ahost_id\x18\x01 \x01(\tR\x06hostId\x12\x1a\n" +
+	"\bhostname\x18\x02 \x01(\tR\bhostname\x12\x0e\n" +
+	"\x02ip\x18\x03 \x01(\tR\x02ip\x12\x12\n" +
+	"\x04seed\x18\x04 \x01(\bR\x04seed\x12\x1a\n" +
+	"\bcomplete\x18\x05 \x01(\bR\bcomplete\x12\x16\n" +
+	"\x06silent\x18\x06 \x01(\bR\x06silent\x12\x12\n" +
+	"\x04held\x18\a \x01(\rR\x04held\x125\n" +
+	"\aextents\x18\b \x03(\v2\x1b.damselfly.common.v1.ExtentR\aextents\x12\x18\n" +
+	"\aparents\x18\t \x03(\tR\aparents\x12\x16\n" +
+	"\x06leases\x18\n" +
+	" \x01(\rR\x06leases\x12\x14\n" +
+	"\x05wants\x18\v \x01(\rR\x05wants\x12\x1b\n" +
+	"\tbest_rate\x18\f \x01(\x01R\bbestRate\"Y\n" +
+	"\tSwarmFlow\x12\x12\n" +
+	"\x04from\x18\x01 \x01(\tR\x04from\x12\x0e\n" +
+	"\x02to\x18\x02 \x01(\tR\x02to\x12\x12\n" +
+	"\x04rate\x18\x03 \x01(\x01R\x04rate\x12\x14\n" +
+	"\x05bytes\x18\x04 \x01(\x03R\x05bytes\"\xa6\x02\n" +
+	"\x0fSchedulerTotals\x12\x1c\n" +
+	"\tscheduler\x18\x01 \x01(\tR\tscheduler\x12\x14\n" +
+	"\x05tasks\x18\x02 \x01(\rR\x05tasks\x12\x14\n" +
+	"\x05hosts\x18\x03 \x01(\rR\x05hosts\x12\x1a\n" +
+	"\bsessions\x18\x04 \x01(\rR\bsessions\x12!\n" +
+	"\forigin_bytes\x18\x05 \x01(\x03R\voriginBytes\x12\x1d\n" +
+	"\n" +
+	"seed_bytes\x18\x06 \x01(\x03R\tseedBytes\x12\x1d\n" +
+	"\n" +
+	"peer_bytes\x18\a \x01(\x03R\tpeerBytes\x12%\n" +
+	"\x0econfig_version\x18\b \x01(\x04R\rconfigVersion\x12%\n" +
+	"\x0euptime_seconds\x18\t \x01(\x03R\ruptimeSecondsB\x1aZ\x18damselfly/proto/commonpbb\x06proto3"
 
 var (
 	file_proto_commonpb_common_proto_rawDescOnce sync.Once
@@ -785,31 +1283,38 @@ func file_proto_commonpb_common_proto_rawDescGZIP() []byte {
 }
 
 var file_proto_commonpb_common_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_proto_commonpb_common_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_proto_commonpb_common_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_proto_commonpb_common_proto_goTypes = []any{
-	(Validator_Kind)(0), // 0: damselfly.common.v1.Validator.Kind
-	(Host_Type)(0),      // 1: damselfly.common.v1.Host.Type
-	(*Extent)(nil),      // 2: damselfly.common.v1.Extent
-	(*Validator)(nil),   // 3: damselfly.common.v1.Validator
-	(*Facts)(nil),       // 4: damselfly.common.v1.Facts
-	(*Task)(nil),        // 5: damselfly.common.v1.Task
-	(*Sums)(nil),        // 6: damselfly.common.v1.Sums
-	(*Error)(nil),       // 7: damselfly.common.v1.Error
-	(*ErrorDetail)(nil), // 8: damselfly.common.v1.ErrorDetail
-	(*Host)(nil),        // 9: damselfly.common.v1.Host
-	nil,                 // 10: damselfly.common.v1.Host.LabelsEntry
+	(Validator_Kind)(0),     // 0: damselfly.common.v1.Validator.Kind
+	(Host_Type)(0),          // 1: damselfly.common.v1.Host.Type
+	(*Extent)(nil),          // 2: damselfly.common.v1.Extent
+	(*Validator)(nil),       // 3: damselfly.common.v1.Validator
+	(*Facts)(nil),           // 4: damselfly.common.v1.Facts
+	(*Task)(nil),            // 5: damselfly.common.v1.Task
+	(*Sums)(nil),            // 6: damselfly.common.v1.Sums
+	(*Error)(nil),           // 7: damselfly.common.v1.Error
+	(*ErrorDetail)(nil),     // 8: damselfly.common.v1.ErrorDetail
+	(*Host)(nil),            // 9: damselfly.common.v1.Host
+	(*Swarm)(nil),           // 10: damselfly.common.v1.Swarm
+	(*SwarmPeer)(nil),       // 11: damselfly.common.v1.SwarmPeer
+	(*SwarmFlow)(nil),       // 12: damselfly.common.v1.SwarmFlow
+	(*SchedulerTotals)(nil), // 13: damselfly.common.v1.SchedulerTotals
+	nil,                     // 14: damselfly.common.v1.Host.LabelsEntry
 }
 var file_proto_commonpb_common_proto_depIdxs = []int32{
 	0,  // 0: damselfly.common.v1.Validator.kind:type_name -> damselfly.common.v1.Validator.Kind
 	3,  // 1: damselfly.common.v1.Facts.validator:type_name -> damselfly.common.v1.Validator
 	7,  // 2: damselfly.common.v1.ErrorDetail.error:type_name -> damselfly.common.v1.Error
 	1,  // 3: damselfly.common.v1.Host.type:type_name -> damselfly.common.v1.Host.Type
-	10, // 4: damselfly.common.v1.Host.labels:type_name -> damselfly.common.v1.Host.LabelsEntry
-	5,  // [5:5] is the sub-list for method output_type
-	5,  // [5:5] is the sub-list for method input_type
-	5,  // [5:5] is the sub-list for extension type_name
-	5,  // [5:5] is the sub-list for extension extendee
-	0,  // [0:5] is the sub-list for field type_name
+	14, // 4: damselfly.common.v1.Host.labels:type_name -> damselfly.common.v1.Host.LabelsEntry
+	11, // 5: damselfly.common.v1.Swarm.peers:type_name -> damselfly.common.v1.SwarmPeer
+	12, // 6: damselfly.common.v1.Swarm.flows:type_name -> damselfly.common.v1.SwarmFlow
+	2,  // 7: damselfly.common.v1.SwarmPeer.extents:type_name -> damselfly.common.v1.Extent
+	8,  // [8:8] is the sub-list for method output_type
+	8,  // [8:8] is the sub-list for method input_type
+	8,  // [8:8] is the sub-list for extension type_name
+	8,  // [8:8] is the sub-list for extension extendee
+	0,  // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_proto_commonpb_common_proto_init() }
@@ -823,7 +1328,7 @@ func file_proto_commonpb_common_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_commonpb_common_proto_rawDesc), len(file_proto_commonpb_common_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   9,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

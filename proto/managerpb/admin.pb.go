@@ -13,6 +13,7 @@
 package managerpb
 
 import (
+	commonpb "damselfly/proto/commonpb"
 	_ "google.golang.org/genproto/googleapis/api/annotations"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
@@ -161,6 +162,96 @@ func (x *Overview) GetVersion() string {
 	return ""
 }
 
+type GetTrafficRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetTrafficRequest) Reset() {
+	*x = GetTrafficRequest{}
+	mi := &file_proto_managerpb_admin_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetTrafficRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetTrafficRequest) ProtoMessage() {}
+
+func (x *GetTrafficRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_managerpb_admin_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetTrafficRequest.ProtoReflect.Descriptor instead.
+func (*GetTrafficRequest) Descriptor() ([]byte, []int) {
+	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{2}
+}
+
+type Traffic struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// By cluster and address, those that answered.
+	Schedulers []*commonpb.SchedulerTotals `protobuf:"bytes,1,rep,name=schedulers,proto3" json:"schedulers,omitempty"`
+	// Addresses of those that did not.
+	Silent        []string `protobuf:"bytes,2,rep,name=silent,proto3" json:"silent,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Traffic) Reset() {
+	*x = Traffic{}
+	mi := &file_proto_managerpb_admin_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Traffic) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Traffic) ProtoMessage() {}
+
+func (x *Traffic) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_managerpb_admin_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Traffic.ProtoReflect.Descriptor instead.
+func (*Traffic) Descriptor() ([]byte, []int) {
+	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Traffic) GetSchedulers() []*commonpb.SchedulerTotals {
+	if x != nil {
+		return x.Schedulers
+	}
+	return nil
+}
+
+func (x *Traffic) GetSilent() []string {
+	if x != nil {
+		return x.Silent
+	}
+	return nil
+}
+
 type Scopes struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// A host with an address in one of them belongs here; the longest prefix of
@@ -177,7 +268,7 @@ type Scopes struct {
 
 func (x *Scopes) Reset() {
 	*x = Scopes{}
-	mi := &file_proto_managerpb_admin_proto_msgTypes[2]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -189,7 +280,7 @@ func (x *Scopes) String() string {
 func (*Scopes) ProtoMessage() {}
 
 func (x *Scopes) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_managerpb_admin_proto_msgTypes[2]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -202,7 +293,7 @@ func (x *Scopes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Scopes.ProtoReflect.Descriptor instead.
 func (*Scopes) Descriptor() ([]byte, []int) {
-	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{2}
+	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Scopes) GetCidrs() []string {
@@ -250,7 +341,7 @@ type Cluster struct {
 
 func (x *Cluster) Reset() {
 	*x = Cluster{}
-	mi := &file_proto_managerpb_admin_proto_msgTypes[3]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -262,7 +353,7 @@ func (x *Cluster) String() string {
 func (*Cluster) ProtoMessage() {}
 
 func (x *Cluster) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_managerpb_admin_proto_msgTypes[3]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -275,7 +366,7 @@ func (x *Cluster) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cluster.ProtoReflect.Descriptor instead.
 func (*Cluster) Descriptor() ([]byte, []int) {
-	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{3}
+	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Cluster) GetName() string {
@@ -335,7 +426,7 @@ type ListClustersRequest struct {
 
 func (x *ListClustersRequest) Reset() {
 	*x = ListClustersRequest{}
-	mi := &file_proto_managerpb_admin_proto_msgTypes[4]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -347,7 +438,7 @@ func (x *ListClustersRequest) String() string {
 func (*ListClustersRequest) ProtoMessage() {}
 
 func (x *ListClustersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_managerpb_admin_proto_msgTypes[4]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -360,7 +451,7 @@ func (x *ListClustersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListClustersRequest.ProtoReflect.Descriptor instead.
 func (*ListClustersRequest) Descriptor() ([]byte, []int) {
-	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{4}
+	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{6}
 }
 
 type ListClustersReply struct {
@@ -372,7 +463,7 @@ type ListClustersReply struct {
 
 func (x *ListClustersReply) Reset() {
 	*x = ListClustersReply{}
-	mi := &file_proto_managerpb_admin_proto_msgTypes[5]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -384,7 +475,7 @@ func (x *ListClustersReply) String() string {
 func (*ListClustersReply) ProtoMessage() {}
 
 func (x *ListClustersReply) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_managerpb_admin_proto_msgTypes[5]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -397,7 +488,7 @@ func (x *ListClustersReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListClustersReply.ProtoReflect.Descriptor instead.
 func (*ListClustersReply) Descriptor() ([]byte, []int) {
-	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{5}
+	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ListClustersReply) GetClusters() []*Cluster {
@@ -416,7 +507,7 @@ type GetClusterRequest struct {
 
 func (x *GetClusterRequest) Reset() {
 	*x = GetClusterRequest{}
-	mi := &file_proto_managerpb_admin_proto_msgTypes[6]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -428,7 +519,7 @@ func (x *GetClusterRequest) String() string {
 func (*GetClusterRequest) ProtoMessage() {}
 
 func (x *GetClusterRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_managerpb_admin_proto_msgTypes[6]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -441,7 +532,7 @@ func (x *GetClusterRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetClusterRequest.ProtoReflect.Descriptor instead.
 func (*GetClusterRequest) Descriptor() ([]byte, []int) {
-	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{6}
+	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *GetClusterRequest) GetName() string {
@@ -460,7 +551,7 @@ type CreateClusterRequest struct {
 
 func (x *CreateClusterRequest) Reset() {
 	*x = CreateClusterRequest{}
-	mi := &file_proto_managerpb_admin_proto_msgTypes[7]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -472,7 +563,7 @@ func (x *CreateClusterRequest) String() string {
 func (*CreateClusterRequest) ProtoMessage() {}
 
 func (x *CreateClusterRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_managerpb_admin_proto_msgTypes[7]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -485,7 +576,7 @@ func (x *CreateClusterRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateClusterRequest.ProtoReflect.Descriptor instead.
 func (*CreateClusterRequest) Descriptor() ([]byte, []int) {
-	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{7}
+	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *CreateClusterRequest) GetCluster() *Cluster {
@@ -505,7 +596,7 @@ type UpdateClusterRequest struct {
 
 func (x *UpdateClusterRequest) Reset() {
 	*x = UpdateClusterRequest{}
-	mi := &file_proto_managerpb_admin_proto_msgTypes[8]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -517,7 +608,7 @@ func (x *UpdateClusterRequest) String() string {
 func (*UpdateClusterRequest) ProtoMessage() {}
 
 func (x *UpdateClusterRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_managerpb_admin_proto_msgTypes[8]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -530,7 +621,7 @@ func (x *UpdateClusterRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateClusterRequest.ProtoReflect.Descriptor instead.
 func (*UpdateClusterRequest) Descriptor() ([]byte, []int) {
-	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{8}
+	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *UpdateClusterRequest) GetCluster() *Cluster {
@@ -550,7 +641,7 @@ type DeleteClusterRequest struct {
 
 func (x *DeleteClusterRequest) Reset() {
 	*x = DeleteClusterRequest{}
-	mi := &file_proto_managerpb_admin_proto_msgTypes[9]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -562,7 +653,7 @@ func (x *DeleteClusterRequest) String() string {
 func (*DeleteClusterRequest) ProtoMessage() {}
 
 func (x *DeleteClusterRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_managerpb_admin_proto_msgTypes[9]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -575,7 +666,7 @@ func (x *DeleteClusterRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteClusterRequest.ProtoReflect.Descriptor instead.
 func (*DeleteClusterRequest) Descriptor() ([]byte, []int) {
-	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{9}
+	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *DeleteClusterRequest) GetName() string {
@@ -600,7 +691,7 @@ type DeleteClusterReply struct {
 
 func (x *DeleteClusterReply) Reset() {
 	*x = DeleteClusterReply{}
-	mi := &file_proto_managerpb_admin_proto_msgTypes[10]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -612,7 +703,7 @@ func (x *DeleteClusterReply) String() string {
 func (*DeleteClusterReply) ProtoMessage() {}
 
 func (x *DeleteClusterReply) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_managerpb_admin_proto_msgTypes[10]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -625,7 +716,7 @@ func (x *DeleteClusterReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteClusterReply.ProtoReflect.Descriptor instead.
 func (*DeleteClusterReply) Descriptor() ([]byte, []int) {
-	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{10}
+	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{12}
 }
 
 type ClusterConfig struct {
@@ -643,7 +734,7 @@ type ClusterConfig struct {
 
 func (x *ClusterConfig) Reset() {
 	*x = ClusterConfig{}
-	mi := &file_proto_managerpb_admin_proto_msgTypes[11]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -655,7 +746,7 @@ func (x *ClusterConfig) String() string {
 func (*ClusterConfig) ProtoMessage() {}
 
 func (x *ClusterConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_managerpb_admin_proto_msgTypes[11]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -668,7 +759,7 @@ func (x *ClusterConfig) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterConfig.ProtoReflect.Descriptor instead.
 func (*ClusterConfig) Descriptor() ([]byte, []int) {
-	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{11}
+	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ClusterConfig) GetCluster() string {
@@ -715,7 +806,7 @@ type GetClusterConfigRequest struct {
 
 func (x *GetClusterConfigRequest) Reset() {
 	*x = GetClusterConfigRequest{}
-	mi := &file_proto_managerpb_admin_proto_msgTypes[12]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -727,7 +818,7 @@ func (x *GetClusterConfigRequest) String() string {
 func (*GetClusterConfigRequest) ProtoMessage() {}
 
 func (x *GetClusterConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_managerpb_admin_proto_msgTypes[12]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -740,7 +831,7 @@ func (x *GetClusterConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetClusterConfigRequest.ProtoReflect.Descriptor instead.
 func (*GetClusterConfigRequest) Descriptor() ([]byte, []int) {
-	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{12}
+	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *GetClusterConfigRequest) GetCluster() string {
@@ -759,7 +850,7 @@ type UpdateClusterConfigRequest struct {
 
 func (x *UpdateClusterConfigRequest) Reset() {
 	*x = UpdateClusterConfigRequest{}
-	mi := &file_proto_managerpb_admin_proto_msgTypes[13]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -771,7 +862,7 @@ func (x *UpdateClusterConfigRequest) String() string {
 func (*UpdateClusterConfigRequest) ProtoMessage() {}
 
 func (x *UpdateClusterConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_managerpb_admin_proto_msgTypes[13]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -784,7 +875,7 @@ func (x *UpdateClusterConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateClusterConfigRequest.ProtoReflect.Descriptor instead.
 func (*UpdateClusterConfigRequest) Descriptor() ([]byte, []int) {
-	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{13}
+	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *UpdateClusterConfigRequest) GetConfig() *ClusterConfig {
@@ -807,7 +898,7 @@ type SchedulerNode struct {
 
 func (x *SchedulerNode) Reset() {
 	*x = SchedulerNode{}
-	mi := &file_proto_managerpb_admin_proto_msgTypes[14]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -819,7 +910,7 @@ func (x *SchedulerNode) String() string {
 func (*SchedulerNode) ProtoMessage() {}
 
 func (x *SchedulerNode) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_managerpb_admin_proto_msgTypes[14]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -832,7 +923,7 @@ func (x *SchedulerNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SchedulerNode.ProtoReflect.Descriptor instead.
 func (*SchedulerNode) Descriptor() ([]byte, []int) {
-	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{14}
+	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *SchedulerNode) GetCluster() string {
@@ -879,7 +970,7 @@ type ListSchedulerNodesRequest struct {
 
 func (x *ListSchedulerNodesRequest) Reset() {
 	*x = ListSchedulerNodesRequest{}
-	mi := &file_proto_managerpb_admin_proto_msgTypes[15]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -891,7 +982,7 @@ func (x *ListSchedulerNodesRequest) String() string {
 func (*ListSchedulerNodesRequest) ProtoMessage() {}
 
 func (x *ListSchedulerNodesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_managerpb_admin_proto_msgTypes[15]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -904,7 +995,7 @@ func (x *ListSchedulerNodesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSchedulerNodesRequest.ProtoReflect.Descriptor instead.
 func (*ListSchedulerNodesRequest) Descriptor() ([]byte, []int) {
-	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{15}
+	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ListSchedulerNodesRequest) GetCluster() string {
@@ -923,7 +1014,7 @@ type ListSchedulerNodesReply struct {
 
 func (x *ListSchedulerNodesReply) Reset() {
 	*x = ListSchedulerNodesReply{}
-	mi := &file_proto_managerpb_admin_proto_msgTypes[16]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -935,7 +1026,7 @@ func (x *ListSchedulerNodesReply) String() string {
 func (*ListSchedulerNodesReply) ProtoMessage() {}
 
 func (x *ListSchedulerNodesReply) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_managerpb_admin_proto_msgTypes[16]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -948,7 +1039,7 @@ func (x *ListSchedulerNodesReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSchedulerNodesReply.ProtoReflect.Descriptor instead.
 func (*ListSchedulerNodesReply) Descriptor() ([]byte, []int) {
-	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{16}
+	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ListSchedulerNodesReply) GetSchedulers() []*SchedulerNode {
@@ -981,7 +1072,7 @@ type HostInfo struct {
 
 func (x *HostInfo) Reset() {
 	*x = HostInfo{}
-	mi := &file_proto_managerpb_admin_proto_msgTypes[17]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -993,7 +1084,7 @@ func (x *HostInfo) String() string {
 func (*HostInfo) ProtoMessage() {}
 
 func (x *HostInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_managerpb_admin_proto_msgTypes[17]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1006,7 +1097,7 @@ func (x *HostInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostInfo.ProtoReflect.Descriptor instead.
 func (*HostInfo) Descriptor() ([]byte, []int) {
-	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{17}
+	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *HostInfo) GetId() string {
@@ -1129,7 +1220,7 @@ type ListHostsRequest struct {
 
 func (x *ListHostsRequest) Reset() {
 	*x = ListHostsRequest{}
-	mi := &file_proto_managerpb_admin_proto_msgTypes[18]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1141,7 +1232,7 @@ func (x *ListHostsRequest) String() string {
 func (*ListHostsRequest) ProtoMessage() {}
 
 func (x *ListHostsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_managerpb_admin_proto_msgTypes[18]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1154,7 +1245,7 @@ func (x *ListHostsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHostsRequest.ProtoReflect.Descriptor instead.
 func (*ListHostsRequest) Descriptor() ([]byte, []int) {
-	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{18}
+	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ListHostsRequest) GetCluster() string {
@@ -1209,7 +1300,7 @@ type ListHostsReply struct {
 
 func (x *ListHostsReply) Reset() {
 	*x = ListHostsReply{}
-	mi := &file_proto_managerpb_admin_proto_msgTypes[19]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1221,7 +1312,7 @@ func (x *ListHostsReply) String() string {
 func (*ListHostsReply) ProtoMessage() {}
 
 func (x *ListHostsReply) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_managerpb_admin_proto_msgTypes[19]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1234,7 +1325,7 @@ func (x *ListHostsReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHostsReply.ProtoReflect.Descriptor instead.
 func (*ListHostsReply) Descriptor() ([]byte, []int) {
-	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{19}
+	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListHostsReply) GetHosts() []*HostInfo {
@@ -1260,7 +1351,7 @@ type GetHostRequest struct {
 
 func (x *GetHostRequest) Reset() {
 	*x = GetHostRequest{}
-	mi := &file_proto_managerpb_admin_proto_msgTypes[20]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1272,7 +1363,7 @@ func (x *GetHostRequest) String() string {
 func (*GetHostRequest) ProtoMessage() {}
 
 func (x *GetHostRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_managerpb_admin_proto_msgTypes[20]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1285,7 +1376,7 @@ func (x *GetHostRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetHostRequest.ProtoReflect.Descriptor instead.
 func (*GetHostRequest) Descriptor() ([]byte, []int) {
-	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{20}
+	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *GetHostRequest) GetId() string {
@@ -1304,7 +1395,7 @@ type ForgetHostRequest struct {
 
 func (x *ForgetHostRequest) Reset() {
 	*x = ForgetHostRequest{}
-	mi := &file_proto_managerpb_admin_proto_msgTypes[21]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1316,7 +1407,7 @@ func (x *ForgetHostRequest) String() string {
 func (*ForgetHostRequest) ProtoMessage() {}
 
 func (x *ForgetHostRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_managerpb_admin_proto_msgTypes[21]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1329,7 +1420,7 @@ func (x *ForgetHostRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetHostRequest.ProtoReflect.Descriptor instead.
 func (*ForgetHostRequest) Descriptor() ([]byte, []int) {
-	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{21}
+	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ForgetHostRequest) GetId() string {
@@ -1347,7 +1438,7 @@ type ForgetHostReply struct {
 
 func (x *ForgetHostReply) Reset() {
 	*x = ForgetHostReply{}
-	mi := &file_proto_managerpb_admin_proto_msgTypes[22]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1359,7 +1450,7 @@ func (x *ForgetHostReply) String() string {
 func (*ForgetHostReply) ProtoMessage() {}
 
 func (x *ForgetHostReply) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_managerpb_admin_proto_msgTypes[22]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1372,7 +1463,7 @@ func (x *ForgetHostReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetHostReply.ProtoReflect.Descriptor instead.
 func (*ForgetHostReply) Descriptor() ([]byte, []int) {
-	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{22}
+	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{24}
 }
 
 type TaskName struct {
@@ -1385,7 +1476,7 @@ type TaskName struct {
 
 func (x *TaskName) Reset() {
 	*x = TaskName{}
-	mi := &file_proto_managerpb_admin_proto_msgTypes[23]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1397,7 +1488,7 @@ func (x *TaskName) String() string {
 func (*TaskName) ProtoMessage() {}
 
 func (x *TaskName) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_managerpb_admin_proto_msgTypes[23]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1410,7 +1501,7 @@ func (x *TaskName) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskName.ProtoReflect.Descriptor instead.
 func (*TaskName) Descriptor() ([]byte, []int) {
-	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{23}
+	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *TaskName) GetCluster() string {
@@ -1441,7 +1532,7 @@ type KnownVersion struct {
 
 func (x *KnownVersion) Reset() {
 	*x = KnownVersion{}
-	mi := &file_proto_managerpb_admin_proto_msgTypes[24]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1453,7 +1544,7 @@ func (x *KnownVersion) String() string {
 func (*KnownVersion) ProtoMessage() {}
 
 func (x *KnownVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_managerpb_admin_proto_msgTypes[24]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1466,7 +1557,7 @@ func (x *KnownVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KnownVersion.ProtoReflect.Descriptor instead.
 func (*KnownVersion) Descriptor() ([]byte, []int) {
-	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{24}
+	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *KnownVersion) GetVersion() string {
@@ -1524,7 +1615,7 @@ type TaskEntry struct {
 
 func (x *TaskEntry) Reset() {
 	*x = TaskEntry{}
-	mi := &file_proto_managerpb_admin_proto_msgTypes[25]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1536,7 +1627,7 @@ func (x *TaskEntry) String() string {
 func (*TaskEntry) ProtoMessage() {}
 
 func (x *TaskEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_managerpb_admin_proto_msgTypes[25]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1549,7 +1640,7 @@ func (x *TaskEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskEntry.ProtoReflect.Descriptor instead.
 func (*TaskEntry) Descriptor() ([]byte, []int) {
-	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{25}
+	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *TaskEntry) GetId() string {
@@ -1645,7 +1736,7 @@ type ListTasksRequest struct {
 
 func (x *ListTasksRequest) Reset() {
 	*x = ListTasksRequest{}
-	mi := &file_proto_managerpb_admin_proto_msgTypes[26]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1657,7 +1748,7 @@ func (x *ListTasksRequest) String() string {
 func (*ListTasksRequest) ProtoMessage() {}
 
 func (x *ListTasksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_managerpb_admin_proto_msgTypes[26]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1670,7 +1761,7 @@ func (x *ListTasksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTasksRequest.ProtoReflect.Descriptor instead.
 func (*ListTasksRequest) Descriptor() ([]byte, []int) {
-	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{26}
+	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ListTasksRequest) GetSearch() string {
@@ -1718,7 +1809,7 @@ type ListTasksReply struct {
 
 func (x *ListTasksReply) Reset() {
 	*x = ListTasksReply{}
-	mi := &file_proto_managerpb_admin_proto_msgTypes[27]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1730,7 +1821,7 @@ func (x *ListTasksReply) String() string {
 func (*ListTasksReply) ProtoMessage() {}
 
 func (x *ListTasksReply) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_managerpb_admin_proto_msgTypes[27]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1743,7 +1834,7 @@ func (x *ListTasksReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTasksReply.ProtoReflect.Descriptor instead.
 func (*ListTasksReply) Descriptor() ([]byte, []int) {
-	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{27}
+	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ListTasksReply) GetTasks() []*TaskEntry {
@@ -1769,7 +1860,7 @@ type GetTaskRequest struct {
 
 func (x *GetTaskRequest) Reset() {
 	*x = GetTaskRequest{}
-	mi := &file_proto_managerpb_admin_proto_msgTypes[28]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1781,7 +1872,7 @@ func (x *GetTaskRequest) String() string {
 func (*GetTaskRequest) ProtoMessage() {}
 
 func (x *GetTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_managerpb_admin_proto_msgTypes[28]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1794,7 +1885,7 @@ func (x *GetTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTaskRequest.ProtoReflect.Descriptor instead.
 func (*GetTaskRequest) Descriptor() ([]byte, []int) {
-	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{28}
+	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *GetTaskRequest) GetId() string {
@@ -1802,6 +1893,113 @@ func (x *GetTaskRequest) GetId() string {
 		return x.Id
 	}
 	return ""
+}
+
+type GetTaskSwarmRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Peers per Version and scheduler, 1 to 1000; 0 = 200.
+	MaxPeers      uint32 `protobuf:"varint,2,opt,name=max_peers,json=maxPeers,proto3" json:"max_peers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetTaskSwarmRequest) Reset() {
+	*x = GetTaskSwarmRequest{}
+	mi := &file_proto_managerpb_admin_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetTaskSwarmRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetTaskSwarmRequest) ProtoMessage() {}
+
+func (x *GetTaskSwarmRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_managerpb_admin_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetTaskSwarmRequest.ProtoReflect.Descriptor instead.
+func (*GetTaskSwarmRequest) Descriptor() ([]byte, []int) {
+	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *GetTaskSwarmRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *GetTaskSwarmRequest) GetMaxPeers() uint32 {
+	if x != nil {
+		return x.MaxPeers
+	}
+	return 0
+}
+
+type TaskSwarm struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One per scheduler and Version; none while nobody takes part.
+	Swarms []*commonpb.Swarm `protobuf:"bytes,1,rep,name=swarms,proto3" json:"swarms,omitempty"`
+	// Addresses of schedulers that did not answer.
+	Silent        []string `protobuf:"bytes,2,rep,name=silent,proto3" json:"silent,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TaskSwarm) Reset() {
+	*x = TaskSwarm{}
+	mi := &file_proto_managerpb_admin_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TaskSwarm) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TaskSwarm) ProtoMessage() {}
+
+func (x *TaskSwarm) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_managerpb_admin_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TaskSwarm.ProtoReflect.Descriptor instead.
+func (*TaskSwarm) Descriptor() ([]byte, []int) {
+	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *TaskSwarm) GetSwarms() []*commonpb.Swarm {
+	if x != nil {
+		return x.Swarms
+	}
+	return nil
+}
+
+func (x *TaskSwarm) GetSilent() []string {
+	if x != nil {
+		return x.Silent
+	}
+	return nil
 }
 
 type AddTaskRequest struct {
@@ -1821,7 +2019,7 @@ type AddTaskRequest struct {
 
 func (x *AddTaskRequest) Reset() {
 	*x = AddTaskRequest{}
-	mi := &file_proto_managerpb_admin_proto_msgTypes[29]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1833,7 +2031,7 @@ func (x *AddTaskRequest) String() string {
 func (*AddTaskRequest) ProtoMessage() {}
 
 func (x *AddTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_managerpb_admin_proto_msgTypes[29]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1846,7 +2044,7 @@ func (x *AddTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddTaskRequest.ProtoReflect.Descriptor instead.
 func (*AddTaskRequest) Descriptor() ([]byte, []int) {
-	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{29}
+	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *AddTaskRequest) GetUrl() string {
@@ -1917,7 +2115,7 @@ type UpdateTaskRequest struct {
 
 func (x *UpdateTaskRequest) Reset() {
 	*x = UpdateTaskRequest{}
-	mi := &file_proto_managerpb_admin_proto_msgTypes[30]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1929,7 +2127,7 @@ func (x *UpdateTaskRequest) String() string {
 func (*UpdateTaskRequest) ProtoMessage() {}
 
 func (x *UpdateTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_managerpb_admin_proto_msgTypes[30]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1942,7 +2140,7 @@ func (x *UpdateTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateTaskRequest.ProtoReflect.Descriptor instead.
 func (*UpdateTaskRequest) Descriptor() ([]byte, []int) {
-	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{30}
+	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *UpdateTaskRequest) GetId() string {
@@ -1976,7 +2174,7 @@ type DeleteTaskRequest struct {
 
 func (x *DeleteTaskRequest) Reset() {
 	*x = DeleteTaskRequest{}
-	mi := &file_proto_managerpb_admin_proto_msgTypes[31]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1988,7 +2186,7 @@ func (x *DeleteTaskRequest) String() string {
 func (*DeleteTaskRequest) ProtoMessage() {}
 
 func (x *DeleteTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_managerpb_admin_proto_msgTypes[31]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2001,7 +2199,7 @@ func (x *DeleteTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteTaskRequest.ProtoReflect.Descriptor instead.
 func (*DeleteTaskRequest) Descriptor() ([]byte, []int) {
-	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{31}
+	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *DeleteTaskRequest) GetId() string {
@@ -2026,7 +2224,7 @@ type DeleteTaskReply struct {
 
 func (x *DeleteTaskReply) Reset() {
 	*x = DeleteTaskReply{}
-	mi := &file_proto_managerpb_admin_proto_msgTypes[32]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2038,7 +2236,7 @@ func (x *DeleteTaskReply) String() string {
 func (*DeleteTaskReply) ProtoMessage() {}
 
 func (x *DeleteTaskReply) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_managerpb_admin_proto_msgTypes[32]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2051,7 +2249,7 @@ func (x *DeleteTaskReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteTaskReply.ProtoReflect.Descriptor instead.
 func (*DeleteTaskReply) Descriptor() ([]byte, []int) {
-	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{32}
+	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{36}
 }
 
 type DeleteNameRequest struct {
@@ -2064,7 +2262,7 @@ type DeleteNameRequest struct {
 
 func (x *DeleteNameRequest) Reset() {
 	*x = DeleteNameRequest{}
-	mi := &file_proto_managerpb_admin_proto_msgTypes[33]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2076,7 +2274,7 @@ func (x *DeleteNameRequest) String() string {
 func (*DeleteNameRequest) ProtoMessage() {}
 
 func (x *DeleteNameRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_managerpb_admin_proto_msgTypes[33]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2089,7 +2287,7 @@ func (x *DeleteNameRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteNameRequest.ProtoReflect.Descriptor instead.
 func (*DeleteNameRequest) Descriptor() ([]byte, []int) {
-	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{33}
+	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *DeleteNameRequest) GetCluster() string {
@@ -2114,7 +2312,7 @@ type DeleteNameReply struct {
 
 func (x *DeleteNameReply) Reset() {
 	*x = DeleteNameReply{}
-	mi := &file_proto_managerpb_admin_proto_msgTypes[34]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2126,7 +2324,7 @@ func (x *DeleteNameReply) String() string {
 func (*DeleteNameReply) ProtoMessage() {}
 
 func (x *DeleteNameReply) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_managerpb_admin_proto_msgTypes[34]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2139,7 +2337,7 @@ func (x *DeleteNameReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteNameReply.ProtoReflect.Descriptor instead.
 func (*DeleteNameReply) Descriptor() ([]byte, []int) {
-	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{34}
+	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{38}
 }
 
 // Target says which live hosts of the cluster a job is for.
@@ -2156,7 +2354,7 @@ type Target struct {
 
 func (x *Target) Reset() {
 	*x = Target{}
-	mi := &file_proto_managerpb_admin_proto_msgTypes[35]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2168,7 +2366,7 @@ func (x *Target) String() string {
 func (*Target) ProtoMessage() {}
 
 func (x *Target) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_managerpb_admin_proto_msgTypes[35]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2181,7 +2379,7 @@ func (x *Target) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Target.ProtoReflect.Descriptor instead.
 func (*Target) Descriptor() ([]byte, []int) {
-	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{35}
+	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Target) GetKind() string {
@@ -2236,7 +2434,7 @@ type Job struct {
 
 func (x *Job) Reset() {
 	*x = Job{}
-	mi := &file_proto_managerpb_admin_proto_msgTypes[36]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2248,7 +2446,7 @@ func (x *Job) String() string {
 func (*Job) ProtoMessage() {}
 
 func (x *Job) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_managerpb_admin_proto_msgTypes[36]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2261,7 +2459,7 @@ func (x *Job) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Job.ProtoReflect.Descriptor instead.
 func (*Job) Descriptor() ([]byte, []int) {
-	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{36}
+	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Job) GetId() string {
@@ -2396,7 +2594,7 @@ type ListJobsRequest struct {
 
 func (x *ListJobsRequest) Reset() {
 	*x = ListJobsRequest{}
-	mi := &file_proto_managerpb_admin_proto_msgTypes[37]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2408,7 +2606,7 @@ func (x *ListJobsRequest) String() string {
 func (*ListJobsRequest) ProtoMessage() {}
 
 func (x *ListJobsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_managerpb_admin_proto_msgTypes[37]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2421,7 +2619,7 @@ func (x *ListJobsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListJobsRequest.ProtoReflect.Descriptor instead.
 func (*ListJobsRequest) Descriptor() ([]byte, []int) {
-	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{37}
+	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ListJobsRequest) GetCluster() string {
@@ -2469,7 +2667,7 @@ type ListJobsReply struct {
 
 func (x *ListJobsReply) Reset() {
 	*x = ListJobsReply{}
-	mi := &file_proto_managerpb_admin_proto_msgTypes[38]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2481,7 +2679,7 @@ func (x *ListJobsReply) String() string {
 func (*ListJobsReply) ProtoMessage() {}
 
 func (x *ListJobsReply) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_managerpb_admin_proto_msgTypes[38]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2494,7 +2692,7 @@ func (x *ListJobsReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListJobsReply.ProtoReflect.Descriptor instead.
 func (*ListJobsReply) Descriptor() ([]byte, []int) {
-	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{38}
+	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ListJobsReply) GetJobs() []*Job {
@@ -2520,7 +2718,7 @@ type GetJobRequest struct {
 
 func (x *GetJobRequest) Reset() {
 	*x = GetJobRequest{}
-	mi := &file_proto_managerpb_admin_proto_msgTypes[39]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2532,7 +2730,7 @@ func (x *GetJobRequest) String() string {
 func (*GetJobRequest) ProtoMessage() {}
 
 func (x *GetJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_managerpb_admin_proto_msgTypes[39]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2545,7 +2743,7 @@ func (x *GetJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetJobRequest.ProtoReflect.Descriptor instead.
 func (*GetJobRequest) Descriptor() ([]byte, []int) {
-	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{39}
+	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *GetJobRequest) GetId() string {
@@ -2580,7 +2778,7 @@ type StartJobRequest struct {
 
 func (x *StartJobRequest) Reset() {
 	*x = StartJobRequest{}
-	mi := &file_proto_managerpb_admin_proto_msgTypes[40]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2592,7 +2790,7 @@ func (x *StartJobRequest) String() string {
 func (*StartJobRequest) ProtoMessage() {}
 
 func (x *StartJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_managerpb_admin_proto_msgTypes[40]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2605,7 +2803,7 @@ func (x *StartJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartJobRequest.ProtoReflect.Descriptor instead.
 func (*StartJobRequest) Descriptor() ([]byte, []int) {
-	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{40}
+	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *StartJobRequest) GetKind() string {
@@ -2686,7 +2884,7 @@ type JobItem struct {
 
 func (x *JobItem) Reset() {
 	*x = JobItem{}
-	mi := &file_proto_managerpb_admin_proto_msgTypes[41]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2698,7 +2896,7 @@ func (x *JobItem) String() string {
 func (*JobItem) ProtoMessage() {}
 
 func (x *JobItem) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_managerpb_admin_proto_msgTypes[41]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2711,7 +2909,7 @@ func (x *JobItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobItem.ProtoReflect.Descriptor instead.
 func (*JobItem) Descriptor() ([]byte, []int) {
-	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{41}
+	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *JobItem) GetNumber() uint32 {
@@ -2803,7 +3001,7 @@ type ListJobItemsRequest struct {
 
 func (x *ListJobItemsRequest) Reset() {
 	*x = ListJobItemsRequest{}
-	mi := &file_proto_managerpb_admin_proto_msgTypes[42]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2815,7 +3013,7 @@ func (x *ListJobItemsRequest) String() string {
 func (*ListJobItemsRequest) ProtoMessage() {}
 
 func (x *ListJobItemsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_managerpb_admin_proto_msgTypes[42]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2828,7 +3026,7 @@ func (x *ListJobItemsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListJobItemsRequest.ProtoReflect.Descriptor instead.
 func (*ListJobItemsRequest) Descriptor() ([]byte, []int) {
-	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{42}
+	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ListJobItemsRequest) GetJob() string {
@@ -2869,7 +3067,7 @@ type ListJobItemsReply struct {
 
 func (x *ListJobItemsReply) Reset() {
 	*x = ListJobItemsReply{}
-	mi := &file_proto_managerpb_admin_proto_msgTypes[43]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2881,7 +3079,7 @@ func (x *ListJobItemsReply) String() string {
 func (*ListJobItemsReply) ProtoMessage() {}
 
 func (x *ListJobItemsReply) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_managerpb_admin_proto_msgTypes[43]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2894,7 +3092,7 @@ func (x *ListJobItemsReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListJobItemsReply.ProtoReflect.Descriptor instead.
 func (*ListJobItemsReply) Descriptor() ([]byte, []int) {
-	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{43}
+	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ListJobItemsReply) GetItems() []*JobItem {
@@ -2921,7 +3119,7 @@ type CancelJobRequest struct {
 
 func (x *CancelJobRequest) Reset() {
 	*x = CancelJobRequest{}
-	mi := &file_proto_managerpb_admin_proto_msgTypes[44]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2933,7 +3131,7 @@ func (x *CancelJobRequest) String() string {
 func (*CancelJobRequest) ProtoMessage() {}
 
 func (x *CancelJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_managerpb_admin_proto_msgTypes[44]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2946,7 +3144,7 @@ func (x *CancelJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelJobRequest.ProtoReflect.Descriptor instead.
 func (*CancelJobRequest) Descriptor() ([]byte, []int) {
-	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{44}
+	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *CancelJobRequest) GetId() string {
@@ -2973,7 +3171,7 @@ type RetryJobRequest struct {
 
 func (x *RetryJobRequest) Reset() {
 	*x = RetryJobRequest{}
-	mi := &file_proto_managerpb_admin_proto_msgTypes[45]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2985,7 +3183,7 @@ func (x *RetryJobRequest) String() string {
 func (*RetryJobRequest) ProtoMessage() {}
 
 func (x *RetryJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_managerpb_admin_proto_msgTypes[45]
+	mi := &file_proto_managerpb_admin_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2998,7 +3196,7 @@ func (x *RetryJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryJobRequest.ProtoReflect.Descriptor instead.
 func (*RetryJobRequest) Descriptor() ([]byte, []int) {
-	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{45}
+	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *RetryJobRequest) GetId() string {
@@ -3019,7 +3217,7 @@ var File_proto_managerpb_admin_proto protoreflect.FileDescriptor
 
 const file_proto_managerpb_admin_proto_rawDesc = "" +
 	"\n" +
-	"\x1bproto/managerpb/admin.proto\x12\x14damselfly.manager.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x14\n" +
+	"\x1bproto/managerpb/admin.proto\x12\x14damselfly.manager.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bproto/commonpb/common.proto\"\x14\n" +
 	"\x12GetOverviewRequest\"\xbb\x01\n" +
 	"\bOverview\x12\x14\n" +
 	"\x05hosts\x18\x01 \x01(\rR\x05hosts\x12\x14\n" +
@@ -3031,7 +3229,13 @@ const file_proto_managerpb_admin_proto_rawDesc = "" +
 	"schedulers\x12\x14\n" +
 	"\x05tasks\x18\x05 \x01(\rR\x05tasks\x12\x12\n" +
 	"\x04jobs\x18\x06 \x01(\rR\x04jobs\x12\x18\n" +
-	"\aversion\x18\a \x01(\tR\aversion\"n\n" +
+	"\aversion\x18\a \x01(\tR\aversion\"\x13\n" +
+	"\x11GetTrafficRequest\"g\n" +
+	"\aTraffic\x12D\n" +
+	"\n" +
+	"schedulers\x18\x01 \x03(\v2$.damselfly.common.v1.SchedulerTotalsR\n" +
+	"schedulers\x12\x16\n" +
+	"\x06silent\x18\x02 \x03(\tR\x06silent\"n\n" +
 	"\x06Scopes\x12\x14\n" +
 	"\x05cidrs\x18\x01 \x03(\tR\x05cidrs\x12\x1c\n" +
 	"\thostnames\x18\x02 \x03(\tR\thostnames\x12\x12\n" +
@@ -3152,7 +3356,13 @@ const file_proto_managerpb_admin_proto_rawDesc = "" +
 	"\x05tasks\x18\x01 \x03(\v2\x1f.damselfly.manager.v1.TaskEntryR\x05tasks\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\" \n" +
 	"\x0eGetTaskRequest\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\"\xf5\x01\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"B\n" +
+	"\x13GetTaskSwarmRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1b\n" +
+	"\tmax_peers\x18\x02 \x01(\rR\bmaxPeers\"W\n" +
+	"\tTaskSwarm\x122\n" +
+	"\x06swarms\x18\x01 \x03(\v2\x1a.damselfly.common.v1.SwarmR\x06swarms\x12\x16\n" +
+	"\x06silent\x18\x02 \x03(\tR\x06silent\"\xf5\x01\n" +
 	"\x0eAddTaskRequest\x12\x10\n" +
 	"\x03url\x18\x01 \x01(\tR\x03url\x12\x10\n" +
 	"\x03tag\x18\x02 \x01(\tR\x03tag\x12 \n" +
@@ -3252,9 +3462,11 @@ const file_proto_managerpb_admin_proto_rawDesc = "" +
 	"\x04etag\x18\x02 \x01(\tR\x04etag\"5\n" +
 	"\x0fRetryJobRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
-	"\x04etag\x18\x02 \x01(\tR\x04etag2\xa4\x17\n" +
+	"\x04etag\x18\x02 \x01(\tR\x04etag2\x8d\x19\n" +
 	"\x05Admin\x12q\n" +
-	"\vGetOverview\x12(.damselfly.manager.v1.GetOverviewRequest\x1a\x1e.damselfly.manager.v1.Overview\"\x18\x82\xd3\xe4\x93\x02\x12\x12\x10/api/v1/overview\x12|\n" +
+	"\vGetOverview\x12(.damselfly.manager.v1.GetOverviewRequest\x1a\x1e.damselfly.manager.v1.Overview\"\x18\x82\xd3\xe4\x93\x02\x12\x12\x10/api/v1/overview\x12m\n" +
+	"\n" +
+	"GetTraffic\x12'.damselfly.manager.v1.GetTrafficRequest\x1a\x1d.damselfly.manager.v1.Traffic\"\x17\x82\xd3\xe4\x93\x02\x11\x12\x0f/api/v1/traffic\x12|\n" +
 	"\fListClusters\x12).damselfly.manager.v1.ListClustersRequest\x1a'.damselfly.manager.v1.ListClustersReply\"\x18\x82\xd3\xe4\x93\x02\x12\x12\x10/api/v1/clusters\x12u\n" +
 	"\n" +
 	"GetCluster\x12'.damselfly.manager.v1.GetClusterRequest\x1a\x1d.damselfly.manager.v1.Cluster\"\x1f\x82\xd3\xe4\x93\x02\x19\x12\x17/api/v1/clusters/{name}\x12}\n" +
@@ -3269,7 +3481,8 @@ const file_proto_managerpb_admin_proto_rawDesc = "" +
 	"\n" +
 	"ForgetHost\x12'.damselfly.manager.v1.ForgetHostRequest\x1a%.damselfly.manager.v1.ForgetHostReply\"\x1a\x82\xd3\xe4\x93\x02\x14*\x12/api/v1/hosts/{id}\x12p\n" +
 	"\tListTasks\x12&.damselfly.manager.v1.ListTasksRequest\x1a$.damselfly.manager.v1.ListTasksReply\"\x15\x82\xd3\xe4\x93\x02\x0f\x12\r/api/v1/tasks\x12l\n" +
-	"\aGetTask\x12$.damselfly.manager.v1.GetTaskRequest\x1a\x1f.damselfly.manager.v1.TaskEntry\"\x1a\x82\xd3\xe4\x93\x02\x14\x12\x12/api/v1/tasks/{id}\x12j\n" +
+	"\aGetTask\x12$.damselfly.manager.v1.GetTaskRequest\x1a\x1f.damselfly.manager.v1.TaskEntry\"\x1a\x82\xd3\xe4\x93\x02\x14\x12\x12/api/v1/tasks/{id}\x12x\n" +
+	"\bGetSwarm\x12).damselfly.manager.v1.GetTaskSwarmRequest\x1a\x1f.damselfly.manager.v1.TaskSwarm\" \x82\xd3\xe4\x93\x02\x1a\x12\x18/api/v1/tasks/{id}/swarm\x12j\n" +
 	"\aAddTask\x12$.damselfly.manager.v1.AddTaskRequest\x1a\x1f.damselfly.manager.v1.TaskEntry\"\x18\x82\xd3\xe4\x93\x02\x12:\x01*\"\r/api/v1/tasks\x12u\n" +
 	"\n" +
 	"UpdateTask\x12'.damselfly.manager.v1.UpdateTaskRequest\x1a\x1f.damselfly.manager.v1.TaskEntry\"\x1d\x82\xd3\xe4\x93\x02\x17:\x01*2\x12/api/v1/tasks/{id}\x12x\n" +
@@ -3296,151 +3509,163 @@ func file_proto_managerpb_admin_proto_rawDescGZIP() []byte {
 	return file_proto_managerpb_admin_proto_rawDescData
 }
 
-var file_proto_managerpb_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 49)
+var file_proto_managerpb_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 53)
 var file_proto_managerpb_admin_proto_goTypes = []any{
 	(*GetOverviewRequest)(nil),         // 0: damselfly.manager.v1.GetOverviewRequest
 	(*Overview)(nil),                   // 1: damselfly.manager.v1.Overview
-	(*Scopes)(nil),                     // 2: damselfly.manager.v1.Scopes
-	(*Cluster)(nil),                    // 3: damselfly.manager.v1.Cluster
-	(*ListClustersRequest)(nil),        // 4: damselfly.manager.v1.ListClustersRequest
-	(*ListClustersReply)(nil),          // 5: damselfly.manager.v1.ListClustersReply
-	(*GetClusterRequest)(nil),          // 6: damselfly.manager.v1.GetClusterRequest
-	(*CreateClusterRequest)(nil),       // 7: damselfly.manager.v1.CreateClusterRequest
-	(*UpdateClusterRequest)(nil),       // 8: damselfly.manager.v1.UpdateClusterRequest
-	(*DeleteClusterRequest)(nil),       // 9: damselfly.manager.v1.DeleteClusterRequest
-	(*DeleteClusterReply)(nil),         // 10: damselfly.manager.v1.DeleteClusterReply
-	(*ClusterConfig)(nil),              // 11: damselfly.manager.v1.ClusterConfig
-	(*GetClusterConfigRequest)(nil),    // 12: damselfly.manager.v1.GetClusterConfigRequest
-	(*UpdateClusterConfigRequest)(nil), // 13: damselfly.manager.v1.UpdateClusterConfigRequest
-	(*SchedulerNode)(nil),              // 14: damselfly.manager.v1.SchedulerNode
-	(*ListSchedulerNodesRequest)(nil),  // 15: damselfly.manager.v1.ListSchedulerNodesRequest
-	(*ListSchedulerNodesReply)(nil),    // 16: damselfly.manager.v1.ListSchedulerNodesReply
-	(*HostInfo)(nil),                   // 17: damselfly.manager.v1.HostInfo
-	(*ListHostsRequest)(nil),           // 18: damselfly.manager.v1.ListHostsRequest
-	(*ListHostsReply)(nil),             // 19: damselfly.manager.v1.ListHostsReply
-	(*GetHostRequest)(nil),             // 20: damselfly.manager.v1.GetHostRequest
-	(*ForgetHostRequest)(nil),          // 21: damselfly.manager.v1.ForgetHostRequest
-	(*ForgetHostReply)(nil),            // 22: damselfly.manager.v1.ForgetHostReply
-	(*TaskName)(nil),                   // 23: damselfly.manager.v1.TaskName
-	(*KnownVersion)(nil),               // 24: damselfly.manager.v1.KnownVersion
-	(*TaskEntry)(nil),                  // 25: damselfly.manager.v1.TaskEntry
-	(*ListTasksRequest)(nil),           // 26: damselfly.manager.v1.ListTasksRequest
-	(*ListTasksReply)(nil),             // 27: damselfly.manager.v1.ListTasksReply
-	(*GetTaskRequest)(nil),             // 28: damselfly.manager.v1.GetTaskRequest
-	(*AddTaskRequest)(nil),             // 29: damselfly.manager.v1.AddTaskRequest
-	(*UpdateTaskRequest)(nil),          // 30: damselfly.manager.v1.UpdateTaskRequest
-	(*DeleteTaskRequest)(nil),          // 31: damselfly.manager.v1.DeleteTaskRequest
-	(*DeleteTaskReply)(nil),            // 32: damselfly.manager.v1.DeleteTaskReply
-	(*DeleteNameRequest)(nil),          // 33: damselfly.manager.v1.DeleteNameRequest
-	(*DeleteNameReply)(nil),            // 34: damselfly.manager.v1.DeleteNameReply
-	(*Target)(nil),                     // 35: damselfly.manager.v1.Target
-	(*Job)(nil),                        // 36: damselfly.manager.v1.Job
-	(*ListJobsRequest)(nil),            // 37: damselfly.manager.v1.ListJobsRequest
-	(*ListJobsReply)(nil),              // 38: damselfly.manager.v1.ListJobsReply
-	(*GetJobRequest)(nil),              // 39: damselfly.manager.v1.GetJobRequest
-	(*StartJobRequest)(nil),            // 40: damselfly.manager.v1.StartJobRequest
-	(*JobItem)(nil),                    // 41: damselfly.manager.v1.JobItem
-	(*ListJobItemsRequest)(nil),        // 42: damselfly.manager.v1.ListJobItemsRequest
-	(*ListJobItemsReply)(nil),          // 43: damselfly.manager.v1.ListJobItemsReply
-	(*CancelJobRequest)(nil),           // 44: damselfly.manager.v1.CancelJobRequest
-	(*RetryJobRequest)(nil),            // 45: damselfly.manager.v1.RetryJobRequest
-	nil,                                // 46: damselfly.manager.v1.HostInfo.LabelsEntry
-	nil,                                // 47: damselfly.manager.v1.Target.LabelsEntry
-	nil,                                // 48: damselfly.manager.v1.Job.ItemsEntry
-	(*timestamppb.Timestamp)(nil),      // 49: google.protobuf.Timestamp
-	(*structpb.Struct)(nil),            // 50: google.protobuf.Struct
-	(*durationpb.Duration)(nil),        // 51: google.protobuf.Duration
+	(*GetTrafficRequest)(nil),          // 2: damselfly.manager.v1.GetTrafficRequest
+	(*Traffic)(nil),                    // 3: damselfly.manager.v1.Traffic
+	(*Scopes)(nil),                     // 4: damselfly.manager.v1.Scopes
+	(*Cluster)(nil),                    // 5: damselfly.manager.v1.Cluster
+	(*ListClustersRequest)(nil),        // 6: damselfly.manager.v1.ListClustersRequest
+	(*ListClustersReply)(nil),          // 7: damselfly.manager.v1.ListClustersReply
+	(*GetClusterRequest)(nil),          // 8: damselfly.manager.v1.GetClusterRequest
+	(*CreateClusterRequest)(nil),       // 9: damselfly.manager.v1.CreateClusterRequest
+	(*UpdateClusterRequest)(nil),       // 10: damselfly.manager.v1.UpdateClusterRequest
+	(*DeleteClusterRequest)(nil),       // 11: damselfly.manager.v1.DeleteClusterRequest
+	(*DeleteClusterReply)(nil),         // 12: damselfly.manager.v1.DeleteClusterReply
+	(*ClusterConfig)(nil),              // 13: damselfly.manager.v1.ClusterConfig
+	(*GetClusterConfigRequest)(nil),    // 14: damselfly.manager.v1.GetClusterConfigRequest
+	(*UpdateClusterConfigRequest)(nil), // 15: damselfly.manager.v1.UpdateClusterConfigRequest
+	(*SchedulerNode)(nil),              // 16: damselfly.manager.v1.SchedulerNode
+	(*ListSchedulerNodesRequest)(nil),  // 17: damselfly.manager.v1.ListSchedulerNodesRequest
+	(*ListSchedulerNodesReply)(nil),    // 18: damselfly.manager.v1.ListSchedulerNodesReply
+	(*HostInfo)(nil),                   // 19: damselfly.manager.v1.HostInfo
+	(*ListHostsRequest)(nil),           // 20: damselfly.manager.v1.ListHostsRequest
+	(*ListHostsReply)(nil),             // 21: damselfly.manager.v1.ListHostsReply
+	(*GetHostRequest)(nil),             // 22: damselfly.manager.v1.GetHostRequest
+	(*ForgetHostRequest)(nil),          // 23: damselfly.manager.v1.ForgetHostRequest
+	(*ForgetHostReply)(nil),            // 24: damselfly.manager.v1.ForgetHostReply
+	(*TaskName)(nil),                   // 25: damselfly.manager.v1.TaskName
+	(*KnownVersion)(nil),               // 26: damselfly.manager.v1.KnownVersion
+	(*TaskEntry)(nil),                  // 27: damselfly.manager.v1.TaskEntry
+	(*ListTasksRequest)(nil),           // 28: damselfly.manager.v1.ListTasksRequest
+	(*ListTasksReply)(nil),             // 29: damselfly.manager.v1.ListTasksReply
+	(*GetTaskRequest)(nil),             // 30: damselfly.manager.v1.GetTaskRequest
+	(*GetTaskSwarmRequest)(nil),        // 31: damselfly.manager.v1.GetTaskSwarmRequest
+	(*TaskSwarm)(nil),                  // 32: damselfly.manager.v1.TaskSwarm
+	(*AddTaskRequest)(nil),             // 33: damselfly.manager.v1.AddTaskRequest
+	(*UpdateTaskRequest)(nil),          // 34: damselfly.manager.v1.UpdateTaskRequest
+	(*DeleteTaskRequest)(nil),          // 35: damselfly.manager.v1.DeleteTaskRequest
+	(*DeleteTaskReply)(nil),            // 36: damselfly.manager.v1.DeleteTaskReply
+	(*DeleteNameRequest)(nil),          // 37: damselfly.manager.v1.DeleteNameRequest
+	(*DeleteNameReply)(nil),            // 38: damselfly.manager.v1.DeleteNameReply
+	(*Target)(nil),                     // 39: damselfly.manager.v1.Target
+	(*Job)(nil),                        // 40: damselfly.manager.v1.Job
+	(*ListJobsRequest)(nil),            // 41: damselfly.manager.v1.ListJobsRequest
+	(*ListJobsReply)(nil),              // 42: damselfly.manager.v1.ListJobsReply
+	(*GetJobRequest)(nil),              // 43: damselfly.manager.v1.GetJobRequest
+	(*StartJobRequest)(nil),            // 44: damselfly.manager.v1.StartJobRequest
+	(*JobItem)(nil),                    // 45: damselfly.manager.v1.JobItem
+	(*ListJobItemsRequest)(nil),        // 46: damselfly.manager.v1.ListJobItemsRequest
+	(*ListJobItemsReply)(nil),          // 47: damselfly.manager.v1.ListJobItemsReply
+	(*CancelJobRequest)(nil),           // 48: damselfly.manager.v1.CancelJobRequest
+	(*RetryJobRequest)(nil),            // 49: damselfly.manager.v1.RetryJobRequest
+	nil,                                // 50: damselfly.manager.v1.HostInfo.LabelsEntry
+	nil,                                // 51: damselfly.manager.v1.Target.LabelsEntry
+	nil,                                // 52: damselfly.manager.v1.Job.ItemsEntry
+	(*commonpb.SchedulerTotals)(nil),   // 53: damselfly.common.v1.SchedulerTotals
+	(*timestamppb.Timestamp)(nil),      // 54: google.protobuf.Timestamp
+	(*structpb.Struct)(nil),            // 55: google.protobuf.Struct
+	(*commonpb.Swarm)(nil),             // 56: damselfly.common.v1.Swarm
+	(*durationpb.Duration)(nil),        // 57: google.protobuf.Duration
 }
 var file_proto_managerpb_admin_proto_depIdxs = []int32{
-	2,  // 0: damselfly.manager.v1.Cluster.scopes:type_name -> damselfly.manager.v1.Scopes
-	49, // 1: damselfly.manager.v1.Cluster.created:type_name -> google.protobuf.Timestamp
-	3,  // 2: damselfly.manager.v1.ListClustersReply.clusters:type_name -> damselfly.manager.v1.Cluster
-	3,  // 3: damselfly.manager.v1.CreateClusterRequest.cluster:type_name -> damselfly.manager.v1.Cluster
-	3,  // 4: damselfly.manager.v1.UpdateClusterRequest.cluster:type_name -> damselfly.manager.v1.Cluster
-	50, // 5: damselfly.manager.v1.ClusterConfig.changes:type_name -> google.protobuf.Struct
-	50, // 6: damselfly.manager.v1.ClusterConfig.effective:type_name -> google.protobuf.Struct
-	11, // 7: damselfly.manager.v1.UpdateClusterConfigRequest.config:type_name -> damselfly.manager.v1.ClusterConfig
-	49, // 8: damselfly.manager.v1.SchedulerNode.seen:type_name -> google.protobuf.Timestamp
-	14, // 9: damselfly.manager.v1.ListSchedulerNodesReply.schedulers:type_name -> damselfly.manager.v1.SchedulerNode
-	46, // 10: damselfly.manager.v1.HostInfo.labels:type_name -> damselfly.manager.v1.HostInfo.LabelsEntry
-	49, // 11: damselfly.manager.v1.HostInfo.added:type_name -> google.protobuf.Timestamp
-	49, // 12: damselfly.manager.v1.HostInfo.seen:type_name -> google.protobuf.Timestamp
-	17, // 13: damselfly.manager.v1.ListHostsReply.hosts:type_name -> damselfly.manager.v1.HostInfo
-	49, // 14: damselfly.manager.v1.KnownVersion.modified:type_name -> google.protobuf.Timestamp
-	49, // 15: damselfly.manager.v1.KnownVersion.seen:type_name -> google.protobuf.Timestamp
-	23, // 16: damselfly.manager.v1.TaskEntry.names:type_name -> damselfly.manager.v1.TaskName
-	49, // 17: damselfly.manager.v1.TaskEntry.added:type_name -> google.protobuf.Timestamp
-	49, // 18: damselfly.manager.v1.TaskEntry.expires:type_name -> google.protobuf.Timestamp
-	24, // 19: damselfly.manager.v1.TaskEntry.known:type_name -> damselfly.manager.v1.KnownVersion
-	25, // 20: damselfly.manager.v1.ListTasksReply.tasks:type_name -> damselfly.manager.v1.TaskEntry
-	49, // 21: damselfly.manager.v1.AddTaskRequest.expires:type_name -> google.protobuf.Timestamp
-	49, // 22: damselfly.manager.v1.UpdateTaskRequest.expires:type_name -> google.protobuf.Timestamp
-	47, // 23: damselfly.manager.v1.Target.labels:type_name -> damselfly.manager.v1.Target.LabelsEntry
-	35, // 24: damselfly.manager.v1.Job.target:type_name -> damselfly.manager.v1.Target
-	49, // 25: damselfly.manager.v1.Job.created:type_name -> google.protobuf.Timestamp
-	49, // 26: damselfly.manager.v1.Job.started:type_name -> google.protobuf.Timestamp
-	49, // 27: damselfly.manager.v1.Job.finished:type_name -> google.protobuf.Timestamp
-	51, // 28: damselfly.manager.v1.Job.timeout:type_name -> google.protobuf.Duration
-	48, // 29: damselfly.manager.v1.Job.items:type_name -> damselfly.manager.v1.Job.ItemsEntry
-	36, // 30: damselfly.manager.v1.ListJobsReply.jobs:type_name -> damselfly.manager.v1.Job
-	35, // 31: damselfly.manager.v1.StartJobRequest.target:type_name -> damselfly.manager.v1.Target
-	51, // 32: damselfly.manager.v1.StartJobRequest.timeout:type_name -> google.protobuf.Duration
-	50, // 33: damselfly.manager.v1.JobItem.result:type_name -> google.protobuf.Struct
-	49, // 34: damselfly.manager.v1.JobItem.updated:type_name -> google.protobuf.Timestamp
-	41, // 35: damselfly.manager.v1.ListJobItemsReply.items:type_name -> damselfly.manager.v1.JobItem
-	0,  // 36: damselfly.manager.v1.Admin.GetOverview:input_type -> damselfly.manager.v1.GetOverviewRequest
-	4,  // 37: damselfly.manager.v1.Admin.ListClusters:input_type -> damselfly.manager.v1.ListClustersRequest
-	6,  // 38: damselfly.manager.v1.Admin.GetCluster:input_type -> damselfly.manager.v1.GetClusterRequest
-	7,  // 39: damselfly.manager.v1.Admin.CreateCluster:input_type -> damselfly.manager.v1.CreateClusterRequest
-	8,  // 40: damselfly.manager.v1.Admin.UpdateCluster:input_type -> damselfly.manager.v1.UpdateClusterRequest
-	9,  // 41: damselfly.manager.v1.Admin.DeleteCluster:input_type -> damselfly.manager.v1.DeleteClusterRequest
-	12, // 42: damselfly.manager.v1.Admin.GetClusterConfig:input_type -> damselfly.manager.v1.GetClusterConfigRequest
-	13, // 43: damselfly.manager.v1.Admin.UpdateClusterConfig:input_type -> damselfly.manager.v1.UpdateClusterConfigRequest
-	15, // 44: damselfly.manager.v1.Admin.ListSchedulerNodes:input_type -> damselfly.manager.v1.ListSchedulerNodesRequest
-	18, // 45: damselfly.manager.v1.Admin.ListHosts:input_type -> damselfly.manager.v1.ListHostsRequest
-	20, // 46: damselfly.manager.v1.Admin.GetHost:input_type -> damselfly.manager.v1.GetHostRequest
-	21, // 47: damselfly.manager.v1.Admin.ForgetHost:input_type -> damselfly.manager.v1.ForgetHostRequest
-	26, // 48: damselfly.manager.v1.Admin.ListTasks:input_type -> damselfly.manager.v1.ListTasksRequest
-	28, // 49: damselfly.manager.v1.Admin.GetTask:input_type -> damselfly.manager.v1.GetTaskRequest
-	29, // 50: damselfly.manager.v1.Admin.AddTask:input_type -> damselfly.manager.v1.AddTaskRequest
-	30, // 51: damselfly.manager.v1.Admin.UpdateTask:input_type -> damselfly.manager.v1.UpdateTaskRequest
-	31, // 52: damselfly.manager.v1.Admin.DeleteTask:input_type -> damselfly.manager.v1.DeleteTaskRequest
-	33, // 53: damselfly.manager.v1.Admin.DeleteName:input_type -> damselfly.manager.v1.DeleteNameRequest
-	37, // 54: damselfly.manager.v1.Admin.ListJobs:input_type -> damselfly.manager.v1.ListJobsRequest
-	39, // 55: damselfly.manager.v1.Admin.GetJob:input_type -> damselfly.manager.v1.GetJobRequest
-	40, // 56: damselfly.manager.v1.Admin.StartJob:input_type -> damselfly.manager.v1.StartJobRequest
-	42, // 57: damselfly.manager.v1.Admin.ListJobItems:input_type -> damselfly.manager.v1.ListJobItemsRequest
-	44, // 58: damselfly.manager.v1.Admin.CancelJob:input_type -> damselfly.manager.v1.CancelJobRequest
-	45, // 59: damselfly.manager.v1.Admin.RetryJob:input_type -> damselfly.manager.v1.RetryJobRequest
-	1,  // 60: damselfly.manager.v1.Admin.GetOverview:output_type -> damselfly.manager.v1.Overview
-	5,  // 61: damselfly.manager.v1.Admin.ListClusters:output_type -> damselfly.manager.v1.ListClustersReply
-	3,  // 62: damselfly.manager.v1.Admin.GetCluster:output_type -> damselfly.manager.v1.Cluster
-	3,  // 63: damselfly.manager.v1.Admin.CreateCluster:output_type -> damselfly.manager.v1.Cluster
-	3,  // 64: damselfly.manager.v1.Admin.UpdateCluster:output_type -> damselfly.manager.v1.Cluster
-	10, // 65: damselfly.manager.v1.Admin.DeleteCluster:output_type -> damselfly.manager.v1.DeleteClusterReply
-	11, // 66: damselfly.manager.v1.Admin.GetClusterConfig:output_type -> damselfly.manager.v1.ClusterConfig
-	11, // 67: damselfly.manager.v1.Admin.UpdateClusterConfig:output_type -> damselfly.manager.v1.ClusterConfig
-	16, // 68: damselfly.manager.v1.Admin.ListSchedulerNodes:output_type -> damselfly.manager.v1.ListSchedulerNodesReply
-	19, // 69: damselfly.manager.v1.Admin.ListHosts:output_type -> damselfly.manager.v1.ListHostsReply
-	17, // 70: damselfly.manager.v1.Admin.GetHost:output_type -> damselfly.manager.v1.HostInfo
-	22, // 71: damselfly.manager.v1.Admin.ForgetHost:output_type -> damselfly.manager.v1.ForgetHostReply
-	27, // 72: damselfly.manager.v1.Admin.ListTasks:output_type -> damselfly.manager.v1.ListTasksReply
-	25, // 73: damselfly.manager.v1.Admin.GetTask:output_type -> damselfly.manager.v1.TaskEntry
-	25, // 74: damselfly.manager.v1.Admin.AddTask:output_type -> damselfly.manager.v1.TaskEntry
-	25, // 75: damselfly.manager.v1.Admin.UpdateTask:output_type -> damselfly.manager.v1.TaskEntry
-	32, // 76: damselfly.manager.v1.Admin.DeleteTask:output_type -> damselfly.manager.v1.DeleteTaskReply
-	34, // 77: damselfly.manager.v1.Admin.DeleteName:output_type -> damselfly.manager.v1.DeleteNameReply
-	38, // 78: damselfly.manager.v1.Admin.ListJobs:output_type -> damselfly.manager.v1.ListJobsReply
-	36, // 79: damselfly.manager.v1.Admin.GetJob:output_type -> damselfly.manager.v1.Job
-	36, // 80: damselfly.manager.v1.Admin.StartJob:output_type -> damselfly.manager.v1.Job
-	43, // 81: damselfly.manager.v1.Admin.ListJobItems:output_type -> damselfly.manager.v1.ListJobItemsReply
-	36, // 82: damselfly.manager.v1.Admin.CancelJob:output_type -> damselfly.manager.v1.Job
-	36, // 83: damselfly.manager.v1.Admin.RetryJob:output_type -> damselfly.manager.v1.Job
-	60, // [60:84] is the sub-list for method output_type
-	36, // [36:60] is the sub-list for method input_type
-	36, // [36:36] is the sub-list for extension type_name
-	36, // [36:36] is the sub-list for extension extendee
-	0,  // [0:36] is the sub-list for field type_name
+	53, // 0: damselfly.manager.v1.Traffic.schedulers:type_name -> damselfly.common.v1.SchedulerTotals
+	4,  // 1: damselfly.manager.v1.Cluster.scopes:type_name -> damselfly.manager.v1.Scopes
+	54, // 2: damselfly.manager.v1.Cluster.created:type_name -> google.protobuf.Timestamp
+	5,  // 3: damselfly.manager.v1.ListClustersReply.clusters:type_name -> damselfly.manager.v1.Cluster
+	5,  // 4: damselfly.manager.v1.CreateClusterRequest.cluster:type_name -> damselfly.manager.v1.Cluster
+	5,  // 5: damselfly.manager.v1.UpdateClusterRequest.cluster:type_name -> damselfly.manager.v1.Cluster
+	55, // 6: damselfly.manager.v1.ClusterConfig.changes:type_name -> google.protobuf.Struct
+	55, // 7: damselfly.manager.v1.ClusterConfig.effective:type_name -> google.protobuf.Struct
+	13, // 8: damselfly.manager.v1.UpdateClusterConfigRequest.config:type_name -> damselfly.manager.v1.ClusterConfig
+	54, // 9: damselfly.manager.v1.SchedulerNode.seen:type_name -> google.protobuf.Timestamp
+	16, // 10: damselfly.manager.v1.ListSchedulerNodesReply.schedulers:type_name -> damselfly.manager.v1.SchedulerNode
+	50, // 11: damselfly.manager.v1.HostInfo.labels:type_name -> damselfly.manager.v1.HostInfo.LabelsEntry
+	54, // 12: damselfly.manager.v1.HostInfo.added:type_name -> google.protobuf.Timestamp
+	54, // 13: damselfly.manager.v1.HostInfo.seen:type_name -> google.protobuf.Timestamp
+	19, // 14: damselfly.manager.v1.ListHostsReply.hosts:type_name -> damselfly.manager.v1.HostInfo
+	54, // 15: damselfly.manager.v1.KnownVersion.modified:type_name -> google.protobuf.Timestamp
+	54, // 16: damselfly.manager.v1.KnownVersion.seen:type_name -> google.protobuf.Timestamp
+	25, // 17: damselfly.manager.v1.TaskEntry.names:type_name -> damselfly.manager.v1.TaskName
+	54, // 18: damselfly.manager.v1.TaskEntry.added:type_name -> google.protobuf.Timestamp
+	54, // 19: damselfly.manager.v1.TaskEntry.expires:type_name -> google.protobuf.Timestamp
+	26, // 20: damselfly.manager.v1.TaskEntry.known:type_name -> damselfly.manager.v1.KnownVersion
+	27, // 21: damselfly.manager.v1.ListTasksReply.tasks:type_name -> damselfly.manager.v1.TaskEntry
+	56, // 22: damselfly.manager.v1.TaskSwarm.swarms:type_name -> damselfly.common.v1.Swarm
+	54, // 23: damselfly.manager.v1.AddTaskRequest.expires:type_name -> google.protobuf.Timestamp
+	54, // 24: damselfly.manager.v1.UpdateTaskRequest.expires:type_name -> google.protobuf.Timestamp
+	51, // 25: damselfly.manager.v1.Target.labels:type_name -> damselfly.manager.v1.Target.LabelsEntry
+	39, // 26: damselfly.manager.v1.Job.target:type_name -> damselfly.manager.v1.Target
+	54, // 27: damselfly.manager.v1.Job.created:type_name -> google.protobuf.Timestamp
+	54, // 28: damselfly.manager.v1.Job.started:type_name -> google.protobuf.Timestamp
+	54, // 29: damselfly.manager.v1.Job.finished:type_name -> google.protobuf.Timestamp
+	57, // 30: damselfly.manager.v1.Job.timeout:type_name -> google.protobuf.Duration
+	52, // 31: damselfly.manager.v1.Job.items:type_name -> damselfly.manager.v1.Job.ItemsEntry
+	40, // 32: damselfly.manager.v1.ListJobsReply.jobs:type_name -> damselfly.manager.v1.Job
+	39, // 33: damselfly.manager.v1.StartJobRequest.target:type_name -> damselfly.manager.v1.Target
+	57, // 34: damselfly.manager.v1.StartJobRequest.timeout:type_name -> google.protobuf.Duration
+	55, // 35: damselfly.manager.v1.JobItem.result:type_name -> google.protobuf.Struct
+	54, // 36: damselfly.manager.v1.JobItem.updated:type_name -> google.protobuf.Timestamp
+	45, // 37: damselfly.manager.v1.ListJobItemsReply.items:type_name -> damselfly.manager.v1.JobItem
+	0,  // 38: damselfly.manager.v1.Admin.GetOverview:input_type -> damselfly.manager.v1.GetOverviewRequest
+	2,  // 39: damselfly.manager.v1.Admin.GetTraffic:input_type -> damselfly.manager.v1.GetTrafficRequest
+	6,  // 40: damselfly.manager.v1.Admin.ListClusters:input_type -> damselfly.manager.v1.ListClustersRequest
+	8,  // 41: damselfly.manager.v1.Admin.GetCluster:input_type -> damselfly.manager.v1.GetClusterRequest
+	9,  // 42: damselfly.manager.v1.Admin.CreateCluster:input_type -> damselfly.manager.v1.CreateClusterRequest
+	10, // 43: damselfly.manager.v1.Admin.UpdateCluster:input_type -> damselfly.manager.v1.UpdateClusterRequest
+	11, // 44: damselfly.manager.v1.Admin.DeleteCluster:input_type -> damselfly.manager.v1.DeleteClusterRequest
+	14, // 45: damselfly.manager.v1.Admin.GetClusterConfig:input_type -> damselfly.manager.v1.GetClusterConfigRequest
+	15, // 46: damselfly.manager.v1.Admin.UpdateClusterConfig:input_type -> damselfly.manager.v1.UpdateClusterConfigRequest
+	17, // 47: damselfly.manager.v1.Admin.ListSchedulerNodes:input_type -> damselfly.manager.v1.ListSchedulerNodesRequest
+	20, // 48: damselfly.manager.v1.Admin.ListHosts:input_type -> damselfly.manager.v1.ListHostsRequest
+	22, // 49: damselfly.manager.v1.Admin.GetHost:input_type -> damselfly.manager.v1.GetHostRequest
+	23, // 50: damselfly.manager.v1.Admin.ForgetHost:input_type -> damselfly.manager.v1.ForgetHostRequest
+	28, // 51: damselfly.manager.v1.Admin.ListTasks:input_type -> damselfly.manager.v1.ListTasksRequest
+	30, // 52: damselfly.manager.v1.Admin.GetTask:input_type -> damselfly.manager.v1.GetTaskRequest
+	31, // 53: damselfly.manager.v1.Admin.GetSwarm:input_type -> damselfly.manager.v1.GetTaskSwarmRequest
+	33, // 54: damselfly.manager.v1.Admin.AddTask:input_type -> damselfly.manager.v1.AddTaskRequest
+	34, // 55: damselfly.manager.v1.Admin.UpdateTask:input_type -> damselfly.manager.v1.UpdateTaskRequest
+	35, // 56: damselfly.manager.v1.Admin.DeleteTask:input_type -> damselfly.manager.v1.DeleteTaskRequest
+	37, // 57: damselfly.manager.v1.Admin.DeleteName:input_type -> damselfly.manager.v1.DeleteNameRequest
+	41, // 58: damselfly.manager.v1.Admin.ListJobs:input_type -> damselfly.manager.v1.ListJobsRequest
+	43, // 59: damselfly.manager.v1.Admin.GetJob:input_type -> damselfly.manager.v1.GetJobRequest
+	44, // 60: damselfly.manager.v1.Admin.StartJob:input_type -> damselfly.manager.v1.StartJobRequest
+	46, // 61: damselfly.manager.v1.Admin.ListJobItems:input_type -> damselfly.manager.v1.ListJobItemsRequest
+	48, // 62: damselfly.manager.v1.Admin.CancelJob:input_type -> damselfly.manager.v1.CancelJobRequest
+	49, // 63: damselfly.manager.v1.Admin.RetryJob:input_type -> damselfly.manager.v1.RetryJobRequest
+	1,  // 64: damselfly.manager.v1.Admin.GetOverview:output_type -> damselfly.manager.v1.Overview
+	3,  // 65: damselfly.manager.v1.Admin.GetTraffic:output_type -> damselfly.manager.v1.Traffic
+	7,  // 66: damselfly.manager.v1.Admin.ListClusters:output_type -> damselfly.manager.v1.ListClustersReply
+	5,  // 67: damselfly.manager.v1.Admin.GetCluster:output_type -> damselfly.manager.v1.Cluster
+	5,  // 68: damselfly.manager.v1.Admin.CreateCluster:output_type -> damselfly.manager.v1.Cluster
+	5,  // 69: damselfly.manager.v1.Admin.UpdateCluster:output_type -> damselfly.manager.v1.Cluster
+	12, // 70: damselfly.manager.v1.Admin.DeleteCluster:output_type -> damselfly.manager.v1.DeleteClusterReply
+	13, // 71: damselfly.manager.v1.Admin.GetClusterConfig:output_type -> damselfly.manager.v1.ClusterConfig
+	13, // 72: damselfly.manager.v1.Admin.UpdateClusterConfig:output_type -> damselfly.manager.v1.ClusterConfig
+	18, // 73: damselfly.manager.v1.Admin.ListSchedulerNodes:output_type -> damselfly.manager.v1.ListSchedulerNodesReply
+	21, // 74: damselfly.manager.v1.Admin.ListHosts:output_type -> damselfly.manager.v1.ListHostsReply
+	19, // 75: damselfly.manager.v1.Admin.GetHost:output_type -> damselfly.manager.v1.HostInfo
+	24, // 76: damselfly.manager.v1.Admin.ForgetHost:output_type -> damselfly.manager.v1.ForgetHostReply
+	29, // 77: damselfly.manager.v1.Admin.ListTasks:output_type -> damselfly.manager.v1.ListTasksReply
+	27, // 78: damselfly.manager.v1.Admin.GetTask:output_type -> damselfly.manager.v1.TaskEntry
+	32, // 79: damselfly.manager.v1.Admin.GetSwarm:output_type -> damselfly.manager.v1.TaskSwarm
+	27, // 80: damselfly.manager.v1.Admin.AddTask:output_type -> damselfly.manager.v1.TaskEntry
+	27, // 81: damselfly.manager.v1.Admin.UpdateTask:output_type -> damselfly.manager.v1.TaskEntry
+	36, // 82: damselfly.manager.v1.Admin.DeleteTask:output_type -> damselfly.manager.v1.DeleteTaskReply
+	38, // 83: damselfly.manager.v1.Admin.DeleteName:output_type -> damselfly.manager.v1.DeleteNameReply
+	42, // 84: damselfly.manager.v1.Admin.ListJobs:output_type -> damselfly.manager.v1.ListJobsReply
+	40, // 85: damselfly.manager.v1.Admin.GetJob:output_type -> damselfly.manager.v1.Job
+	40, // 86: damselfly.manager.v1.Admin.StartJob:output_type -> damselfly.manager.v1.Job
+	47, // 87: damselfly.manager.v1.Admin.ListJobItems:output_type -> damselfly.manager.v1.ListJobItemsReply
+	40, // 88: damselfly.manager.v1.Admin.CancelJob:output_type -> damselfly.manager.v1.Job
+	40, // 89: damselfly.manager.v1.Admin.RetryJob:output_type -> damselfly.manager.v1.Job
+	64, // [64:90] is the sub-list for method output_type
+	38, // [38:64] is the sub-list for method input_type
+	38, // [38:38] is the sub-list for extension type_name
+	38, // [38:38] is the sub-list for extension extendee
+	0,  // [0:38] is the sub-list for field type_name
 }
 
 func init() { file_proto_managerpb_admin_proto_init() }
@@ -3454,7 +3679,7 @@ func file_proto_managerpb_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_managerpb_admin_proto_rawDesc), len(file_proto_managerpb_admin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   49,
+			NumMessages:   53,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -26,6 +26,7 @@ const _ = grpc.SupportPackageIsVersion9
 
 const (
 	Admin_GetOverview_FullMethodName         = "/damselfly.manager.v1.Admin/GetOverview"
+	Admin_GetTraffic_FullMethodName          = "/damselfly.manager.v1.Admin/GetTraffic"
 	Admin_ListClusters_FullMethodName        = "/damselfly.manager.v1.Admin/ListClusters"
 	Admin_GetCluster_FullMethodName          = "/damselfly.manager.v1.Admin/GetCluster"
 	Admin_CreateCluster_FullMethodName       = "/damselfly.manager.v1.Admin/CreateCluster"
@@ -39,6 +40,7 @@ const (
 	Admin_ForgetHost_FullMethodName          = "/damselfly.manager.v1.Admin/ForgetHost"
 	Admin_ListTasks_FullMethodName           = "/damselfly.manager.v1.Admin/ListTasks"
 	Admin_GetTask_FullMethodName             = "/damselfly.manager.v1.Admin/GetTask"
+	Admin_GetSwarm_FullMethodName            = "/damselfly.manager.v1.Admin/GetSwarm"
 	Admin_AddTask_FullMethodName             = "/damselfly.manager.v1.Admin/AddTask"
 	Admin_UpdateTask_FullMethodName          = "/damselfly.manager.v1.Admin/UpdateTask"
 	Admin_DeleteTask_FullMethodName          = "/damselfly.manager.v1.Admin/DeleteTask"
@@ -57,6 +59,8 @@ const (
 type AdminClient interface {
 	// GetOverview answers counts of everything.
 	GetOverview(ctx context.Context, in *GetOverviewRequest, opts ...grpc.CallOption) (*Overview, error)
+	// GetTraffic asks all live schedulers what they counted since they started.
+	GetTraffic(ctx context.Context, in *GetTrafficRequest, opts ...grpc.CallOption) (*Traffic, error)
 	// ListClusters answers all clusters by name, also those that nobody
 	// described but that have schedulers.
 	ListClusters(ctx context.Context, in *ListClustersRequest, opts ...grpc.CallOption) (*ListClustersReply, error)
@@ -80,6 +84,8 @@ type AdminClient interface {
 	// ListTasks searches the catalogue, newest first.
 	ListTasks(ctx context.Context, in *ListTasksRequest, opts ...grpc.CallOption) (*ListTasksReply, error)
 	GetTask(ctx context.Context, in *GetTaskRequest, opts ...grpc.CallOption) (*TaskEntry, error)
+	// GetSwarm asks the live schedulers who takes part in a Task just now.
+	GetSwarm(ctx context.Context, in *GetTaskSwarmRequest, opts ...grpc.CallOption) (*TaskSwarm, error)
 	// AddTask adds a public URL; one that is there already gets the name too.
 	AddTask(ctx context.Context, in *AddTaskRequest, opts ...grpc.CallOption) (*TaskEntry, error)
 	// UpdateTask changes when the entry ends.
@@ -112,6 +118,16 @@ func (c *adminClient) GetOverview(ctx context.Context, in *GetOverviewRequest, o
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(Overview)
 	err := c.cc.Invoke(ctx, Admin_GetOverview_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminClient) GetTraffic(ctx context.Context, in *GetTrafficRequest, opts ...grpc.CallOption) (*Traffic, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Traffic)
+	err := c.cc.Invoke(ctx, Admin_GetTraffic_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -248,6 +264,16 @@ func (c *adminClient) GetTask(ctx context.Context, in *GetTaskRequest, opts ...g
 	return out, nil
 }
 
+func (c *adminClient) GetSwarm(ctx context.Context, in *GetTaskSwarmRequest, opts ...grpc.CallOption) (*TaskSwarm, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(TaskSwarm)
+	err := c.cc.Invoke(ctx, Admin_GetSwarm_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *adminClient) AddTask(ctx context.Context, in *AddTaskRequest, opts ...grpc.CallOption) (*TaskEntry, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(TaskEntry)
@@ -354,6 +380,8 @@ func (c *adminClient) RetryJob(ctx context.Context, in *RetryJobRequest, opts ..
 type AdminServer interface {
 	// GetOverview answers counts of everything.
 	GetOverview(context.Context, *GetOverviewRequest) (*Overview, error)
+	// GetTraffic asks all live schedulers what they counted since they started.
+	GetTraffic(context.Context, *GetTrafficRequest) (*Traffic, error)
 	// ListClusters answers all clusters by name, also those that nobody
 	// described but that have schedulers.
 	ListClusters(context.Context, *ListClustersRequest) (*ListClustersReply, error)
@@ -377,6 +405,8 @@ type AdminServer interface {
 	// ListTasks searches the catalogue, newest first.
 	ListTasks(context.Context, *ListTasksRequest) (*ListTasksReply, error)
 	GetTask(context.Context, *GetTaskRequest) (*TaskEntry, error)
+	// GetSwarm asks the live schedulers who takes part in a Task just now.
+	GetSwarm(context.Context, *GetTaskSwarmRequest) (*TaskSwarm, error)
 	// AddTask adds a public URL; one that is there already gets the name too.
 	AddTask(context.Context, *AddTaskRequest) (*TaskEntry, error)
 	// UpdateTask changes when the entry ends.
@@ -407,6 +437,9 @@ type UnimplementedAdminServer struct{}
 
 func (UnimplementedAdminServer) GetOverview(context.Context, *GetOverviewRequest) (*Overview, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetOverview not implemented")
+}
+func (UnimplementedAdminServer) GetTraffic(context.Context, *GetTrafficRequest) (*Traffic, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetTraffic not implemented")
 }
 func (UnimplementedAdminServer) ListClusters(context.Context, *ListClustersRequest) (*ListClustersReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListClusters not implemented")
@@ -446,6 +479,9 @@ func (UnimplementedAdminServer) ListTasks(context.Context, *ListTasksRequest) (*
 }
 func (UnimplementedAdminServer) GetTask(context.Context, *GetTaskRequest) (*TaskEntry, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetTask not implemented")
+}
+func (UnimplementedAdminServer) GetSwarm(context.Context, *GetTaskSwarmRequest) (*TaskSwarm, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetSwarm not implemented")
 }
 func (UnimplementedAdminServer) AddTask(context.Context, *AddTaskRequest) (*TaskEntry, error) {
 	return nil, status.Error(codes.Unimplemented, "method AddTask not implemented")
@@ -512,6 +548,24 @@ func _Admin_GetOverview_Handler(srv interface{}, ctx context.Context, dec func(i
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(AdminServer).GetOverview(ctx, req.(*GetOverviewRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Admin_GetTraffic_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetTrafficRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).GetTraffic(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_GetTraffic_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).GetTraffic(ctx, req.(*GetTrafficRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -750,6 +804,24 @@ func _Admin_GetTask_Handler(srv interface{}, ctx context.Context, dec func(inter
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Admin_GetSwarm_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetTaskSwarmRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).GetSwarm(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_GetSwarm_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).GetSwarm(ctx, req.(*GetTaskSwarmRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Admin_AddTask_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(AddTaskRequest)
 	if err := dec(in); err != nil {
@@ -942,6 +1014,10 @@ var Admin_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _Admin_GetOverview_Handler,
 		},
 		{
+			MethodName: "GetTraffic",
+			Handler:    _Admin_GetTraffic_Handler,
+		},
+		{
 			MethodName: "ListClusters",
 			Handler:    _Admin_ListClusters_Handler,
 		},
@@ -992,6 +1068,10 @@ var Admin_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetTask",
 			Handler:    _Admin_GetTask_Handler,
+		},
+		{
+			MethodName: "GetSwarm",
+			Handler:    _Admin_GetSwarm_Handler,
 		},
 		{
 			MethodName: "AddTask",

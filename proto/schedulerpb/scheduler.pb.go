@@ -229,7 +229,140 @@ func (x Failed_Reason) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Failed_Reason.Descriptor instead.
 func (Failed_Reason) EnumDescriptor() ([]byte, []int) {
-	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{12, 0}
+	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{15, 0}
+}
+
+type GetSwarmRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Task  string                 `protobuf:"bytes,1,opt,name=task,proto3" json:"task,omitempty"`
+	// Peers per Version, 1 to 1000; 0 = 200.
+	MaxPeers      uint32 `protobuf:"varint,2,opt,name=max_peers,json=maxPeers,proto3" json:"max_peers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetSwarmRequest) Reset() {
+	*x = GetSwarmRequest{}
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetSwarmRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetSwarmRequest) ProtoMessage() {}
+
+func (x *GetSwarmRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetSwarmRequest.ProtoReflect.Descriptor instead.
+func (*GetSwarmRequest) Descriptor() ([]byte, []int) {
+	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *GetSwarmRequest) GetTask() string {
+	if x != nil {
+		return x.Task
+	}
+	return ""
+}
+
+func (x *GetSwarmRequest) GetMaxPeers() uint32 {
+	if x != nil {
+		return x.MaxPeers
+	}
+	return 0
+}
+
+type GetSwarmReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Versions      []*commonpb.Swarm      `protobuf:"bytes,1,rep,name=versions,proto3" json:"versions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetSwarmReply) Reset() {
+	*x = GetSwarmReply{}
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetSwarmReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetSwarmReply) ProtoMessage() {}
+
+func (x *GetSwarmReply) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetSwarmReply.ProtoReflect.Descriptor instead.
+func (*GetSwarmReply) Descriptor() ([]byte, []int) {
+	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *GetSwarmReply) GetVersions() []*commonpb.Swarm {
+	if x != nil {
+		return x.Versions
+	}
+	return nil
+}
+
+type GetTotalsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetTotalsRequest) Reset() {
+	*x = GetTotalsRequest{}
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetTotalsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetTotalsRequest) ProtoMessage() {}
+
+func (x *GetTotalsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetTotalsRequest.ProtoReflect.Descriptor instead.
+func (*GetTotalsRequest) Descriptor() ([]byte, []int) {
+	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{2}
 }
 
 type StatTaskRequest struct {
@@ -259,7 +392,7 @@ type StatTaskRequest struct {
 
 func (x *StatTaskRequest) Reset() {
 	*x = StatTaskRequest{}
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[0]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -271,7 +404,7 @@ func (x *StatTaskRequest) String() string {
 func (*StatTaskRequest) ProtoMessage() {}
 
 func (x *StatTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[0]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -284,7 +417,7 @@ func (x *StatTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatTaskRequest.ProtoReflect.Descriptor instead.
 func (*StatTaskRequest) Descriptor() ([]byte, []int) {
-	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{0}
+	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *StatTaskRequest) GetHostId() string {
@@ -375,7 +508,7 @@ type StatTaskReply struct {
 
 func (x *StatTaskReply) Reset() {
 	*x = StatTaskReply{}
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[1]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -387,7 +520,7 @@ func (x *StatTaskReply) String() string {
 func (*StatTaskReply) ProtoMessage() {}
 
 func (x *StatTaskReply) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[1]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -400,7 +533,7 @@ func (x *StatTaskReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatTaskReply.ProtoReflect.Descriptor instead.
 func (*StatTaskReply) Descriptor() ([]byte, []int) {
-	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{1}
+	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *StatTaskReply) GetFacts() *commonpb.Facts {
@@ -457,7 +590,7 @@ type RegisterPeerTaskRequest struct {
 
 func (x *RegisterPeerTaskRequest) Reset() {
 	*x = RegisterPeerTaskRequest{}
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[2]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -469,7 +602,7 @@ func (x *RegisterPeerTaskRequest) String() string {
 func (*RegisterPeerTaskRequest) ProtoMessage() {}
 
 func (x *RegisterPeerTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[2]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -482,7 +615,7 @@ func (x *RegisterPeerTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegisterPeerTaskRequest.ProtoReflect.Descriptor instead.
 func (*RegisterPeerTaskRequest) Descriptor() ([]byte, []int) {
-	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{2}
+	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *RegisterPeerTaskRequest) GetHostId() string {
@@ -572,7 +705,7 @@ type RunningLease struct {
 
 func (x *RunningLease) Reset() {
 	*x = RunningLease{}
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[3]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -584,7 +717,7 @@ func (x *RunningLease) String() string {
 func (*RunningLease) ProtoMessage() {}
 
 func (x *RunningLease) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[3]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -597,7 +730,7 @@ func (x *RunningLease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunningLease.ProtoReflect.Descriptor instead.
 func (*RunningLease) Descriptor() ([]byte, []int) {
-	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{3}
+	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *RunningLease) GetLeaseId() uint64 {
@@ -634,7 +767,7 @@ type RegisterPeerTaskReply struct {
 
 func (x *RegisterPeerTaskReply) Reset() {
 	*x = RegisterPeerTaskReply{}
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[4]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -646,7 +779,7 @@ func (x *RegisterPeerTaskReply) String() string {
 func (*RegisterPeerTaskReply) ProtoMessage() {}
 
 func (x *RegisterPeerTaskReply) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[4]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -659,7 +792,7 @@ func (x *RegisterPeerTaskReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegisterPeerTaskReply.ProtoReflect.Descriptor instead.
 func (*RegisterPeerTaskReply) Descriptor() ([]byte, []int) {
-	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{4}
+	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *RegisterPeerTaskReply) GetVersion() string {
@@ -739,7 +872,7 @@ type Parent struct {
 
 func (x *Parent) Reset() {
 	*x = Parent{}
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[5]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -751,7 +884,7 @@ func (x *Parent) String() string {
 func (*Parent) ProtoMessage() {}
 
 func (x *Parent) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[5]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -764,7 +897,7 @@ func (x *Parent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Parent.ProtoReflect.Descriptor instead.
 func (*Parent) Descriptor() ([]byte, []int) {
-	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{5}
+	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Parent) GetHost() *commonpb.Host {
@@ -813,7 +946,7 @@ type PeerMessage struct {
 
 func (x *PeerMessage) Reset() {
 	*x = PeerMessage{}
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[6]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -825,7 +958,7 @@ func (x *PeerMessage) String() string {
 func (*PeerMessage) ProtoMessage() {}
 
 func (x *PeerMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[6]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -838,7 +971,7 @@ func (x *PeerMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PeerMessage.ProtoReflect.Descriptor instead.
 func (*PeerMessage) Descriptor() ([]byte, []int) {
-	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{6}
+	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *PeerMessage) GetTask() string {
@@ -1026,7 +1159,7 @@ type Hello struct {
 
 func (x *Hello) Reset() {
 	*x = Hello{}
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[7]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1038,7 +1171,7 @@ func (x *Hello) String() string {
 func (*Hello) ProtoMessage() {}
 
 func (x *Hello) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[7]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1051,7 +1184,7 @@ func (x *Hello) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hello.ProtoReflect.Descriptor instead.
 func (*Hello) Descriptor() ([]byte, []int) {
-	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{7}
+	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Hello) GetHostId() string {
@@ -1069,7 +1202,7 @@ type Heartbeat struct {
 
 func (x *Heartbeat) Reset() {
 	*x = Heartbeat{}
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[8]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1081,7 +1214,7 @@ func (x *Heartbeat) String() string {
 func (*Heartbeat) ProtoMessage() {}
 
 func (x *Heartbeat) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[8]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1094,7 +1227,7 @@ func (x *Heartbeat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Heartbeat.ProtoReflect.Descriptor instead.
 func (*Heartbeat) Descriptor() ([]byte, []int) {
-	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{8}
+	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{11}
 }
 
 // Held: these pieces are verified and served from now on.
@@ -1114,7 +1247,7 @@ type Held struct {
 
 func (x *Held) Reset() {
 	*x = Held{}
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[9]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1126,7 +1259,7 @@ func (x *Held) String() string {
 func (*Held) ProtoMessage() {}
 
 func (x *Held) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[9]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1139,7 +1272,7 @@ func (x *Held) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Held.ProtoReflect.Descriptor instead.
 func (*Held) Descriptor() ([]byte, []int) {
-	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{9}
+	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Held) GetExtents() []*commonpb.Extent {
@@ -1188,7 +1321,7 @@ type ParentCost struct {
 
 func (x *ParentCost) Reset() {
 	*x = ParentCost{}
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[10]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1200,7 +1333,7 @@ func (x *ParentCost) String() string {
 func (*ParentCost) ProtoMessage() {}
 
 func (x *ParentCost) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[10]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1213,7 +1346,7 @@ func (x *ParentCost) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ParentCost.ProtoReflect.Descriptor instead.
 func (*ParentCost) Descriptor() ([]byte, []int) {
-	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{10}
+	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ParentCost) GetHostId() string {
@@ -1239,7 +1372,7 @@ type Lost struct {
 
 func (x *Lost) Reset() {
 	*x = Lost{}
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[11]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1251,7 +1384,7 @@ func (x *Lost) String() string {
 func (*Lost) ProtoMessage() {}
 
 func (x *Lost) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[11]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1264,7 +1397,7 @@ func (x *Lost) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lost.ProtoReflect.Descriptor instead.
 func (*Lost) Descriptor() ([]byte, []int) {
-	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{11}
+	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Lost) GetExtents() []*commonpb.Extent {
@@ -1285,7 +1418,7 @@ type Failed struct {
 
 func (x *Failed) Reset() {
 	*x = Failed{}
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[12]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1297,7 +1430,7 @@ func (x *Failed) String() string {
 func (*Failed) ProtoMessage() {}
 
 func (x *Failed) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[12]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1310,7 +1443,7 @@ func (x *Failed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Failed.ProtoReflect.Descriptor instead.
 func (*Failed) Descriptor() ([]byte, []int) {
-	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{12}
+	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Failed) GetHostId() string {
@@ -1348,7 +1481,7 @@ type Want struct {
 
 func (x *Want) Reset() {
 	*x = Want{}
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[13]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1360,7 +1493,7 @@ func (x *Want) String() string {
 func (*Want) ProtoMessage() {}
 
 func (x *Want) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[13]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1373,7 +1506,7 @@ func (x *Want) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Want.ProtoReflect.Descriptor instead.
 func (*Want) Descriptor() ([]byte, []int) {
-	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{13}
+	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Want) GetExtents() []*commonpb.Extent {
@@ -1406,7 +1539,7 @@ type Cancel struct {
 
 func (x *Cancel) Reset() {
 	*x = Cancel{}
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[14]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1418,7 +1551,7 @@ func (x *Cancel) String() string {
 func (*Cancel) ProtoMessage() {}
 
 func (x *Cancel) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[14]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1431,7 +1564,7 @@ func (x *Cancel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cancel.ProtoReflect.Descriptor instead.
 func (*Cancel) Descriptor() ([]byte, []int) {
-	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{14}
+	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Cancel) GetExtents() []*commonpb.Extent {
@@ -1452,7 +1585,7 @@ type LeaseProgress struct {
 
 func (x *LeaseProgress) Reset() {
 	*x = LeaseProgress{}
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[15]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1464,7 +1597,7 @@ func (x *LeaseProgress) String() string {
 func (*LeaseProgress) ProtoMessage() {}
 
 func (x *LeaseProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[15]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1477,7 +1610,7 @@ func (x *LeaseProgress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseProgress.ProtoReflect.Descriptor instead.
 func (*LeaseProgress) Descriptor() ([]byte, []int) {
-	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{15}
+	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *LeaseProgress) GetLeaseId() uint64 {
@@ -1507,7 +1640,7 @@ type OriginError struct {
 
 func (x *OriginError) Reset() {
 	*x = OriginError{}
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[16]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1519,7 +1652,7 @@ func (x *OriginError) String() string {
 func (*OriginError) ProtoMessage() {}
 
 func (x *OriginError) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[16]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1532,7 +1665,7 @@ func (x *OriginError) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OriginError.ProtoReflect.Descriptor instead.
 func (*OriginError) Descriptor() ([]byte, []int) {
-	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{16}
+	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *OriginError) GetLeaseId() uint64 {
@@ -1566,7 +1699,7 @@ type Touched struct {
 
 func (x *Touched) Reset() {
 	*x = Touched{}
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[17]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1578,7 +1711,7 @@ func (x *Touched) String() string {
 func (*Touched) ProtoMessage() {}
 
 func (x *Touched) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[17]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1591,7 +1724,7 @@ func (x *Touched) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Touched.ProtoReflect.Descriptor instead.
 func (*Touched) Descriptor() ([]byte, []int) {
-	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{17}
+	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Touched) GetExtents() []*commonpb.Extent {
@@ -1627,7 +1760,7 @@ type SchedulerMessage struct {
 
 func (x *SchedulerMessage) Reset() {
 	*x = SchedulerMessage{}
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[18]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1639,7 +1772,7 @@ func (x *SchedulerMessage) String() string {
 func (*SchedulerMessage) ProtoMessage() {}
 
 func (x *SchedulerMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[18]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1652,7 +1785,7 @@ func (x *SchedulerMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SchedulerMessage.ProtoReflect.Descriptor instead.
 func (*SchedulerMessage) Descriptor() ([]byte, []int) {
-	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{18}
+	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *SchedulerMessage) GetTask() string {
@@ -1871,7 +2004,7 @@ type Welcome struct {
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[19]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1883,7 +2016,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[19]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1896,7 +2029,7 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{19}
+	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Welcome) GetSession() uint64 {
@@ -1923,7 +2056,7 @@ type Parents struct {
 
 func (x *Parents) Reset() {
 	*x = Parents{}
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[20]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1935,7 +2068,7 @@ func (x *Parents) String() string {
 func (*Parents) ProtoMessage() {}
 
 func (x *Parents) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[20]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1948,7 +2081,7 @@ func (x *Parents) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Parents.ProtoReflect.Descriptor instead.
 func (*Parents) Descriptor() ([]byte, []int) {
-	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{20}
+	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Parents) GetParents() []*Parent {
@@ -1968,7 +2101,7 @@ type Holders struct {
 
 func (x *Holders) Reset() {
 	*x = Holders{}
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[21]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1980,7 +2113,7 @@ func (x *Holders) String() string {
 func (*Holders) ProtoMessage() {}
 
 func (x *Holders) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[21]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1993,7 +2126,7 @@ func (x *Holders) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Holders.ProtoReflect.Descriptor instead.
 func (*Holders) Descriptor() ([]byte, []int) {
-	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{21}
+	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Holders) GetHolders() []*Holder {
@@ -2015,7 +2148,7 @@ type Holder struct {
 
 func (x *Holder) Reset() {
 	*x = Holder{}
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[22]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2027,7 +2160,7 @@ func (x *Holder) String() string {
 func (*Holder) ProtoMessage() {}
 
 func (x *Holder) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[22]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2040,7 +2173,7 @@ func (x *Holder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Holder.ProtoReflect.Descriptor instead.
 func (*Holder) Descriptor() ([]byte, []int) {
-	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{22}
+	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Holder) GetHost() *commonpb.Host {
@@ -2079,7 +2212,7 @@ type Digests struct {
 
 func (x *Digests) Reset() {
 	*x = Digests{}
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[23]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2091,7 +2224,7 @@ func (x *Digests) String() string {
 func (*Digests) ProtoMessage() {}
 
 func (x *Digests) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[23]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2104,7 +2237,7 @@ func (x *Digests) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Digests.ProtoReflect.Descriptor instead.
 func (*Digests) Descriptor() ([]byte, []int) {
-	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{23}
+	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Digests) GetSums() []*commonpb.Sums {
@@ -2139,7 +2272,7 @@ type Lease struct {
 
 func (x *Lease) Reset() {
 	*x = Lease{}
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[24]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2151,7 +2284,7 @@ func (x *Lease) String() string {
 func (*Lease) ProtoMessage() {}
 
 func (x *Lease) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[24]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2164,7 +2297,7 @@ func (x *Lease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lease.ProtoReflect.Descriptor instead.
 func (*Lease) Descriptor() ([]byte, []int) {
-	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{24}
+	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Lease) GetId() uint64 {
@@ -2205,7 +2338,7 @@ type LeaseEnd struct {
 
 func (x *LeaseEnd) Reset() {
 	*x = LeaseEnd{}
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[25]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2217,7 +2350,7 @@ func (x *LeaseEnd) String() string {
 func (*LeaseEnd) ProtoMessage() {}
 
 func (x *LeaseEnd) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[25]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2230,7 +2363,7 @@ func (x *LeaseEnd) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseEnd.ProtoReflect.Descriptor instead.
 func (*LeaseEnd) Descriptor() ([]byte, []int) {
-	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{25}
+	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *LeaseEnd) GetId() uint64 {
@@ -2257,7 +2390,7 @@ type TaskFacts struct {
 
 func (x *TaskFacts) Reset() {
 	*x = TaskFacts{}
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[26]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2269,7 +2402,7 @@ func (x *TaskFacts) String() string {
 func (*TaskFacts) ProtoMessage() {}
 
 func (x *TaskFacts) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[26]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2282,7 +2415,7 @@ func (x *TaskFacts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskFacts.ProtoReflect.Descriptor instead.
 func (*TaskFacts) Descriptor() ([]byte, []int) {
-	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{26}
+	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *TaskFacts) GetFacts() *commonpb.Facts {
@@ -2302,7 +2435,7 @@ type Moved struct {
 
 func (x *Moved) Reset() {
 	*x = Moved{}
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[27]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2314,7 +2447,7 @@ func (x *Moved) String() string {
 func (*Moved) ProtoMessage() {}
 
 func (x *Moved) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[27]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2327,7 +2460,7 @@ func (x *Moved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Moved.ProtoReflect.Descriptor instead.
 func (*Moved) Descriptor() ([]byte, []int) {
-	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{27}
+	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Moved) GetAddress() string {
@@ -2349,7 +2482,7 @@ type Resume struct {
 
 func (x *Resume) Reset() {
 	*x = Resume{}
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[28]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2361,7 +2494,7 @@ func (x *Resume) String() string {
 func (*Resume) ProtoMessage() {}
 
 func (x *Resume) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[28]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2374,7 +2507,7 @@ func (x *Resume) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resume.ProtoReflect.Descriptor instead.
 func (*Resume) Descriptor() ([]byte, []int) {
-	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{28}
+	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{31}
 }
 
 // Rejected: the scheduler does not know this peer (any more), or has put it out
@@ -2389,7 +2522,7 @@ type Rejected struct {
 
 func (x *Rejected) Reset() {
 	*x = Rejected{}
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[29]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2401,7 +2534,7 @@ func (x *Rejected) String() string {
 func (*Rejected) ProtoMessage() {}
 
 func (x *Rejected) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[29]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2414,7 +2547,7 @@ func (x *Rejected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rejected.ProtoReflect.Descriptor instead.
 func (*Rejected) Descriptor() ([]byte, []int) {
-	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{29}
+	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Rejected) GetReason() string {
@@ -2448,7 +2581,7 @@ type ReportPeerResultRequest struct {
 
 func (x *ReportPeerResultRequest) Reset() {
 	*x = ReportPeerResultRequest{}
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[30]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2460,7 +2593,7 @@ func (x *ReportPeerResultRequest) String() string {
 func (*ReportPeerResultRequest) ProtoMessage() {}
 
 func (x *ReportPeerResultRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[30]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2473,7 +2606,7 @@ func (x *ReportPeerResultRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportPeerResultRequest.ProtoReflect.Descriptor instead.
 func (*ReportPeerResultRequest) Descriptor() ([]byte, []int) {
-	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{30}
+	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ReportPeerResultRequest) GetHostId() string {
@@ -2547,7 +2680,7 @@ type ReportPeerResultReply struct {
 
 func (x *ReportPeerResultReply) Reset() {
 	*x = ReportPeerResultReply{}
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[31]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2559,7 +2692,7 @@ func (x *ReportPeerResultReply) String() string {
 func (*ReportPeerResultReply) ProtoMessage() {}
 
 func (x *ReportPeerResultReply) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[31]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2572,7 +2705,7 @@ func (x *ReportPeerResultReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportPeerResultReply.ProtoReflect.Descriptor instead.
 func (*ReportPeerResultReply) Descriptor() ([]byte, []int) {
-	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{31}
+	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{34}
 }
 
 type LeaveTaskRequest struct {
@@ -2591,7 +2724,7 @@ type LeaveTaskRequest struct {
 
 func (x *LeaveTaskRequest) Reset() {
 	*x = LeaveTaskRequest{}
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[32]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2603,7 +2736,7 @@ func (x *LeaveTaskRequest) String() string {
 func (*LeaveTaskRequest) ProtoMessage() {}
 
 func (x *LeaveTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[32]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2616,7 +2749,7 @@ func (x *LeaveTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveTaskRequest.ProtoReflect.Descriptor instead.
 func (*LeaveTaskRequest) Descriptor() ([]byte, []int) {
-	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{32}
+	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *LeaveTaskRequest) GetHostId() string {
@@ -2662,7 +2795,7 @@ type LeaveTaskReply struct {
 
 func (x *LeaveTaskReply) Reset() {
 	*x = LeaveTaskReply{}
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[33]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2674,7 +2807,7 @@ func (x *LeaveTaskReply) String() string {
 func (*LeaveTaskReply) ProtoMessage() {}
 
 func (x *LeaveTaskReply) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[33]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2687,7 +2820,7 @@ func (x *LeaveTaskReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveTaskReply.ProtoReflect.Descriptor instead.
 func (*LeaveTaskReply) Descriptor() ([]byte, []int) {
-	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{33}
+	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{36}
 }
 
 type AnnounceHostRequest struct {
@@ -2704,7 +2837,7 @@ type AnnounceHostRequest struct {
 
 func (x *AnnounceHostRequest) Reset() {
 	*x = AnnounceHostRequest{}
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[34]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2716,7 +2849,7 @@ func (x *AnnounceHostRequest) String() string {
 func (*AnnounceHostRequest) ProtoMessage() {}
 
 func (x *AnnounceHostRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[34]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2729,7 +2862,7 @@ func (x *AnnounceHostRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnnounceHostRequest.ProtoReflect.Descriptor instead.
 func (*AnnounceHostRequest) Descriptor() ([]byte, []int) {
-	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{34}
+	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *AnnounceHostRequest) GetHost() *commonpb.Host {
@@ -2764,7 +2897,7 @@ type InventoryItem struct {
 
 func (x *InventoryItem) Reset() {
 	*x = InventoryItem{}
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[35]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2776,7 +2909,7 @@ func (x *InventoryItem) String() string {
 func (*InventoryItem) ProtoMessage() {}
 
 func (x *InventoryItem) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[35]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2789,7 +2922,7 @@ func (x *InventoryItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InventoryItem.ProtoReflect.Descriptor instead.
 func (*InventoryItem) Descriptor() ([]byte, []int) {
-	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{35}
+	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *InventoryItem) GetTask() string {
@@ -2826,7 +2959,7 @@ type AnnounceHostReply struct {
 
 func (x *AnnounceHostReply) Reset() {
 	*x = AnnounceHostReply{}
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[36]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2838,7 +2971,7 @@ func (x *AnnounceHostReply) String() string {
 func (*AnnounceHostReply) ProtoMessage() {}
 
 func (x *AnnounceHostReply) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[36]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2851,7 +2984,7 @@ func (x *AnnounceHostReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnnounceHostReply.ProtoReflect.Descriptor instead.
 func (*AnnounceHostReply) Descriptor() ([]byte, []int) {
-	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{36}
+	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *AnnounceHostReply) GetIntervalMs() uint32 {
@@ -2877,7 +3010,7 @@ type LeaveHostRequest struct {
 
 func (x *LeaveHostRequest) Reset() {
 	*x = LeaveHostRequest{}
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[37]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2889,7 +3022,7 @@ func (x *LeaveHostRequest) String() string {
 func (*LeaveHostRequest) ProtoMessage() {}
 
 func (x *LeaveHostRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[37]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2902,7 +3035,7 @@ func (x *LeaveHostRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveHostRequest.ProtoReflect.Descriptor instead.
 func (*LeaveHostRequest) Descriptor() ([]byte, []int) {
-	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{37}
+	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *LeaveHostRequest) GetHostId() string {
@@ -2920,7 +3053,7 @@ type LeaveHostReply struct {
 
 func (x *LeaveHostReply) Reset() {
 	*x = LeaveHostReply{}
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[38]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2932,7 +3065,7 @@ func (x *LeaveHostReply) String() string {
 func (*LeaveHostReply) ProtoMessage() {}
 
 func (x *LeaveHostReply) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[38]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2945,14 +3078,20 @@ func (x *LeaveHostReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveHostReply.ProtoReflect.Descriptor instead.
 func (*LeaveHostReply) Descriptor() ([]byte, []int) {
-	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{38}
+	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{41}
 }
 
 var File_proto_schedulerpb_scheduler_proto protoreflect.FileDescriptor
 
 const file_proto_schedulerpb_scheduler_proto_rawDesc = "" +
 	"\n" +
-	"!proto/schedulerpb/scheduler.proto\x12\x16damselfly.scheduler.v1\x1a\x1bproto/commonpb/common.proto\"\xd4\x02\n" +
+	"!proto/schedulerpb/scheduler.proto\x12\x16damselfly.scheduler.v1\x1a\x1bproto/commonpb/common.proto\"B\n" +
+	"\x0fGetSwarmRequest\x12\x12\n" +
+	"\x04task\x18\x01 \x01(\tR\x04task\x12\x1b\n" +
+	"\tmax_peers\x18\x02 \x01(\rR\bmaxPeers\"G\n" +
+	"\rGetSwarmReply\x126\n" +
+	"\bversions\x18\x01 \x03(\v2\x1a.damselfly.common.v1.SwarmR\bversions\"\x12\n" +
+	"\x10GetTotalsRequest\"\xd4\x02\n" +
 	"\x0fStatTaskRequest\x12\x17\n" +
 	"\ahost_id\x18\x01 \x01(\tR\x06hostId\x12-\n" +
 	"\x04task\x18\x02 \x01(\v2\x19.damselfly.common.v1.TaskR\x04task\x12\x1b\n" +
@@ -3163,7 +3302,10 @@ const file_proto_schedulerpb_scheduler_proto_rawDesc = "" +
 	"\x10ReportPeerResult\x12/.damselfly.scheduler.v1.ReportPeerResultRequest\x1a-.damselfly.scheduler.v1.ReportPeerResultReply\x12]\n" +
 	"\tLeaveTask\x12(.damselfly.scheduler.v1.LeaveTaskRequest\x1a&.damselfly.scheduler.v1.LeaveTaskReply\x12f\n" +
 	"\fAnnounceHost\x12+.damselfly.scheduler.v1.AnnounceHostRequest\x1a).damselfly.scheduler.v1.AnnounceHostReply\x12]\n" +
-	"\tLeaveHost\x12(.damselfly.scheduler.v1.LeaveHostRequest\x1a&.damselfly.scheduler.v1.LeaveHostReplyB\x1dZ\x1bdamselfly/proto/schedulerpbb\x06proto3"
+	"\tLeaveHost\x12(.damselfly.scheduler.v1.LeaveHostRequest\x1a&.damselfly.scheduler.v1.LeaveHostReply2\xc1\x01\n" +
+	"\x06Census\x12Z\n" +
+	"\bGetSwarm\x12'.damselfly.scheduler.v1.GetSwarmRequest\x1a%.damselfly.scheduler.v1.GetSwarmReply\x12[\n" +
+	"\tGetTotals\x12(.damselfly.scheduler.v1.GetTotalsRequest\x1a$.damselfly.common.v1.SchedulerTotalsB\x1dZ\x1bdamselfly/proto/schedulerpbb\x06proto3"
 
 var (
 	file_proto_schedulerpb_scheduler_proto_rawDescOnce sync.Once
@@ -3178,141 +3320,151 @@ func file_proto_schedulerpb_scheduler_proto_rawDescGZIP() []byte {
 }
 
 var file_proto_schedulerpb_scheduler_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_proto_schedulerpb_scheduler_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
+var file_proto_schedulerpb_scheduler_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
 var file_proto_schedulerpb_scheduler_proto_goTypes = []any{
-	(SizeScope)(0),                  // 0: damselfly.scheduler.v1.SizeScope
-	(Policy)(0),                     // 1: damselfly.scheduler.v1.Policy
-	(Class)(0),                      // 2: damselfly.scheduler.v1.Class
-	(Failed_Reason)(0),              // 3: damselfly.scheduler.v1.Failed.Reason
-	(*StatTaskRequest)(nil),         // 4: damselfly.scheduler.v1.StatTaskRequest
-	(*StatTaskReply)(nil),           // 5: damselfly.scheduler.v1.StatTaskReply
-	(*RegisterPeerTaskRequest)(nil), // 6: damselfly.scheduler.v1.RegisterPeerTaskRequest
-	(*RunningLease)(nil),            // 7: damselfly.scheduler.v1.RunningLease
-	(*RegisterPeerTaskReply)(nil),   // 8: damselfly.scheduler.v1.RegisterPeerTaskReply
-	(*Parent)(nil),                  // 9: damselfly.scheduler.v1.Parent
-	(*PeerMessage)(nil),             // 10: damselfly.scheduler.v1.PeerMessage
-	(*Hello)(nil),                   // 11: damselfly.scheduler.v1.Hello
-	(*Heartbeat)(nil),               // 12: damselfly.scheduler.v1.Heartbeat
-	(*Held)(nil),                    // 13: damselfly.scheduler.v1.Held
-	(*ParentCost)(nil),              // 14: damselfly.scheduler.v1.ParentCost
-	(*Lost)(nil),                    // 15: damselfly.scheduler.v1.Lost
-	(*Failed)(nil),                  // 16: damselfly.scheduler.v1.Failed
-	(*Want)(nil),                    // 17: damselfly.scheduler.v1.Want
-	(*Cancel)(nil),                  // 18: damselfly.scheduler.v1.Cancel
-	(*LeaseProgress)(nil),           // 19: damselfly.scheduler.v1.LeaseProgress
-	(*OriginError)(nil),             // 20: damselfly.scheduler.v1.OriginError
-	(*Touched)(nil),                 // 21: damselfly.scheduler.v1.Touched
-	(*SchedulerMessage)(nil),        // 22: damselfly.scheduler.v1.SchedulerMessage
-	(*Welcome)(nil),                 // 23: damselfly.scheduler.v1.Welcome
-	(*Parents)(nil),                 // 24: damselfly.scheduler.v1.Parents
-	(*Holders)(nil),                 // 25: damselfly.scheduler.v1.Holders
-	(*Holder)(nil),                  // 26: damselfly.scheduler.v1.Holder
-	(*Digests)(nil),                 // 27: damselfly.scheduler.v1.Digests
-	(*Lease)(nil),                   // 28: damselfly.scheduler.v1.Lease
-	(*LeaseEnd)(nil),                // 29: damselfly.scheduler.v1.LeaseEnd
-	(*TaskFacts)(nil),               // 30: damselfly.scheduler.v1.TaskFacts
-	(*Moved)(nil),                   // 31: damselfly.scheduler.v1.Moved
-	(*Resume)(nil),                  // 32: damselfly.scheduler.v1.Resume
-	(*Rejected)(nil),                // 33: damselfly.scheduler.v1.Rejected
-	(*ReportPeerResultRequest)(nil), // 34: damselfly.scheduler.v1.ReportPeerResultRequest
-	(*ReportPeerResultReply)(nil),   // 35: damselfly.scheduler.v1.ReportPeerResultReply
-	(*LeaveTaskRequest)(nil),        // 36: damselfly.scheduler.v1.LeaveTaskRequest
-	(*LeaveTaskReply)(nil),          // 37: damselfly.scheduler.v1.LeaveTaskReply
-	(*AnnounceHostRequest)(nil),     // 38: damselfly.scheduler.v1.AnnounceHostRequest
-	(*InventoryItem)(nil),           // 39: damselfly.scheduler.v1.InventoryItem
-	(*AnnounceHostReply)(nil),       // 40: damselfly.scheduler.v1.AnnounceHostReply
-	(*LeaveHostRequest)(nil),        // 41: damselfly.scheduler.v1.LeaveHostRequest
-	(*LeaveHostReply)(nil),          // 42: damselfly.scheduler.v1.LeaveHostReply
-	(*commonpb.Task)(nil),           // 43: damselfly.common.v1.Task
-	(*commonpb.Facts)(nil),          // 44: damselfly.common.v1.Facts
-	(*commonpb.Error)(nil),          // 45: damselfly.common.v1.Error
-	(*commonpb.Extent)(nil),         // 46: damselfly.common.v1.Extent
-	(*commonpb.Sums)(nil),           // 47: damselfly.common.v1.Sums
-	(*commonpb.Host)(nil),           // 48: damselfly.common.v1.Host
+	(SizeScope)(0),                   // 0: damselfly.scheduler.v1.SizeScope
+	(Policy)(0),                      // 1: damselfly.scheduler.v1.Policy
+	(Class)(0),                       // 2: damselfly.scheduler.v1.Class
+	(Failed_Reason)(0),               // 3: damselfly.scheduler.v1.Failed.Reason
+	(*GetSwarmRequest)(nil),          // 4: damselfly.scheduler.v1.GetSwarmRequest
+	(*GetSwarmReply)(nil),            // 5: damselfly.scheduler.v1.GetSwarmReply
+	(*GetTotalsRequest)(nil),         // 6: damselfly.scheduler.v1.GetTotalsRequest
+	(*StatTaskRequest)(nil),          // 7: damselfly.scheduler.v1.StatTaskRequest
+	(*StatTaskReply)(nil),            // 8: damselfly.scheduler.v1.StatTaskReply
+	(*RegisterPeerTaskRequest)(nil),  // 9: damselfly.scheduler.v1.RegisterPeerTaskRequest
+	(*RunningLease)(nil),             // 10: damselfly.scheduler.v1.RunningLease
+	(*RegisterPeerTaskReply)(nil),    // 11: damselfly.scheduler.v1.RegisterPeerTaskReply
+	(*Parent)(nil),                   // 12: damselfly.scheduler.v1.Parent
+	(*PeerMessage)(nil),              // 13: damselfly.scheduler.v1.PeerMessage
+	(*Hello)(nil),                    // 14: damselfly.scheduler.v1.Hello
+	(*Heartbeat)(nil),                // 15: damselfly.scheduler.v1.Heartbeat
+	(*Held)(nil),                     // 16: damselfly.scheduler.v1.Held
+	(*ParentCost)(nil),               // 17: damselfly.scheduler.v1.ParentCost
+	(*Lost)(nil),                     // 18: damselfly.scheduler.v1.Lost
+	(*Failed)(nil),                   // 19: damselfly.scheduler.v1.Failed
+	(*Want)(nil),                     // 20: damselfly.scheduler.v1.Want
+	(*Cancel)(nil),                   // 21: damselfly.scheduler.v1.Cancel
+	(*LeaseProgress)(nil),            // 22: damselfly.scheduler.v1.LeaseProgress
+	(*OriginError)(nil),              // 23: damselfly.scheduler.v1.OriginError
+	(*Touched)(nil),                  // 24: damselfly.scheduler.v1.Touched
+	(*SchedulerMessage)(nil),         // 25: damselfly.scheduler.v1.SchedulerMessage
+	(*Welcome)(nil),                  // 26: damselfly.scheduler.v1.Welcome
+	(*Parents)(nil),                  // 27: damselfly.scheduler.v1.Parents
+	(*Holders)(nil),                  // 28: damselfly.scheduler.v1.Holders
+	(*Holder)(nil),                   // 29: damselfly.scheduler.v1.Holder
+	(*Digests)(nil),                  // 30: damselfly.scheduler.v1.Digests
+	(*Lease)(nil),                    // 31: damselfly.scheduler.v1.Lease
+	(*LeaseEnd)(nil),                 // 32: damselfly.scheduler.v1.LeaseEnd
+	(*TaskFacts)(nil),                // 33: damselfly.scheduler.v1.TaskFacts
+	(*Moved)(nil),                    // 34: damselfly.scheduler.v1.Moved
+	(*Resume)(nil),                   // 35: damselfly.scheduler.v1.Resume
+	(*Rejected)(nil),                 // 36: damselfly.scheduler.v1.Rejected
+	(*ReportPeerResultRequest)(nil),  // 37: damselfly.scheduler.v1.ReportPeerResultRequest
+	(*ReportPeerResultReply)(nil),    // 38: damselfly.scheduler.v1.ReportPeerResultReply
+	(*LeaveTaskRequest)(nil),         // 39: damselfly.scheduler.v1.LeaveTaskRequest
+	(*LeaveTaskReply)(nil),           // 40: damselfly.scheduler.v1.LeaveTaskReply
+	(*AnnounceHostRequest)(nil),      // 41: damselfly.scheduler.v1.AnnounceHostRequest
+	(*InventoryItem)(nil),            // 42: damselfly.scheduler.v1.InventoryItem
+	(*AnnounceHostReply)(nil),        // 43: damselfly.scheduler.v1.AnnounceHostReply
+	(*LeaveHostRequest)(nil),         // 44: damselfly.scheduler.v1.LeaveHostRequest
+	(*LeaveHostReply)(nil),           // 45: damselfly.scheduler.v1.LeaveHostReply
+	(*commonpb.Swarm)(nil),           // 46: damselfly.common.v1.Swarm
+	(*commonpb.Task)(nil),            // 47: damselfly.common.v1.Task
+	(*commonpb.Facts)(nil),           // 48: damselfly.common.v1.Facts
+	(*commonpb.Error)(nil),           // 49: damselfly.common.v1.Error
+	(*commonpb.Extent)(nil),          // 50: damselfly.common.v1.Extent
+	(*commonpb.Sums)(nil),            // 51: damselfly.common.v1.Sums
+	(*commonpb.Host)(nil),            // 52: damselfly.common.v1.Host
+	(*commonpb.SchedulerTotals)(nil), // 53: damselfly.common.v1.SchedulerTotals
 }
 var file_proto_schedulerpb_scheduler_proto_depIdxs = []int32{
-	43, // 0: damselfly.scheduler.v1.StatTaskRequest.task:type_name -> damselfly.common.v1.Task
-	44, // 1: damselfly.scheduler.v1.StatTaskRequest.facts:type_name -> damselfly.common.v1.Facts
-	45, // 2: damselfly.scheduler.v1.StatTaskRequest.error:type_name -> damselfly.common.v1.Error
-	44, // 3: damselfly.scheduler.v1.StatTaskReply.facts:type_name -> damselfly.common.v1.Facts
-	43, // 4: damselfly.scheduler.v1.RegisterPeerTaskRequest.task:type_name -> damselfly.common.v1.Task
-	7,  // 5: damselfly.scheduler.v1.RegisterPeerTaskRequest.leases:type_name -> damselfly.scheduler.v1.RunningLease
-	44, // 6: damselfly.scheduler.v1.RegisterPeerTaskRequest.facts:type_name -> damselfly.common.v1.Facts
-	46, // 7: damselfly.scheduler.v1.RegisterPeerTaskRequest.held:type_name -> damselfly.common.v1.Extent
-	47, // 8: damselfly.scheduler.v1.RegisterPeerTaskRequest.sums:type_name -> damselfly.common.v1.Sums
-	46, // 9: damselfly.scheduler.v1.RunningLease.extents:type_name -> damselfly.common.v1.Extent
-	44, // 10: damselfly.scheduler.v1.RegisterPeerTaskReply.facts:type_name -> damselfly.common.v1.Facts
-	0,  // 11: damselfly.scheduler.v1.RegisterPeerTaskReply.scope:type_name -> damselfly.scheduler.v1.SizeScope
-	9,  // 12: damselfly.scheduler.v1.RegisterPeerTaskReply.parents:type_name -> damselfly.scheduler.v1.Parent
-	46, // 13: damselfly.scheduler.v1.RegisterPeerTaskReply.access_order:type_name -> damselfly.common.v1.Extent
-	47, // 14: damselfly.scheduler.v1.RegisterPeerTaskReply.sums:type_name -> damselfly.common.v1.Sums
-	1,  // 15: damselfly.scheduler.v1.RegisterPeerTaskReply.policy:type_name -> damselfly.scheduler.v1.Policy
-	48, // 16: damselfly.scheduler.v1.Parent.host:type_name -> damselfly.common.v1.Host
-	11, // 17: damselfly.scheduler.v1.PeerMessage.hello:type_name -> damselfly.scheduler.v1.Hello
-	12, // 18: damselfly.scheduler.v1.PeerMessage.heartbeat:type_name -> damselfly.scheduler.v1.Heartbeat
-	13, // 19: damselfly.scheduler.v1.PeerMessage.held:type_name -> damselfly.scheduler.v1.Held
-	15, // 20: damselfly.scheduler.v1.PeerMessage.lost:type_name -> damselfly.scheduler.v1.Lost
-	16, // 21: damselfly.scheduler.v1.PeerMessage.failed:type_name -> damselfly.scheduler.v1.Failed
-	17, // 22: damselfly.scheduler.v1.PeerMessage.want:type_name -> damselfly.scheduler.v1.Want
-	18, // 23: damselfly.scheduler.v1.PeerMessage.cancel:type_name -> damselfly.scheduler.v1.Cancel
-	19, // 24: damselfly.scheduler.v1.PeerMessage.lease_progress:type_name -> damselfly.scheduler.v1.LeaseProgress
-	20, // 25: damselfly.scheduler.v1.PeerMessage.origin_error:type_name -> damselfly.scheduler.v1.OriginError
-	21, // 26: damselfly.scheduler.v1.PeerMessage.touched:type_name -> damselfly.scheduler.v1.Touched
-	46, // 27: damselfly.scheduler.v1.Held.extents:type_name -> damselfly.common.v1.Extent
-	47, // 28: damselfly.scheduler.v1.Held.sums:type_name -> damselfly.common.v1.Sums
-	14, // 29: damselfly.scheduler.v1.Held.costs:type_name -> damselfly.scheduler.v1.ParentCost
-	46, // 30: damselfly.scheduler.v1.Lost.extents:type_name -> damselfly.common.v1.Extent
-	46, // 31: damselfly.scheduler.v1.Failed.extents:type_name -> damselfly.common.v1.Extent
-	3,  // 32: damselfly.scheduler.v1.Failed.reason:type_name -> damselfly.scheduler.v1.Failed.Reason
-	46, // 33: damselfly.scheduler.v1.Want.extents:type_name -> damselfly.common.v1.Extent
-	2,  // 34: damselfly.scheduler.v1.Want.class:type_name -> damselfly.scheduler.v1.Class
-	46, // 35: damselfly.scheduler.v1.Cancel.extents:type_name -> damselfly.common.v1.Extent
-	45, // 36: damselfly.scheduler.v1.OriginError.error:type_name -> damselfly.common.v1.Error
-	46, // 37: damselfly.scheduler.v1.OriginError.extents:type_name -> damselfly.common.v1.Extent
-	46, // 38: damselfly.scheduler.v1.Touched.extents:type_name -> damselfly.common.v1.Extent
-	23, // 39: damselfly.scheduler.v1.SchedulerMessage.welcome:type_name -> damselfly.scheduler.v1.Welcome
-	12, // 40: damselfly.scheduler.v1.SchedulerMessage.heartbeat:type_name -> damselfly.scheduler.v1.Heartbeat
-	24, // 41: damselfly.scheduler.v1.SchedulerMessage.parents:type_name -> damselfly.scheduler.v1.Parents
-	25, // 42: damselfly.scheduler.v1.SchedulerMessage.holders:type_name -> damselfly.scheduler.v1.Holders
-	27, // 43: damselfly.scheduler.v1.SchedulerMessage.digests:type_name -> damselfly.scheduler.v1.Digests
-	28, // 44: damselfly.scheduler.v1.SchedulerMessage.lease:type_name -> damselfly.scheduler.v1.Lease
-	29, // 45: damselfly.scheduler.v1.SchedulerMessage.lease_end:type_name -> damselfly.scheduler.v1.LeaseEnd
-	30, // 46: damselfly.scheduler.v1.SchedulerMessage.task_facts:type_name -> damselfly.scheduler.v1.TaskFacts
-	20, // 47: damselfly.scheduler.v1.SchedulerMessage.origin_error:type_name -> damselfly.scheduler.v1.OriginError
-	31, // 48: damselfly.scheduler.v1.SchedulerMessage.moved:type_name -> damselfly.scheduler.v1.Moved
-	33, // 49: damselfly.scheduler.v1.SchedulerMessage.rejected:type_name -> damselfly.scheduler.v1.Rejected
-	32, // 50: damselfly.scheduler.v1.SchedulerMessage.resume:type_name -> damselfly.scheduler.v1.Resume
-	9,  // 51: damselfly.scheduler.v1.Parents.parents:type_name -> damselfly.scheduler.v1.Parent
-	26, // 52: damselfly.scheduler.v1.Holders.holders:type_name -> damselfly.scheduler.v1.Holder
-	48, // 53: damselfly.scheduler.v1.Holder.host:type_name -> damselfly.common.v1.Host
-	46, // 54: damselfly.scheduler.v1.Holder.held:type_name -> damselfly.common.v1.Extent
-	46, // 55: damselfly.scheduler.v1.Holder.fetching:type_name -> damselfly.common.v1.Extent
-	47, // 56: damselfly.scheduler.v1.Digests.sums:type_name -> damselfly.common.v1.Sums
-	46, // 57: damselfly.scheduler.v1.Lease.extent:type_name -> damselfly.common.v1.Extent
-	2,  // 58: damselfly.scheduler.v1.Lease.class:type_name -> damselfly.scheduler.v1.Class
-	44, // 59: damselfly.scheduler.v1.TaskFacts.facts:type_name -> damselfly.common.v1.Facts
-	45, // 60: damselfly.scheduler.v1.ReportPeerResultRequest.error:type_name -> damselfly.common.v1.Error
-	48, // 61: damselfly.scheduler.v1.AnnounceHostRequest.host:type_name -> damselfly.common.v1.Host
-	39, // 62: damselfly.scheduler.v1.AnnounceHostRequest.inventory:type_name -> damselfly.scheduler.v1.InventoryItem
-	4,  // 63: damselfly.scheduler.v1.Scheduler.StatTask:input_type -> damselfly.scheduler.v1.StatTaskRequest
-	6,  // 64: damselfly.scheduler.v1.Scheduler.RegisterPeerTask:input_type -> damselfly.scheduler.v1.RegisterPeerTaskRequest
-	10, // 65: damselfly.scheduler.v1.Scheduler.ReportPieceResult:input_type -> damselfly.scheduler.v1.PeerMessage
-	34, // 66: damselfly.scheduler.v1.Scheduler.ReportPeerResult:input_type -> damselfly.scheduler.v1.ReportPeerResultRequest
-	36, // 67: damselfly.scheduler.v1.Scheduler.LeaveTask:input_type -> damselfly.scheduler.v1.LeaveTaskRequest
-	38, // 68: damselfly.scheduler.v1.Scheduler.AnnounceHost:input_type -> damselfly.scheduler.v1.AnnounceHostRequest
-	41, // 69: damselfly.scheduler.v1.Scheduler.LeaveHost:input_type -> damselfly.scheduler.v1.LeaveHostRequest
-	5,  // 70: damselfly.scheduler.v1.Scheduler.StatTask:output_type -> damselfly.scheduler.v1.StatTaskReply
-	8,  // 71: damselfly.scheduler.v1.Scheduler.RegisterPeerTask:output_type -> damselfly.scheduler.v1.RegisterPeerTaskReply
-	22, // 72: damselfly.scheduler.v1.Scheduler.ReportPieceResult:output_type -> damselfly.scheduler.v1.SchedulerMessage
-	35, // 73: damselfly.scheduler.v1.Scheduler.ReportPeerResult:output_type -> damselfly.scheduler.v1.ReportPeerResultReply
-	37, // 74: damselfly.scheduler.v1.Scheduler.LeaveTask:output_type -> damselfly.scheduler.v1.LeaveTaskReply
-	40, // 75: damselfly.scheduler.v1.Scheduler.AnnounceHost:output_type -> damselfly.scheduler.v1.AnnounceHostReply
-	42, // 76: damselfly.scheduler.v1.Scheduler.LeaveHost:output_type -> damselfly.scheduler.v1.LeaveHostReply
-	70, // [70:77] is the sub-list for method output_type
-	63, // [63:70] is the sub-list for method input_type
-	63, // [63:63] is the sub-list for extension type_name
-	63, // [63:63] is the sub-list for extension extendee
-	0,  // [0:63] is the sub-list for field type_name
+	46, // 0: damselfly.scheduler.v1.GetSwarmReply.versions:type_name -> damselfly.common.v1.Swarm
+	47, // 1: damselfly.scheduler.v1.StatTaskRequest.task:type_name -> damselfly.common.v1.Task
+	48, // 2: damselfly.scheduler.v1.StatTaskRequest.facts:type_name -> damselfly.common.v1.Facts
+	49, // 3: damselfly.scheduler.v1.StatTaskRequest.error:type_name -> damselfly.common.v1.Error
+	48, // 4: damselfly.scheduler.v1.StatTaskReply.facts:type_name -> damselfly.common.v1.Facts
+	47, // 5: damselfly.scheduler.v1.RegisterPeerTaskRequest.task:type_name -> damselfly.common.v1.Task
+	10, // 6: damselfly.scheduler.v1.RegisterPeerTaskRequest.leases:type_name -> damselfly.scheduler.v1.RunningLease
+	48, // 7: damselfly.scheduler.v1.RegisterPeerTaskRequest.facts:type_name -> damselfly.common.v1.Facts
+	50, // 8: damselfly.scheduler.v1.RegisterPeerTaskRequest.held:type_name -> damselfly.common.v1.Extent
+	51, // 9: damselfly.scheduler.v1.RegisterPeerTaskRequest.sums:type_name -> damselfly.common.v1.Sums
+	50, // 10: damselfly.scheduler.v1.RunningLease.extents:type_name -> damselfly.common.v1.Extent
+	48, // 11: damselfly.scheduler.v1.RegisterPeerTaskReply.facts:type_name -> damselfly.common.v1.Facts
+	0,  // 12: damselfly.scheduler.v1.RegisterPeerTaskReply.scope:type_name -> damselfly.scheduler.v1.SizeScope
+	12, // 13: damselfly.scheduler.v1.RegisterPeerTaskReply.parents:type_name -> damselfly.scheduler.v1.Parent
+	50, // 14: damselfly.scheduler.v1.RegisterPeerTaskReply.access_order:type_name -> damselfly.common.v1.Extent
+	51, // 15: damselfly.scheduler.v1.RegisterPeerTaskReply.sums:type_name -> damselfly.common.v1.Sums
+	1,  // 16: damselfly.scheduler.v1.RegisterPeerTaskReply.policy:type_name -> damselfly.scheduler.v1.Policy
+	52, // 17: damselfly.scheduler.v1.Parent.host:type_name -> damselfly.common.v1.Host
+	14, // 18: damselfly.scheduler.v1.PeerMessage.hello:type_name -> damselfly.scheduler.v1.Hello
+	15, // 19: damselfly.scheduler.v1.PeerMessage.heartbeat:type_name -> damselfly.scheduler.v1.Heartbeat
+	16, // 20: damselfly.scheduler.v1.PeerMessage.held:type_name -> damselfly.scheduler.v1.Held
+	18, // 21: damselfly.scheduler.v1.PeerMessage.lost:type_name -> damselfly.scheduler.v1.Lost
+	19, // 22: damselfly.scheduler.v1.PeerMessage.failed:type_name -> damselfly.scheduler.v1.Failed
+	20, // 23: damselfly.scheduler.v1.PeerMessage.want:type_name -> damselfly.scheduler.v1.Want
+	21, // 24: damselfly.scheduler.v1.PeerMessage.cancel:type_name -> damselfly.scheduler.v1.Cancel
+	22, // 25: damselfly.scheduler.v1.PeerMessage.lease_progress:type_name -> damselfly.scheduler.v1.LeaseProgress
+	23, // 26: damselfly.scheduler.v1.PeerMessage.origin_error:type_name -> damselfly.scheduler.v1.OriginError
+	24, // 27: damselfly.scheduler.v1.PeerMessage.touched:type_name -> damselfly.scheduler.v1.Touched
+	50, // 28: damselfly.scheduler.v1.Held.extents:type_name -> damselfly.common.v1.Extent
+	51, // 29: damselfly.scheduler.v1.Held.sums:type_name -> damselfly.common.v1.Sums
+	17, // 30: damselfly.scheduler.v1.Held.costs:type_name -> damselfly.scheduler.v1.ParentCost
+	50, // 31: damselfly.scheduler.v1.Lost.extents:type_name -> damselfly.common.v1.Extent
+	50, // 32: damselfly.scheduler.v1.Failed.extents:type_name -> damselfly.common.v1.Extent
+	3,  // 33: damselfly.scheduler.v1.Failed.reason:type_name -> damselfly.scheduler.v1.Failed.Reason
+	50, // 34: damselfly.scheduler.v1.Want.extents:type_name -> damselfly.common.v1.Extent
+	2,  // 35: damselfly.scheduler.v1.Want.class:type_name -> damselfly.scheduler.v1.Class
+	50, // 36: damselfly.scheduler.v1.Cancel.extents:type_name -> damselfly.common.v1.Extent
+	49, // 37: damselfly.scheduler.v1.OriginError.error:type_name -> damselfly.common.v1.Error
+	50, // 38: damselfly.scheduler.v1.OriginError.extents:type_name -> damselfly.common.v1.Extent
+	50, // 39: damselfly.scheduler.v1.Touched.extents:type_name -> damselfly.common.v1.Extent
+	26, // 40: damselfly.scheduler.v1.SchedulerMessage.welcome:type_name -> damselfly.scheduler.v1.Welcome
+	15, // 41: damselfly.scheduler.v1.SchedulerMessage.heartbeat:type_name -> damselfly.scheduler.v1.Heartbeat
+	27, // 42: damselfly.scheduler.v1.SchedulerMessage.parents:type_name -> damselfly.scheduler.v1.Parents
+	28, // 43: damselfly.scheduler.v1.SchedulerMessage.holders:type_name -> damselfly.scheduler.v1.Holders
+	30, // 44: damselfly.scheduler.v1.SchedulerMessage.digests:type_name -> damselfly.scheduler.v1.Digests
+	31, // 45: damselfly.scheduler.v1.SchedulerMessage.lease:type_name -> damselfly.scheduler.v1.Lease
+	32, // 46: damselfly.scheduler.v1.SchedulerMessage.lease_end:type_name -> damselfly.scheduler.v1.LeaseEnd
+	33, // 47: damselfly.scheduler.v1.SchedulerMessage.task_facts:type_name -> damselfly.scheduler.v1.TaskFacts
+	23, // 48: damselfly.scheduler.v1.SchedulerMessage.origin_error:type_name -> damselfly.scheduler.v1.OriginError
+	34, // 49: damselfly.scheduler.v1.SchedulerMessage.moved:type_name -> damselfly.scheduler.v1.Moved
+	36, // 50: damselfly.scheduler.v1.SchedulerMessage.rejected:type_name -> damselfly.scheduler.v1.Rejected
+	35, // 51: damselfly.scheduler.v1.SchedulerMessage.resume:type_name -> damselfly.scheduler.v1.Resume
+	12, // 52: damselfly.scheduler.v1.Parents.parents:type_name -> damselfly.scheduler.v1.Parent
+	29, // 53: damselfly.scheduler.v1.Holders.holders:type_name -> damselfly.scheduler.v1.Holder
+	52, // 54: damselfly.scheduler.v1.Holder.host:type_name -> damselfly.common.v1.Host
+	50, // 55: damselfly.scheduler.v1.Holder.held:type_name -> damselfly.common.v1.Extent
+	50, // 56: damselfly.scheduler.v1.Holder.fetching:type_name -> damselfly.common.v1.Extent
+	51, // 57: damselfly.scheduler.v1.Digests.sums:type_name -> damselfly.common.v1.Sums
+	50, // 58: damselfly.scheduler.v1.Lease.extent:type_name -> damselfly.common.v1.Extent
+	2,  // 59: damselfly.scheduler.v1.Lease.class:type_name -> damselfly.scheduler.v1.Class
+	48, // 60: damselfly.scheduler.v1.TaskFacts.facts:type_name -> damselfly.common.v1.Facts
+	49, // 61: damselfly.scheduler.v1.ReportPeerResultRequest.error:type_name -> damselfly.common.v1.Error
+	52, // 62: damselfly.scheduler.v1.AnnounceHostRequest.host:type_name -> damselfly.common.v1.Host
+	42, // 63: damselfly.scheduler.v1.AnnounceHostRequest.inventory:type_name -> damselfly.scheduler.v1.InventoryItem
+	7,  // 64: damselfly.scheduler.v1.Scheduler.StatTask:input_type -> damselfly.scheduler.v1.StatTaskRequest
+	9,  // 65: damselfly.scheduler.v1.Scheduler.RegisterPeerTask:input_type -> damselfly.scheduler.v1.RegisterPeerTaskRequest
+	13, // 66: damselfly.scheduler.v1.Scheduler.ReportPieceResult:input_type -> damselfly.scheduler.v1.PeerMessage
+	37, // 67: damselfly.scheduler.v1.Scheduler.ReportPeerResult:input_type -> damselfly.scheduler.v1.ReportPeerResultRequest
+	39, // 68: damselfly.scheduler.v1.Scheduler.LeaveTask:input_type -> damselfly.scheduler.v1.LeaveTaskRequest
+	41, // 69: damselfly.scheduler.v1.Scheduler.AnnounceHost:input_type -> damselfly.scheduler.v1.AnnounceHostRequest
+	44, // 70: damselfly.scheduler.v1.Scheduler.LeaveHost:input_type -> damselfly.scheduler.v1.LeaveHostRequest
+	4,  // 71: damselfly.scheduler.v1.Census.GetSwarm:input_type -> damselfly.scheduler.v1.GetSwarmRequest
+	6,  // 72: damselfly.scheduler.v1.Census.GetTotals:input_type -> damselfly.scheduler.v1.GetTotalsRequest
+	8,  // 73: damselfly.scheduler.v1.Scheduler.StatTask:output_type -> damselfly.scheduler.v1.StatTaskReply
+	11, // 74: damselfly.scheduler.v1.Scheduler.RegisterPeerTask:output_type -> damselfly.scheduler.v1.RegisterPeerTaskReply
+	25, // 75: damselfly.scheduler.v1.Scheduler.ReportPieceResult:output_type -> damselfly.scheduler.v1.SchedulerMessage
+	38, // 76: damselfly.scheduler.v1.Scheduler.ReportPeerResult:output_type -> damselfly.scheduler.v1.ReportPeerResultReply
+	40, // 77: damselfly.scheduler.v1.Scheduler.LeaveTask:output_type -> damselfly.scheduler.v1.LeaveTaskReply
+	43, // 78: damselfly.scheduler.v1.Scheduler.AnnounceHost:output_type -> damselfly.scheduler.v1.AnnounceHostReply
+	45, // 79: damselfly.scheduler.v1.Scheduler.LeaveHost:output_type -> damselfly.scheduler.v1.LeaveHostReply
+	5,  // 80: damselfly.scheduler.v1.Census.GetSwarm:output_type -> damselfly.scheduler.v1.GetSwarmReply
+	53, // 81: damselfly.scheduler.v1.Census.GetTotals:output_type -> damselfly.common.v1.SchedulerTotals
+	73, // [73:82] is the sub-list for method output_type
+	64, // [64:73] is the sub-list for method input_type
+	64, // [64:64] is the sub-list for extension type_name
+	64, // [64:64] is the sub-list for extension extendee
+	0,  // [0:64] is the sub-list for field type_name
 }
 
 func init() { file_proto_schedulerpb_scheduler_proto_init() }
@@ -3320,7 +3472,7 @@ func file_proto_schedulerpb_scheduler_proto_init() {
 	if File_proto_schedulerpb_scheduler_proto != nil {
 		return
 	}
-	file_proto_schedulerpb_scheduler_proto_msgTypes[6].OneofWrappers = []any{
+	file_proto_schedulerpb_scheduler_proto_msgTypes[9].OneofWrappers = []any{
 		(*PeerMessage_Hello)(nil),
 		(*PeerMessage_Heartbeat)(nil),
 		(*PeerMessage_Held)(nil),
@@ -3332,7 +3484,7 @@ func file_proto_schedulerpb_scheduler_proto_init() {
 		(*PeerMessage_OriginError)(nil),
 		(*PeerMessage_Touched)(nil),
 	}
-	file_proto_schedulerpb_scheduler_proto_msgTypes[18].OneofWrappers = []any{
+	file_proto_schedulerpb_scheduler_proto_msgTypes[21].OneofWrappers = []any{
 		(*SchedulerMessage_Welcome)(nil),
 		(*SchedulerMessage_Heartbeat)(nil),
 		(*SchedulerMessage_Parents)(nil),
@@ -3352,9 +3504,9 @@ func file_proto_schedulerpb_scheduler_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_schedulerpb_scheduler_proto_rawDesc), len(file_proto_schedulerpb_scheduler_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   39,
+			NumMessages:   42,
 			NumExtensions: 0,
-			NumServices:   1,
+			NumServices:   2,
 		},
 		GoTypes:           file_proto_schedulerpb_scheduler_proto_goTypes,
 		DependencyIndexes: file_proto_schedulerpb_scheduler_proto_depIdxs,

@@ -10,6 +10,7 @@ package schedulerpb
 
 import (
 	context "context"
+	commonpb "damselfly/proto/commonpb"
 	grpc "google.golang.org/grpc"
 	codes "google.golang.org/grpc/codes"
 	status "google.golang.org/grpc/status"
@@ -352,5 +353,153 @@ var Scheduler_ServiceDesc = grpc.ServiceDesc{
 			ClientStreams: true,
 		},
 	},
+	Metadata: "proto/schedulerpb/scheduler.proto",
+}
+
+const (
+	Census_GetSwarm_FullMethodName  = "/damselfly.scheduler.v1.Census/GetSwarm"
+	Census_GetTotals_FullMethodName = "/damselfly.scheduler.v1.Census/GetTotals"
+)
+
+// CensusClient is the client API for Census service.
+//
+// For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
+//
+// Census is for managers: what people look at. It changes nothing.
+type CensusClient interface {
+	// GetSwarm answers the swarms of a Task as they are now, one per Version;
+	// NotFound if there is none here.
+	GetSwarm(ctx context.Context, in *GetSwarmRequest, opts ...grpc.CallOption) (*GetSwarmReply, error)
+	GetTotals(ctx context.Context, in *GetTotalsRequest, opts ...grpc.CallOption) (*commonpb.SchedulerTotals, error)
+}
+
+type censusClient struct {
+	cc grpc.ClientConnInterface
+}
+
+func NewCensusClient(cc grpc.ClientConnInterface) CensusClient {
+	return &censusClient{cc}
+}
+
+func (c *censusClient) GetSwarm(ctx context.Context, in *GetSwarmRequest, opts ...grpc.CallOption) (*GetSwarmReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetSwarmReply)
+	err := c.cc.Invoke(ctx, Census_GetSwarm_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *censusClient) GetTotals(ctx context.Context, in *GetTotalsRequest, opts ...grpc.CallOption) (*commonpb.SchedulerTotals, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(commonpb.SchedulerTotals)
+	err := c.cc.Invoke(ctx, Census_GetTotals_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// CensusServer is the server API for Census service.
+// All implementations must embed UnimplementedCensusServer
+// for forward compatibility.
+//
+// Census is for managers: what people look at. It changes nothing.
+type CensusServer interface {
+	// GetSwarm answers the swarms of a Task as they are now, one per Version;
+	// NotFound if there is none here.
+	GetSwarm(context.Context, *GetSwarmRequest) (*GetSwarmReply, error)
+	GetTotals(context.Context, *GetTotalsRequest) (*commonpb.SchedulerTotals, error)
+	mustEmbedUnimplementedCensusServer()
+}
+
+// UnimplementedCensusServer must be embedded to have
+// forward compatible implementations.
+//
+// NOTE: this should be embedded by value instead of pointer to avoid a nil
+// pointer dereference when methods are called.
+type UnimplementedCensusServer struct{}
+
+func (UnimplementedCensusServer) GetSwarm(context.Context, *GetSwarmRequest) (*GetSwarmReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetSwarm not implemented")
+}
+func (UnimplementedCensusServer) GetTotals(context.Context, *GetTotalsRequest) (*commonpb.SchedulerTotals, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetTotals not implemented")
+}
+func (UnimplementedCensusServer) mustEmbedUnimplementedCensusServer() {}
+func (UnimplementedCensusServer) testEmbeddedByValue()                {}
+
+// UnsafeCensusServer may be embedded to opt out of forward compatibility for this service.
+// Use of this interface is not recommended, as added methods to CensusServer will
+// result in compilation errors.
+type UnsafeCensusServer interface {
+	mustEmbedUnimplementedCensusServer()
+}
+
+func RegisterCensusServer(s grpc.ServiceRegistrar, srv CensusServer) {
+	// If the following call panics, it indicates UnimplementedCensusServer was
+	// embedded by pointer and is nil.  This will cause panics if an
+	// unimplemented method is ever invoked, so we test this at initialization
+	// time to prevent it from happening at runtime later due to I/O.
+	if t, ok := srv.(interface{ testEmbeddedByValue() }); ok {
+		t.testEmbeddedByValue()
+	}
+	s.RegisterService(&Census_ServiceDesc, srv)
+}
+
+func _Census_GetSwarm_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetSwarmRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CensusServer).GetSwarm(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Census_GetSwarm_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CensusServer).GetSwarm(ctx, req.(*GetSwarmRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Census_GetTotals_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetTotalsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CensusServer).GetTotals(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Census_GetTotals_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CensusServer).GetTotals(ctx, req.(*GetTotalsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+// Census_ServiceDesc is the grpc.ServiceDesc for Census service.
+// It's only intended for direct use with grpc.RegisterService,
+// and not to be introspected or modified (even as a copy)
+var Census_ServiceDesc = grpc.ServiceDesc{
+	ServiceName: "damselfly.scheduler.v1.Census",
+	HandlerType: (*CensusServer)(nil),
+	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "GetSwarm",
+			Handler:    _Census_GetSwarm_Handler,
+		},
+		{
+			MethodName: "GetTotals",
+			Handler:    _Census_GetTotals_Handler,
+		},
+	},
+	Streams:  []grpc.StreamDesc{},
 	Metadata: "proto/schedulerpb/scheduler.proto",
 }
