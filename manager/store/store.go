@@ -1,6 +1,6 @@
 // Package store keeps what the manager knows in a SQL database: clusters and
 // their config, schedulers and hosts, the catalogue of Tasks and their names,
-// and jobs.
+// jobs, users with what they prove themselves by, and an audit log.
 //
 // The SQL is what SQLite and PostgreSQL have in common, with numbered
 // parameters; what differs between databases is in one dialect value each. The
