@@ -32,6 +32,8 @@ type Server struct {
 	age       *age
 	config    atomic.Pointer[config]
 	calls     atomic.Uint64
+	totals    totals
+	started   time.Time
 	ready     atomic.Bool
 }
 
@@ -46,7 +48,7 @@ func New(o Options) (*Server, error) {
 		}
 	}
 	s := &Server{
-		o: o, log: o.Log, metrics: newMetrics(o.Registry), timer: newTimer(), wakes: make(chan wake, 1024),
+		o: o, log: o.Log, metrics: newMetrics(o.Registry), timer: newTimer(), wakes: make(chan wake, 1024), started: time.Now(),
 	}
 	s.hosts = newHosts(o.MaxHosts)
 	s.tasks = newTasks(o.MaxTasks)
@@ -62,8 +64,12 @@ func New(o Options) (*Server, error) {
 	return s, nil
 }
 
-// Register adds the service to a gRPC server.
-func (s *Server) Register(r grpc.ServiceRegistrar) { schedulerpb.RegisterSchedulerServer(r, s) }
+// Register adds the services to a gRPC server: Scheduler for hosts, Census for
+// managers.
+func (s *Server) Register(r grpc.ServiceRegistrar) {
+	schedulerpb.RegisterSchedulerServer(r, s)
+	schedulerpb.RegisterCensusServer(r, census{Server: s})
+}
 
 // Run does what no call asks for: ticks, waking of seeds, looking after hosts,
 // the manager. It returns nil when ctx has ended and all of it has stopped.

@@ -49,6 +49,8 @@ type entry struct {
 	asked  int64
 	idle   int
 	handed time.Time
+	// flows is nil while nobody looks.
+	flows *flows
 }
 
 func newTasks(most int) *tasks {
@@ -172,6 +174,9 @@ func (s *Server) stepEntry(e *entry, ev swarm.Event, before func()) (reg *swarm.
 	}
 	view := s.view()
 	reg = s.apply(e, e.task.Step(view, ev))
+	if h, ok := ev.(swarm.Held); ok {
+		s.tally(e, view, h)
+	}
 	e.nowKnown()
 	if e.task.Forgettable(view.Now, view.Options) {
 		e.gone = true
