@@ -175,12 +175,21 @@ func (f *File) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
 	return f.h.ReadAt(ctx, p, off)
 }
 
+// ReadFrom is ReadAt for a program: it is counted, and tells where the bytes came
+// from.
+func (f *File) ReadFrom(ctx context.Context, p []byte, off int64) (int, pieces.HitBytes, error) {
+	return f.h.ReadFrom(ctx, p, off)
+}
+
 // Passthrough returns the complete, verified content file, which is durably
 // marked: it will never be changed. The caller closes it.
 func (f *File) Passthrough() (*os.File, bool) { return f.h.File() }
 
 // Progress returns when the last verified byte arrived, or zero.
 func (f *File) Progress() time.Time { return f.h.Content().Progress() }
+
+// Settled waits until everything fetched so far is on disk.
+func (f *File) Settled(ctx context.Context) error { return f.h.Settled(ctx) }
 
 // Attr returns what user.df.<name> says.
 func (f *File) Attr(name string) (string, bool) {
@@ -199,6 +208,8 @@ func (f *File) Attr(name string) (string, bool) {
 	case "sources":
 		t := c.Traffic()
 		return fmt.Sprintf("origin=%d peers=%d seeds=%d cache=%d", t.Origin, t.Peers, t.Seeds, t.Cache), true
+	case "reads":
+		return readsText(c.Reads()), true
 	}
 	return "", false
 }

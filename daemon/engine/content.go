@@ -27,6 +27,8 @@ type Content struct {
 	wg     sync.WaitGroup
 	// traffic counts this content's bytes.
 	traffic traffic
+	// readBy counts what programs read of it.
+	readBy reads
 
 	pinMu sync.Mutex
 	pins  int

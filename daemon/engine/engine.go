@@ -42,6 +42,7 @@ type Engine struct {
 	rate     *limit.Rate
 	writes   *writer
 	traffic  traffic
+	readBy   reads
 
 	mu       sync.Mutex
 	contents map[pieces.Key]*Content

@@ -30,9 +30,9 @@ func (c *Content) request(r picker.Request) {
 		return
 	}
 	host, geo := n.host, c.geo
-	from := fromPeer
+	from := pieces.HitPeer
 	if host.Type == pieces.SeedHost {
-		from = fromSeed
+		from = pieces.HitSeed
 	}
 	insist := c.insist.Has(r.Extent.First)
 	f, ctx := c.launch(r)

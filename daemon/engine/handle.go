@@ -1,9 +1,11 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"os"
 	"sync"
+	"time"
 
 	"damselfly/daemon/readahead"
 	"damselfly/pieces"
@@ -64,6 +66,12 @@ func (h *Handle) Close() error {
 // returns 0, nil. It blocks until the bytes are here and verified, ctx ends, or
 // nothing arrives for the read deadline. An error may follow some bytes.
 func (h *Handle) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
+	var from pieces.HitBytes
+	return h.read(ctx, p, off, &from)
+}
+
+// read is ReadAt that adds to from where the bytes came from.
+func (h *Handle) read(ctx context.Context, p []byte, off int64, from *pieces.HitBytes) (int, error) {
 	c := h.c
 	if off < 0 {
 		return 0, pieces.Errorf(pieces.Invalid, "negative offset %d", off)
@@ -72,9 +80,9 @@ func (h *Handle) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
 	if want.Empty() {
 		return 0, nil
 	}
-	n, stalled, err := c.readHeld(ctx, p, off)
+	n, stalled, err := c.readHeld(ctx, p, off, pieces.HitNone, from)
 	if stalled && err == nil {
-		n, err = h.readWaiting(ctx, p, off, n)
+		n, err = h.readWaiting(ctx, p, off, n, from)
 	}
 	if n > 0 {
 		h.account(off, int64(n))
@@ -96,8 +104,9 @@ func (h *Handle) account(off, n int64) {
 }
 
 // readWaiting goes on with a read at p[n:], wanting all it lacks at once.
-func (h *Handle) readWaiting(ctx context.Context, p []byte, off int64, n int) (int, error) {
+func (h *Handle) readWaiting(ctx context.Context, p []byte, off int64, n int, from *pieces.HitBytes) (int, error) {
 	c := h.c
+	defer c.stalled(time.Now())
 	left := c.geo.Covering(off+int64(n), int64(len(p)-n))
 	c.mu.Lock()
 	in := c.want(left, pieces.Demand)
@@ -106,8 +115,9 @@ func (h *Handle) readWaiting(ctx context.Context, p []byte, off int64, n int) (i
 	}
 	c.mu.Unlock()
 	defer c.drop(in)
+	came := pieces.HitNone
 	for tries := 0; n < len(p); {
-		k, stalled, err := c.readHeld(ctx, p[n:], off+int64(n))
+		k, stalled, err := c.readHeld(ctx, p[n:], off+int64(n), came, from)
 		n += k
 		if err != nil || !stalled {
 			return n, err
@@ -117,39 +127,43 @@ func (h *Handle) readWaiting(ctx context.Context, p []byte, off int64, n int) (i
 		if tries++; tries > 4*left.Len() {
 			return n, pieces.Errorf(pieces.Integrity, "the cache of %v keeps losing pieces", c.key)
 		}
-		if err := c.await(ctx, in, c.geo.Index(off+int64(n))); err != nil {
+		if came, err = c.await(ctx, in, c.geo.Index(off+int64(n))); err != nil {
 			return n, err
 		}
 	}
 	return n, nil
 }
 
-// readHeld copies what is held from off on; missing says that it stopped at a
-// piece that is not here. The content is pinned.
-func (c *Content) readHeld(ctx context.Context, p []byte, off int64) (n int, missing bool, err error) {
+// readHeld copies what is held from off on, and adds to from where it was; came,
+// unless none, is where the first piece came from just now. missing says that it
+// stopped at a piece that is not here. The content is pinned.
+func (c *Content) readHeld(ctx context.Context, p []byte, off int64, came pieces.Hit, from *pieces.HitBytes) (n int, missing bool, err error) {
 	for n < len(p) && off+int64(n) < c.geo.Size {
 		at := off + int64(n)
 		i := c.geo.Index(at)
 		part := p[n:min(len(p), n+int(c.geo.Offset(i)+c.geo.Len(i)-at))]
-		ok, err := c.readPieceHeld(i, part, at)
+		hit, err := c.readPieceHeld(i, part, at)
 		if err != nil {
 			return n, false, err
 		}
-		if !ok {
+		if hit == pieces.HitNone {
 			return n, true, ctx.Err()
 		}
+		from[cmp.Or(came, hit)] += int64(len(part))
+		came = pieces.HitNone
 		n += len(part)
 	}
 	return n, false, nil
 }
 
-// readPieceHeld copies from piece i; false: it is not here.
-func (c *Content) readPieceHeld(i int, p []byte, off int64) (bool, error) {
+// readPieceHeld copies from piece i and returns where it was; none: it is not
+// here.
+func (c *Content) readPieceHeld(i int, p []byte, off int64) (pieces.Hit, error) {
 	c.mu.Lock()
 	if !c.held.Has(i) {
 		err := c.broken.now()
 		c.mu.Unlock()
-		return false, err
+		return pieces.HitNone, err
 	}
 	b := c.mem[i]
 	if b != nil {
@@ -158,18 +172,22 @@ func (c *Content) readPieceHeld(i int, p []byte, off int64) (bool, error) {
 	c.mu.Unlock()
 	if b != nil {
 		copy(p, b.data[off-c.geo.Offset(i):])
+		hit := b.from
 		b.release()
-		return true, nil
+		return hit, nil
 	}
 	if c.v == nil {
 		c.lost([]pieces.Extent{{First: i, End: i + 1}})
-		return false, nil
+		return pieces.HitNone, nil
 	}
 	if _, err := c.v.ReadAt(p, off); err != nil {
 		c.bad(pieces.Extent{First: i, End: i + 1}, err)
-		return false, nil
+		return pieces.HitNone, nil
 	}
-	return true, nil
+	if c.geo.Count() == 1 { // as the store has it
+		return pieces.HitInline, nil
+	}
+	return pieces.HitDisk, nil
 }
 
 // readAhead follows the reader's cursor. A window is extended when half of it

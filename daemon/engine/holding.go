@@ -8,17 +8,8 @@ import (
 	"damselfly/pieces"
 )
 
-// origin says where a piece came from.
-type origin uint8
-
-const (
-	fromOrigin origin = iota
-	fromPeer
-	fromSeed
-)
-
 // deliver takes a verified piece and one reference to its buffer.
-func (c *Content) deliver(i int, b *buffer, sum pieces.Sum, from origin, rep report) {
+func (c *Content) deliver(i int, b *buffer, sum pieces.Sum, from pieces.Hit, rep report) {
 	c.mu.Lock()
 	if f := rep.flight; f != nil {
 		c.brought(f)
@@ -34,17 +25,18 @@ func (c *Content) deliver(i int, b *buffer, sum pieces.Sum, from origin, rep rep
 		c.discard(pieces.Extent{First: i, End: i + 1})
 	}
 	// The record may have changed since the piece was compared with it.
-	if c.closed || c.held.Has(i) || from != fromOrigin && sum != c.sums[i] {
+	if c.closed || c.held.Has(i) || from != pieces.HitOrigin && sum != c.sums[i] {
 		c.mu.Unlock()
 		b.release()
 		return
 	}
-	if from == fromOrigin {
+	if from == pieces.HitOrigin {
 		c.rest, c.confirmed = rest{}, false
 		c.record(pieces.SumRun{First: i, Sums: []pieces.Sum{sum}, Setter: c.e.o.Host.ID})
 	}
 	setter := c.setters[c.setter[i]]
 	c.held.Add(i)
+	b.from = from
 	c.mem[i] = b
 	c.pick.Held(i)
 	for k := range c.asked {

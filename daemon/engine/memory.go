@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"damselfly/daemon/limit"
+	"damselfly/pieces"
 )
 
 // memory hands out piece buffers within one budget for the whole daemon. Buffers
@@ -34,6 +35,8 @@ func newMemory(size int64) *memory { return &memory{budget: limit.NewBudget(size
 type buffer struct {
 	data []byte
 	m    *memory
+	// from is where the piece came from; set when it is delivered.
+	from pieces.Hit
 	refs atomic.Int32
 }
 

@@ -212,7 +212,7 @@ func (c *Content) readPiece(ctx context.Context, o *originRead, i int, prefix []
 			return nil, err
 		}
 	}
-	c.deliver(i, b, pieces.SumOf(b.data), fromOrigin, report{lease: o.lease, urgent: o.class == pieces.Demand, sum: true, reread: o.reread})
+	c.deliver(i, b, pieces.SumOf(b.data), pieces.HitOrigin, report{lease: o.lease, urgent: o.class == pieces.Demand, sum: true, reread: o.reread})
 	return prefix[k:], nil
 }
 

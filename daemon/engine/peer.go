@@ -136,7 +136,7 @@ func (c *Content) takeTiny(data []byte) {
 			return
 		}
 		copy(b.data, data)
-		c.deliver(0, b, sum, fromPeer, report{})
+		c.deliver(0, b, sum, pieces.HitPeer, report{})
 	})
 }
 

@@ -105,7 +105,7 @@ func (c *Content) take(ctx context.Context, s *Spooled, rep report) error {
 			b.release()
 			return pieces.WithKind(pieces.Internal, err, "reading the spool file")
 		}
-		c.deliver(i, b, pieces.SumOf(b.data), fromOrigin, rep)
+		c.deliver(i, b, pieces.SumOf(b.data), pieces.HitOrigin, rep)
 	}
 	return nil
 }
@@ -123,7 +123,7 @@ func (c *Content) TakeWhole(ctx context.Context, data []byte) error {
 		return err
 	}
 	copy(b.data, data)
-	c.deliver(0, b, pieces.SumOf(b.data), fromOrigin, report{sum: true})
+	c.deliver(0, b, pieces.SumOf(b.data), pieces.HitOrigin, report{sum: true})
 	return nil
 }
 

@@ -1,6 +1,10 @@
 package engine
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+
+	"damselfly/pieces"
+)
 
 // Traffic counts verified bytes by where they came from, bytes that readers
 // found here already, and bytes sent to other hosts.
@@ -8,13 +12,13 @@ type Traffic struct{ Origin, Peers, Seeds, Cache, Uploaded int64 }
 
 type traffic struct{ origin, peers, seeds, cache, uploaded atomic.Int64 }
 
-func (t *traffic) add(from origin, n int64) {
+func (t *traffic) add(from pieces.Hit, n int64) {
 	switch from {
-	case fromOrigin:
+	case pieces.HitOrigin:
 		t.origin.Add(n)
-	case fromPeer:
+	case pieces.HitPeer:
 		t.peers.Add(n)
-	case fromSeed:
+	case pieces.HitSeed:
 		t.seeds.Add(n)
 	}
 }

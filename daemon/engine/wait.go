@@ -31,6 +31,8 @@ type interest struct {
 // arrival is what readers of one missing piece wait for.
 type arrival struct {
 	done chan struct{}
+	// from is where it came from; set before done is closed.
+	from pieces.Hit
 }
 
 // want states an interest. c.mu is held.
@@ -126,6 +128,9 @@ func (c *Content) arrived(i int) {
 	}
 	if a := c.arrivals[i]; a != nil {
 		delete(c.arrivals, i)
+		if b := c.mem[i]; b != nil {
+			a.from = b.from
+		}
 		close(a.done)
 	}
 	close(c.changed)
@@ -133,12 +138,13 @@ func (c *Content) arrived(i int) {
 }
 
 // await waits until piece i is held, the interest failed, ctx ended, or
-// nothing of the content arrived for the deadline.
-func (c *Content) await(ctx context.Context, in *interest, i int) error {
+// nothing of the content arrived for the deadline. It returns where the piece
+// came from if it had to wait for it.
+func (c *Content) await(ctx context.Context, in *interest, i int) (pieces.Hit, error) {
 	c.mu.Lock()
 	if c.held.Has(i) {
 		c.mu.Unlock()
-		return nil
+		return pieces.HitNone, nil
 	}
 	a := c.arrivals[i]
 	if a == nil {
@@ -152,15 +158,15 @@ func (c *Content) await(ctx context.Context, in *interest, i int) error {
 	for {
 		select {
 		case <-a.done:
-			return nil
+			return a.from, nil
 		case <-in.done:
-			return in.err
+			return pieces.HitNone, in.err
 		case <-ctx.Done():
-			return ctx.Err()
+			return pieces.HitNone, ctx.Err()
 		case <-t.C:
 			left := c.e.o.ReadDeadline - time.Since(c.lastProgress(start))
 			if left <= 0 {
-				return pieces.Errorf(pieces.Timeout, "no byte of %v arrived for %v", c.key, c.e.o.ReadDeadline)
+				return pieces.HitNone, pieces.Errorf(pieces.Timeout, "no byte of %v arrived for %v", c.key, c.e.o.ReadDeadline)
 			}
 			t.Reset(left)
 		}

@@ -73,7 +73,7 @@ func (c *Content) verifyWhole(ctx context.Context, d pieces.Digest) error {
 	h := d.Hash()
 	buf := make([]byte, 1<<20)
 	for off := int64(0); off < c.geo.Size; {
-		n, _, err := c.readHeld(ctx, buf, off)
+		n, _, err := c.readHeld(ctx, buf, off, pieces.HitNone, &pieces.HitBytes{})
 		if err != nil {
 			return err
 		}
