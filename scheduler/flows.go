@@ -78,18 +78,19 @@ func (x *flow) turn(slot int64) {
 	}
 }
 
-// list answers the flows of a Version, busiest first, and forgets those that
-// have been still for a window while others wait for room.
+// list answers the flows of a Version, busiest first. If there is no room left
+// it forgets those that were still for a window.
 func (f *flows) list(now time.Time, v pieces.VersionID) (all []sent) {
 	// The window is its full slots and what has passed of the present one.
 	span := min(now.Sub(f.began), (flowWindow-1)*flowSlot+now.Sub(f.began)%flowSlot)
+	full := len(f.all) >= maxFlows
 	for k, x := range f.all {
 		x.turn(f.slot(now))
 		var sum int64
 		for _, n := range x.recent {
 			sum += n
 		}
-		if sum == 0 && len(f.all) >= maxFlows {
+		if sum == 0 && full {
 			delete(f.all, k)
 		} else if k.version == v {
 			all = append(all, sent{k, float64(sum) / max(span, flowSlot).Seconds(), x.bytes})
