@@ -10,19 +10,20 @@ import (
 // can't act on is EIO: a Task that is unknown because a manager can't be
 // reached must not look like one that does not exist.
 var errnos = map[pieces.Kind]syscall.Errno{
-	pieces.Internal:    syscall.EIO,
-	pieces.Invalid:     syscall.EIO,
-	pieces.NotFound:    syscall.ENOENT,
-	pieces.Denied:      syscall.EACCES,
-	pieces.Changed:     syscall.ESTALE,
-	pieces.Timeout:     syscall.ETIMEDOUT,
-	pieces.Canceled:    syscall.EIO, // EINTR only for who was interrupted: see op.errno
-	pieces.Unavailable: syscall.EIO,
-	pieces.Throttled:   syscall.EIO,
-	pieces.Integrity:   syscall.EIO,
-	pieces.Origin:      syscall.EIO,
-	pieces.Full:        syscall.EIO,
-	pieces.Exists:      syscall.EIO,
+	pieces.Internal:        syscall.EIO,
+	pieces.Invalid:         syscall.EIO,
+	pieces.NotFound:        syscall.ENOENT,
+	pieces.Denied:          syscall.EACCES,
+	pieces.Changed:         syscall.ESTALE,
+	pieces.Timeout:         syscall.ETIMEDOUT,
+	pieces.Canceled:        syscall.EIO, // EINTR only for who was interrupted: see op.errno
+	pieces.Unavailable:     syscall.EIO,
+	pieces.Throttled:       syscall.EIO,
+	pieces.Integrity:       syscall.EIO,
+	pieces.Origin:          syscall.EIO,
+	pieces.Full:            syscall.EIO,
+	pieces.Exists:          syscall.EIO,
+	pieces.Unauthenticated: syscall.EACCES,
 }
 
 // errnoOf returns 0 for nil.

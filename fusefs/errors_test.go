@@ -28,6 +28,7 @@ func TestErrnos(t *testing.T) {
 	m := mount(t, b, func(o *Options) { o.Timeout = time.Millisecond })
 	want := map[pieces.Kind]syscall.Errno{
 		pieces.NotFound: unix.ENOENT, pieces.Denied: unix.EACCES, pieces.Changed: unix.ESTALE, pieces.Timeout: unix.ETIMEDOUT,
+		pieces.Unauthenticated: unix.EACCES,
 	}
 	for _, k := range pieces.Kinds() {
 		errno, ok := want[k]

@@ -14,24 +14,25 @@ type Kind uint8
 
 // The kinds. Internal is the zero value: an error nobody classified.
 const (
-	Internal    Kind = iota
-	Invalid          // the request is malformed: fix the input
-	NotFound         // no such Task, or the origin says 404/410
-	Denied           // the origin says 401/403, or a rule of ours refuses
-	Changed          // this Version was replaced by another one
-	Timeout          // a deadline passed without progress
-	Canceled         // the asker gave up
-	Unavailable      // a component can't be reached just now: try again
-	Throttled        // told to slow down; RetryAfter says how long
-	Integrity        // bytes do not match their digest
-	Origin           // the origin failed or misbehaves (5xx, bad headers, resets)
-	Full             // out of space or over a limit
-	Exists           // the name is taken by something else
+	Internal        Kind = iota
+	Invalid              // the request is malformed: fix the input
+	NotFound             // no such Task, or the origin says 404/410
+	Denied               // the origin says 401/403, or a rule of ours refuses
+	Changed              // this Version was replaced by another one
+	Timeout              // a deadline passed without progress
+	Canceled             // the asker gave up
+	Unavailable          // a component can't be reached just now: try again
+	Throttled            // told to slow down; RetryAfter says how long
+	Integrity            // bytes do not match their digest
+	Origin               // the origin failed or misbehaves (5xx, bad headers, resets)
+	Full                 // out of space or over a limit
+	Exists               // the name is taken by something else
+	Unauthenticated      // the caller did not say who it is, or could not prove it
 )
 
 var kindNames = [...]string{
 	"internal", "invalid", "not found", "denied", "changed", "timeout", "canceled",
-	"unavailable", "throttled", "integrity", "origin", "full", "exists",
+	"unavailable", "throttled", "integrity", "origin", "full", "exists", "unauthenticated",
 }
 
 func (k Kind) String() string {
@@ -76,7 +77,8 @@ func (e *Error) Error() string {
 func (e *Error) Unwrap() error { return e.Err }
 
 // Errorf makes an Error of the given kind. %w wraps a cause. The kinds that
-// repeat for the same request (Invalid, NotFound, Denied, Changed, Exists) are
+// repeat for the same request (Invalid, NotFound, Denied, Changed, Exists,
+// Unauthenticated) are
 // permanent; a cause of the same kind hands on Permanent and RetryAfter.
 func Errorf(kind Kind, format string, args ...any) *Error {
 	err := fmt.Errorf(format, args...)
@@ -107,7 +109,7 @@ func wrap(kind Kind, err error, doing string) *Error {
 
 func permanentKind(k Kind) bool {
 	switch k {
-	case Invalid, NotFound, Denied, Changed, Exists:
+	case Invalid, NotFound, Denied, Changed, Exists, Unauthenticated:
 		return true
 	}
 	return false

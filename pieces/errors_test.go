@@ -20,7 +20,7 @@ func TestKindsHaveNames(t *testing.T) {
 		require.False(t, seen[k.String()])
 		seen[k.String()] = true
 	}
-	require.Len(t, Kinds(), int(Exists)+1)
+	require.Len(t, Kinds(), int(Unauthenticated)+1)
 	require.Equal(t, "kind(200)", Kind(200).String())
 }
 

@@ -18,7 +18,7 @@ func TestErrorsOfTheBackendBecomeStatuses(t *testing.T) {
 	want := map[pieces.Kind]int{
 		pieces.Internal: 500, pieces.Invalid: 416, pieces.NotFound: 404, pieces.Denied: 403, pieces.Changed: 410,
 		pieces.Timeout: 504, pieces.Canceled: 503, pieces.Unavailable: 503, pieces.Throttled: 503,
-		pieces.Integrity: 500, pieces.Origin: 500, pieces.Full: 503, pieces.Exists: 409,
+		pieces.Integrity: 500, pieces.Origin: 500, pieces.Full: 503, pieces.Exists: 409, pieces.Unauthenticated: 401,
 	}
 	for _, kind := range pieces.Kinds() {
 		t.Run(kind.String(), func(t *testing.T) {

@@ -13,16 +13,17 @@ import (
 // statusOf is the one table from error kinds to HTTP statuses. A kind that is
 // not named is 500.
 var statusOf = map[pieces.Kind]int{
-	pieces.Invalid:     http.StatusBadRequest,
-	pieces.NotFound:    http.StatusNotFound,
-	pieces.Denied:      http.StatusForbidden,
-	pieces.Changed:     http.StatusGone,
-	pieces.Timeout:     http.StatusGatewayTimeout,
-	pieces.Canceled:    http.StatusServiceUnavailable,
-	pieces.Unavailable: http.StatusServiceUnavailable,
-	pieces.Throttled:   http.StatusServiceUnavailable,
-	pieces.Full:        http.StatusServiceUnavailable,
-	pieces.Exists:      http.StatusConflict,
+	pieces.Invalid:         http.StatusBadRequest,
+	pieces.NotFound:        http.StatusNotFound,
+	pieces.Denied:          http.StatusForbidden,
+	pieces.Changed:         http.StatusGone,
+	pieces.Timeout:         http.StatusGatewayTimeout,
+	pieces.Canceled:        http.StatusServiceUnavailable,
+	pieces.Unavailable:     http.StatusServiceUnavailable,
+	pieces.Throttled:       http.StatusServiceUnavailable,
+	pieces.Full:            http.StatusServiceUnavailable,
+	pieces.Exists:          http.StatusConflict,
+	pieces.Unauthenticated: http.StatusUnauthorized,
 }
 
 // refuse answers err with its status and returns the status.

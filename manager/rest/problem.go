@@ -28,19 +28,20 @@ const ProblemType = "application/problem+json"
 
 // statuses is the one table from kinds to HTTP statuses.
 var statuses = [...]int{
-	pieces.Internal:    http.StatusInternalServerError,
-	pieces.Invalid:     http.StatusBadRequest,
-	pieces.NotFound:    http.StatusNotFound,
-	pieces.Denied:      http.StatusForbidden,
-	pieces.Changed:     http.StatusPreconditionFailed,
-	pieces.Timeout:     http.StatusGatewayTimeout,
-	pieces.Canceled:    499, // the client went; nobody reads it
-	pieces.Unavailable: http.StatusServiceUnavailable,
-	pieces.Throttled:   http.StatusTooManyRequests,
-	pieces.Integrity:   http.StatusInternalServerError,
-	pieces.Origin:      http.StatusBadGateway,
-	pieces.Full:        http.StatusInsufficientStorage,
-	pieces.Exists:      http.StatusConflict,
+	pieces.Internal:        http.StatusInternalServerError,
+	pieces.Invalid:         http.StatusBadRequest,
+	pieces.NotFound:        http.StatusNotFound,
+	pieces.Denied:          http.StatusForbidden,
+	pieces.Changed:         http.StatusPreconditionFailed,
+	pieces.Timeout:         http.StatusGatewayTimeout,
+	pieces.Canceled:        499, // the client went; nobody reads it
+	pieces.Unavailable:     http.StatusServiceUnavailable,
+	pieces.Throttled:       http.StatusTooManyRequests,
+	pieces.Integrity:       http.StatusInternalServerError,
+	pieces.Origin:          http.StatusBadGateway,
+	pieces.Full:            http.StatusInsufficientStorage,
+	pieces.Exists:          http.StatusConflict,
+	pieces.Unauthenticated: http.StatusUnauthorized,
 }
 
 // WriteProblem answers err.
@@ -49,6 +50,9 @@ func WriteProblem(w http.ResponseWriter, err error) {
 	kind := pieces.KindOf(err)
 	if after := pieces.RetryAfter(err); after > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int((after+time.Second-1)/time.Second)))
+	}
+	if kind == pieces.Unauthenticated {
+		w.Header().Set("WWW-Authenticate", `Bearer realm="damselfly"`)
 	}
 	writeStatus(w, statuses[kind], kind.String(), err.Error())
 }

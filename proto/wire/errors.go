@@ -23,26 +23,25 @@ const (
 // kindCodes is the only table between kinds and codes. A status of ours carries
 // the kind itself in an ErrorDetail; the code is for everybody else.
 var kindCodes = [...]codes.Code{
-	pieces.Internal:    codes.Internal,
-	pieces.Invalid:     codes.InvalidArgument,
-	pieces.NotFound:    codes.NotFound,
-	pieces.Denied:      codes.PermissionDenied,
-	pieces.Changed:     codes.Aborted,
-	pieces.Timeout:     codes.DeadlineExceeded,
-	pieces.Canceled:    codes.Canceled,
-	pieces.Unavailable: codes.Unavailable,
-	pieces.Throttled:   codes.ResourceExhausted,
-	pieces.Integrity:   codes.DataLoss,
-	pieces.Origin:      codes.FailedPrecondition,
-	pieces.Full:        codes.OutOfRange,
-	pieces.Exists:      codes.AlreadyExists,
+	pieces.Internal:        codes.Internal,
+	pieces.Invalid:         codes.InvalidArgument,
+	pieces.NotFound:        codes.NotFound,
+	pieces.Denied:          codes.PermissionDenied,
+	pieces.Changed:         codes.Aborted,
+	pieces.Timeout:         codes.DeadlineExceeded,
+	pieces.Canceled:        codes.Canceled,
+	pieces.Unavailable:     codes.Unavailable,
+	pieces.Throttled:       codes.ResourceExhausted,
+	pieces.Integrity:       codes.DataLoss,
+	pieces.Origin:          codes.FailedPrecondition,
+	pieces.Full:            codes.OutOfRange,
+	pieces.Exists:          codes.AlreadyExists,
+	pieces.Unauthenticated: codes.Unauthenticated,
 }
 
 // kindOfCode reads the table backwards, for statuses that gRPC or others made.
 func kindOfCode(c codes.Code) pieces.Kind {
 	switch c {
-	case codes.Unauthenticated:
-		return pieces.Denied
 	case codes.Unimplemented:
 		return pieces.Invalid
 	case codes.ResourceExhausted:

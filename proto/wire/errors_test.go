@@ -54,7 +54,7 @@ func TestFromStatusOfOthers(t *testing.T) {
 		codes.Unavailable:       pieces.Unavailable,
 		codes.DeadlineExceeded:  pieces.Timeout,
 		codes.Canceled:          pieces.Canceled,
-		codes.Unauthenticated:   pieces.Denied,
+		codes.Unauthenticated:   pieces.Unauthenticated,
 		codes.ResourceExhausted: pieces.Full,
 		codes.Unimplemented:     pieces.Invalid,
 		codes.Unknown:           pieces.Internal,

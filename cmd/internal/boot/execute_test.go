@@ -80,7 +80,7 @@ func TestExitCodes(t *testing.T) {
 	want := map[pieces.Kind]int{
 		pieces.Internal: 1, pieces.Invalid: 2, pieces.NotFound: 4, pieces.Denied: 3, pieces.Changed: 4,
 		pieces.Timeout: 6, pieces.Canceled: 130, pieces.Unavailable: 1, pieces.Throttled: 4,
-		pieces.Integrity: 5, pieces.Origin: 4, pieces.Full: 1, pieces.Exists: 1,
+		pieces.Integrity: 5, pieces.Origin: 4, pieces.Full: 1, pieces.Exists: 1, pieces.Unauthenticated: 3,
 	}
 	for _, k := range pieces.Kinds() {
 		code, _, errOut := execute(t, pieces.Errorf(k, "went\nwrong"))

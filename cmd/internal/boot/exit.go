@@ -17,15 +17,16 @@ const (
 // exitCodes is the one table from kinds to exit codes. What is not in it is
 // ExitFailed.
 var exitCodes = map[pieces.Kind]int{
-	pieces.Invalid:   ExitUsage,
-	pieces.Denied:    ExitDenied,
-	pieces.Origin:    ExitOrigin,
-	pieces.NotFound:  ExitOrigin,
-	pieces.Changed:   ExitOrigin,
-	pieces.Throttled: ExitOrigin,
-	pieces.Integrity: ExitIntegrity,
-	pieces.Timeout:   ExitTimeout,
-	pieces.Canceled:  ExitInterrupted,
+	pieces.Invalid:         ExitUsage,
+	pieces.Denied:          ExitDenied,
+	pieces.Unauthenticated: ExitDenied,
+	pieces.Origin:          ExitOrigin,
+	pieces.NotFound:        ExitOrigin,
+	pieces.Changed:         ExitOrigin,
+	pieces.Throttled:       ExitOrigin,
+	pieces.Integrity:       ExitIntegrity,
+	pieces.Timeout:         ExitTimeout,
+	pieces.Canceled:        ExitInterrupted,
 }
 
 // ExitCode returns the process's exit code for err; 0 for nil.
