@@ -122,6 +122,14 @@ func (s *Store) RemoveCredential(ctx context.Context, kind CredentialKind, user,
 	})
 }
 
+// KeepCredentials removes what a user has of a kind but the most that were used
+// last.
+func (s *Store) KeepCredentials(ctx context.Context, kind CredentialKind, user string, most int) error {
+	_, err := s.db.ExecContext(ctx, `DELETE FROM credentials WHERE user_name = $1 AND kind = $2 AND id NOT IN
+		(SELECT id FROM credentials WHERE user_name = $1 AND kind = $2 ORDER BY used DESC, id LIMIT $3)`, user, string(kind), most)
+	return s.failed(ctx, "removing old credentials", err)
+}
+
 // RemoveCredentials removes what expired before now, and sessions last used
 // before idle.
 func (s *Store) RemoveCredentials(ctx context.Context, now, idle time.Time) error {
