@@ -106,6 +106,7 @@ type Server struct {
 	nodes     *nodes
 	directory *directory
 	answers   *answers
+	glances   *glances
 	jobs      *jobs.Engine
 	metrics   *metrics
 	log       *logrus.Entry
@@ -131,6 +132,7 @@ func New(o Options) (*Server, error) {
 	s.nodes = newNodes(o.Store, limit, o.Now, last, o.Log, s.metrics)
 	s.directory = newDirectory(o.Store, s.nodes.activeSince, o.Log)
 	s.answers = newAnswers(o.AnswerTTL, o.Now)
+	s.glances = newGlances(o.Now)
 	s.jobs = s.newEngine()
 	return s, s.directory.refresh(ctx)
 }
