@@ -36,6 +36,7 @@ var rightOf = map[string]Right{
 	"DeleteToken":    Account,
 
 	"GetOverview":        Read,
+	"GetTraffic":         Read,
 	"ListClusters":       Read,
 	"GetCluster":         Read,
 	"GetClusterConfig":   Read,
@@ -44,6 +45,7 @@ var rightOf = map[string]Right{
 	"GetHost":            Read,
 	"ListTasks":          Read,
 	"GetTask":            Read,
+	"GetSwarm":           Read,
 	"ListJobs":           Read,
 	"GetJob":             Read,
 	"ListJobItems":       Read,
