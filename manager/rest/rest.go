@@ -35,8 +35,7 @@ var openAPI []byte
 
 // New serves the Admin service that register puts on the server it is given.
 func New(register func(grpc.ServiceRegistrar)) (http.Handler, error) {
-	conn := &local{methods: map[string]method{}}
-	register(conn)
+	conn := Connect(register)
 	mux := runtime.NewServeMux(
 		runtime.WithMarshalerOption(runtime.MIMEWildcard, &runtime.JSONPb{
 			MarshalOptions: protojson.MarshalOptions{UseProtoNames: true, EmitUnpopulated: true},
@@ -76,7 +75,7 @@ func checked(h http.Handler) http.Handler {
 		}
 		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set("X-Content-Type-Options", "nosniff")
-		ctx, cancel := context.WithTimeout(context.WithValue(r.Context(), callerKey{}, r.RemoteAddr), callTimeout)
+		ctx, cancel := context.WithTimeout(From(r.Context(), r.RemoteAddr), callTimeout)
 		defer cancel()
 		h.ServeHTTP(w, r.WithContext(ctx))
 	})
