@@ -56,9 +56,16 @@ type File interface {
 	// changed again. The caller closes it.
 	Passthrough() (*os.File, bool)
 	// Attr is the value of xattr user.df.<name>, for names url, version,
-	// size, cached, state and sources.
+	// size, cached, state, sources and reads.
 	Attr(name string) (string, bool)
 	Close() error
+}
+
+// Sourced is a File that knows where the bytes of a read came from. Reads of
+// others count as pieces.HitNone.
+type Sourced interface {
+	// ReadFrom is ReadAt that tells so of each byte.
+	ReadFrom(ctx context.Context, p []byte, off int64) (n int, from pieces.HitBytes, err error)
 }
 
 // Progresser is a File that knows when bytes last came. With it a READ times

@@ -20,6 +20,7 @@ type control struct{ folder }
 func (c *control) Readdir(context.Context) (fs.DirStream, syscall.Errno) {
 	return c.stream([]fuse.DirEntry{
 		{Name: nameStatus, Mode: fuse.S_IFREG, Ino: c.GetChild(nameStatus).StableAttr().Ino},
+		{Name: nameAccess, Mode: fuse.S_IFREG, Ino: c.GetChild(nameAccess).StableAttr().Ino},
 		{Name: nameTasks, Mode: fuse.S_IFDIR, Ino: c.GetChild(nameTasks).StableAttr().Ino},
 	}), 0
 }
@@ -28,6 +29,7 @@ func newControl(m *Mount) *control { return &control{folder{m: m}} }
 
 const (
 	nameStatus = "status"
+	nameAccess = "accesslog"
 	nameTasks  = "tasks"
 	jsonSuffix = ".json"
 )
@@ -36,6 +38,7 @@ const (
 func (c *control) OnAdd(ctx context.Context) {
 	status := &text{m: c.m, make: func() ([]byte, error) { return c.m.backend.Status(), nil }}
 	c.AddChild(nameStatus, c.NewPersistentInode(ctx, status, stableAttr(fuse.S_IFREG, inoText, nameStatus)), false)
+	c.AddChild(nameAccess, c.NewPersistentInode(ctx, &accessFile{m: c.m}, stableAttr(fuse.S_IFREG, inoText, nameAccess)), false)
 	c.AddChild(nameTasks, c.NewPersistentInode(ctx, &tasks{folder: folder{m: c.m}}, stableAttr(fuse.S_IFDIR, inoFolder, nameDF, nameTasks)), false)
 }
 

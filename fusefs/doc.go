@@ -3,6 +3,7 @@
 //	/<task-id>                the content; 64 lower-case hex digits
 //	/by-name/<name>           symlink to ../<task-id>
 //	/.df/status               this host at a glance
+//	/.df/accesslog            a line for each request, while somebody reads it
 //	/.df/tasks/<task-id>.json one Task
 //
 // It knows the kernel's side of a read and nothing of swarms: what the files

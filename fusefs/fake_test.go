@@ -39,6 +39,8 @@ type fakeTask struct {
 	openErr  error
 	// read, if set, replaces the read from content.
 	read func(ctx context.Context, p []byte, off int64) (int, error)
+	// from, if set, makes the File a Sourced: so it says of every byte.
+	from pieces.Hit
 	// progress, if set, makes the File a Progresser.
 	progress func() time.Time
 }
@@ -163,6 +165,9 @@ func (b *fake) Open(_ context.Context, key pieces.Key) (File, error) {
 	if t.progress != nil {
 		return progressFile{f, t.progress}, nil
 	}
+	if t.from != pieces.HitNone {
+		return sourcedFile{f, t.from}, nil
+	}
 	return f, nil
 }
 
@@ -222,3 +227,14 @@ type progressFile struct {
 }
 
 func (f progressFile) Progress() time.Time { return f.progress() }
+
+type sourcedFile struct {
+	*fakeFile
+	from pieces.Hit
+}
+
+func (f sourcedFile) ReadFrom(ctx context.Context, p []byte, off int64) (n int, from pieces.HitBytes, err error) {
+	n, err = f.ReadAt(ctx, p, off)
+	from[f.from] = int64(n)
+	return n, from, err
+}

@@ -56,8 +56,10 @@ func (n *file) attr(a *fuse.Attr) {
 
 // Getattr answers from what the last lookup said: stat of a known file never
 // waits.
-func (n *file) Getattr(_ context.Context, _ fs.FileHandle, out *fuse.AttrOut) syscall.Errno {
+func (n *file) Getattr(ctx context.Context, _ fs.FileHandle, out *fuse.AttrOut) syscall.Errno {
+	began := n.m.access.began()
 	n.attr(&out.Attr)
+	n.m.access.tell(ctx, began, Access{Op: "getattr", Task: n.key.Task})
 	return 0
 }
 
@@ -77,25 +79,37 @@ func writes(flags uint32) bool {
 // Open makes a handle in the mode the inode is in or, if it is in none, in
 // passthrough when the file is complete.
 func (n *file) Open(ctx context.Context, flags uint32) (fs.FileHandle, uint32, syscall.Errno) {
+	began := time.Now()
+	h, errno := n.open(ctx, flags)
+	took := time.Since(began)
+	n.m.access.write(ctx, Access{At: began.Add(took), Took: took, Op: "open", Task: n.key.Task, Size: n.size(), Errno: errno})
+	if errno != 0 {
+		return nil, 0, errno
+	}
+	h.opening = took
+	if h.mode == ModePassthrough {
+		// FOPEN_PASSTHROUGH itself is added by go-fuse.
+		return passHandle{h}, fuse.FOPEN_NOFLUSH, 0
+	}
+	return h, fuse.FOPEN_KEEP_CACHE | fuse.FOPEN_NOFLUSH, 0
+}
+
+func (n *file) open(ctx context.Context, flags uint32) (*handle, syscall.Errno) {
 	if writes(flags) {
-		return nil, 0, syscall.EROFS
+		return nil, syscall.EROFS
 	}
 	o := n.m.begin(ctx, n.m.o.LookupDeadline, nil)
 	defer o.finish()
 	f, err := n.m.backend.Open(o, n.key)
 	if err != nil {
 		n.m.log.WithError(err).WithField("task", n.key).Debug("open failed")
-		return nil, 0, n.m.metrics.failed("open", o.errno(err))
+		return nil, n.m.metrics.failed("open", o.errno(err))
 	}
 	h := n.handle(o, f)
 	n.m.open.add(h)
 	n.m.metrics.openCount.Add(1)
 	n.m.metrics.opens.WithLabelValues(h.mode.String()).Inc()
-	if h.mode == ModePassthrough {
-		// FOPEN_PASSTHROUGH itself is added by go-fuse.
-		return passHandle{h}, fuse.FOPEN_NOFLUSH, 0
-	}
-	return h, fuse.FOPEN_KEEP_CACHE | fuse.FOPEN_NOFLUSH, 0
+	return h, 0
 }
 
 // handle counts f as open in one mode or the other.

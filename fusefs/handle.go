@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -20,22 +21,34 @@ type handle struct {
 	f    File
 	size int64
 	mode Mode
+	// opening is how long the open took; served: a READ got bytes.
+	opening time.Duration
+	served  atomic.Bool
 }
 
 // Read answers one READ request, at most 1 MiB.
 func (h *handle) Read(ctx context.Context, dest []byte, off int64) (fuse.ReadResult, syscall.Errno) {
 	began := time.Now()
-	n, errno := h.read(ctx, dest, off)
-	h.n.m.metrics.read(began, n, errno)
+	var from pieces.HitBytes
+	n, errno := h.read(ctx, dest, off, &from)
+	took, m := time.Since(began), h.n.m
+	m.metrics.read(took, n, &from, errno)
+	if n > 0 && !h.served.Swap(true) {
+		m.metrics.firstByte.Observe((h.opening + took).Seconds())
+	}
+	m.access.write(ctx, Access{
+		At: began.Add(took), Took: took, Op: "read", Task: h.n.key.Task,
+		Off: off, Size: int64(len(dest)), Hit: from.Farthest(), Errno: errno,
+	})
 	if errno != 0 {
 		return nil, errno
 	}
 	return fuse.ReadResultData(dest[:n]), 0
 }
 
-// read fills dest up to the end of the file. Short of that it fails: the
-// kernel would take missing bytes for zeros.
-func (h *handle) read(ctx context.Context, dest []byte, off int64) (int, syscall.Errno) {
+// read fills dest up to the end of the file, and from. Short of that it fails:
+// the kernel would take missing bytes for zeros.
+func (h *handle) read(ctx context.Context, dest []byte, off int64, from *pieces.HitBytes) (int, syscall.Errno) {
 	end := min(off+int64(len(dest)), h.size)
 	if off < 0 || end <= off {
 		return 0, 0
@@ -51,7 +64,7 @@ func (h *handle) read(ctx context.Context, dest []byte, off int64) (int, syscall
 	o := m.begin(ctx, m.o.ReadDeadline, progress)
 	defer o.finish()
 	dest = dest[:end-off]
-	got, err := h.f.ReadAt(o, dest, off)
+	got, err := h.readFrom(o, dest, off, from)
 	if errors.Is(err, io.EOF) || err == nil {
 		err = nil
 		if got != len(dest) {
@@ -70,12 +83,23 @@ func (h *handle) read(ctx context.Context, dest []byte, off int64) (int, syscall
 	return 0, errno
 }
 
+func (h *handle) readFrom(ctx context.Context, dest []byte, off int64, from *pieces.HitBytes) (n int, err error) {
+	s, ok := h.f.(Sourced)
+	if !ok {
+		return h.f.ReadAt(ctx, dest, off)
+	}
+	n, *from, err = s.ReadFrom(ctx, dest, off)
+	return n, err
+}
+
 // Release ends the handle. Nothing is left under way: the kernel sends it
 // after the last request.
-func (h *handle) Release(context.Context) syscall.Errno {
+func (h *handle) Release(ctx context.Context) syscall.Errno {
+	began := h.n.m.access.began()
 	if h.n.m.open.remove(h) {
 		h.close()
 	}
+	h.n.m.access.tell(ctx, began, Access{Op: "release", Task: h.n.key.Task})
 	return 0
 }
 

@@ -243,7 +243,7 @@ func TestMetrics(t *testing.T) {
 	m := mount(t, b, func(o *Options) { o.Registry = reg })
 	readAll(t, m.path(a))
 	require.Error(t, preadErr(m.path(bad), 1, 0))
-	require.InDelta(t, 4096, testutil.ToFloat64(m.metrics.readBytes), 0)
+	require.InDelta(t, 4096, testutil.ToFloat64(m.metrics.readBytes[pieces.HitNone]), 0)
 	require.InDelta(t, 2, testutil.ToFloat64(m.metrics.opens.WithLabelValues("cached")), 0)
 	require.GreaterOrEqual(t, testutil.ToFloat64(m.metrics.errors.WithLabelValues("read", "EACCES")), 1.0)
 	families, err := reg.Gather()

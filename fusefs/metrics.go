@@ -7,14 +7,20 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sys/unix"
+
+	"damselfly/pieces"
 )
 
 // metrics of one mount. Without a registry they count all the same.
 type metrics struct {
 	readCount, openCount atomic.Int64
 
-	reads     prometheus.Histogram
-	readBytes prometheus.Counter
+	// readTimes and readBytes are the members of reads and bytes.
+	reads     *prometheus.HistogramVec
+	bytes     *prometheus.CounterVec
+	readTimes [pieces.Hits]prometheus.Observer
+	readBytes [pieces.Hits]prometheus.Counter
+	firstByte prometheus.Histogram
 	opens     *prometheus.CounterVec
 	errors    *prometheus.CounterVec
 	panics    prometheus.Counter
@@ -23,14 +29,21 @@ type metrics struct {
 	unregister func()
 }
 
+// readBuckets are 16 µs … 67 s.
+var readBuckets = prometheus.ExponentialBuckets(16e-6, 4, 12)
+
 func newMetrics(r prometheus.Registerer, dir string) *metrics {
 	m := &metrics{
-		reads: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "damselfly_fuse_read_seconds", Help: "Time to answer one READ request.",
-			Buckets: prometheus.ExponentialBuckets(16e-6, 4, 12), // 16 µs … 67 s
-		}),
-		readBytes: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "damselfly_fuse_read_bytes_total", Help: "Bytes handed to the kernel; passthrough is not seen.",
+		reads: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "damselfly_fuse_read_seconds", Help: "Time to answer one READ request, by the farthest place its bytes came from; none: it failed.",
+			Buckets: readBuckets,
+		}, []string{"hit"}),
+		bytes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "damselfly_fuse_read_bytes_total", Help: "Bytes handed to the kernel, by where they came from; passthrough is not seen.",
+		}, []string{"hit"}),
+		firstByte: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "damselfly_fuse_first_byte_seconds", Help: "Time that an open and its first READ took together.",
+			Buckets: readBuckets,
 		}),
 		opens: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "damselfly_fuse_opens_total", Help: "Opens of files by mode.",
@@ -41,6 +54,9 @@ func newMetrics(r prometheus.Registerer, dir string) *metrics {
 		panics: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "damselfly_fuse_panics_total", Help: "Handlers that panicked.",
 		}),
+	}
+	for h := pieces.HitNone; h < pieces.Hits; h++ {
+		m.readTimes[h], m.readBytes[h] = m.reads.WithLabelValues(h.String()), m.bytes.WithLabelValues(h.String())
 	}
 	m.handles = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "damselfly_fuse_open_handles", Help: "Handles of files that are open.",
@@ -57,7 +73,7 @@ func (m *metrics) register(r prometheus.Registerer, dir string) {
 	}
 	r = prometheus.WrapRegistererWith(prometheus.Labels{"mount": dir}, r)
 	var registered []prometheus.Collector
-	for _, c := range []prometheus.Collector{m.reads, m.readBytes, m.opens, m.errors, m.panics, m.handles} {
+	for _, c := range []prometheus.Collector{m.reads, m.bytes, m.firstByte, m.opens, m.errors, m.panics, m.handles} {
 		if r.Register(c) == nil {
 			registered = append(registered, c)
 		}
@@ -73,11 +89,19 @@ func (m *metrics) register(r prometheus.Registerer, dir string) {
 // directory.
 func (m *metrics) close() { m.unregister() }
 
-// read counts an answered READ.
-func (m *metrics) read(began time.Time, n int, errno syscall.Errno) {
+// read counts an answered READ of n bytes, of which from says where they were;
+// those it does not say count as pieces.HitNone.
+func (m *metrics) read(took time.Duration, n int, from *pieces.HitBytes, errno syscall.Errno) {
 	m.readCount.Add(1)
-	m.reads.Observe(time.Since(began).Seconds())
-	m.readBytes.Add(float64(n))
+	m.readTimes[from.Farthest()].Observe(took.Seconds())
+	for h, k := range from {
+		if k > 0 {
+			m.readBytes[h].Add(float64(k))
+		}
+	}
+	if unknown := int64(n) - from.Total(); unknown > 0 {
+		m.readBytes[pieces.HitNone].Add(float64(unknown))
+	}
 	m.failed("read", errno)
 }
 

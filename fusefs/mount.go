@@ -33,6 +33,7 @@ type Mount struct {
 	server *fuse.Server
 	pass   *passthrough
 	open   handles
+	access accessLog
 
 	unmounted atomic.Bool   // by Unmount
 	done      chan struct{} // closed when the last request is answered

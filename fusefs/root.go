@@ -87,6 +87,16 @@ func (r *root) OnAdd(ctx context.Context) {
 // Lookup finds the fixed entries and Tasks. A name that is no task id is
 // ENOENT without asking.
 func (r *root) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (*fs.Inode, syscall.Errno) {
+	began := r.m.access.began()
+	n, errno := r.lookup(ctx, name, out)
+	if !began.IsZero() {
+		id, _ := pieces.ParseTaskID(name)
+		r.m.access.tell(ctx, began, Access{Op: "lookup", Task: id, Errno: errno})
+	}
+	return n, errno
+}
+
+func (r *root) lookup(ctx context.Context, name string, out *fuse.EntryOut) (*fs.Inode, syscall.Errno) {
 	if name == nameByName || name == nameDF {
 		r.m.folderAttr(&out.Attr)
 		return r.GetChild(name), 0
@@ -126,6 +136,13 @@ func (r *root) file(ctx context.Context, name string, e Entry) *file {
 
 // Readdir lists what is added or held here, without network.
 func (r *root) Readdir(ctx context.Context) (fs.DirStream, syscall.Errno) {
+	began := r.m.access.began()
+	list, errno := r.readdir(ctx)
+	r.m.access.tell(ctx, began, Access{Op: "readdir", Errno: errno})
+	return list, errno
+}
+
+func (r *root) readdir(ctx context.Context) (fs.DirStream, syscall.Errno) {
 	o := r.m.begin(ctx, r.m.o.LookupDeadline, nil)
 	defer o.finish()
 	entries, err := r.m.backend.List(o)

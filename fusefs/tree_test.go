@@ -28,7 +28,7 @@ func TestTree(t *testing.T) {
 		return err
 	}))
 	id := string(a.Key.Task)
-	require.ElementsMatch(t, []string{"", "/.df", "/.df/status", "/.df/tasks", "/.df/tasks/" + id + ".json", "/" + id, "/by-name", "/by-name/model.bin"}, got)
+	require.ElementsMatch(t, []string{"", "/.df", "/.df/status", "/.df/accesslog", "/.df/tasks", "/.df/tasks/" + id + ".json", "/" + id, "/by-name", "/by-name/model.bin"}, got)
 
 	target, err := os.Readlink(m.Dir() + "/by-name/model.bin")
 	require.NoError(t, err)

@@ -16,7 +16,7 @@ const xattrPrefix = "user.df."
 const modeAttr = "mode"
 
 // xattrNames are the attributes of a file.
-var xattrNames = []string{"url", "version", "size", "cached", "state", "sources", modeAttr}
+var xattrNames = []string{"url", "version", "size", "cached", "state", "sources", "reads", modeAttr}
 
 // Listxattr names the attributes; which have a value is not asked.
 func (n *file) Listxattr(_ context.Context, dest []byte) (uint32, syscall.Errno) {
@@ -30,6 +30,13 @@ func (n *file) Listxattr(_ context.Context, dest []byte) (uint32, syscall.Errno)
 // Getxattr answers for user.df.*; size, version and mode are known here, the
 // others come from a handle opened for the question.
 func (n *file) Getxattr(ctx context.Context, attr string, dest []byte) (uint32, syscall.Errno) {
+	began := n.m.access.began()
+	size, errno := n.getxattr(ctx, attr, dest)
+	n.m.access.tell(ctx, began, Access{Op: "getxattr", Task: n.key.Task, Errno: errno})
+	return size, errno
+}
+
+func (n *file) getxattr(ctx context.Context, attr string, dest []byte) (uint32, syscall.Errno) {
 	name, ok := strings.CutPrefix(attr, xattrPrefix)
 	if !ok || !slices.Contains(xattrNames, name) {
 		return 0, syscall.ENODATA

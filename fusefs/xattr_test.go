@@ -20,7 +20,7 @@ func TestXattrs(t *testing.T) {
 	n, err := unix.Listxattr(path, buf)
 	require.NoError(t, err)
 	require.Equal(t, []string{
-		"user.df.url", "user.df.version", "user.df.size", "user.df.cached", "user.df.state", "user.df.sources", "user.df.mode",
+		"user.df.url", "user.df.version", "user.df.size", "user.df.cached", "user.df.state", "user.df.sources", "user.df.reads", "user.df.mode",
 	}, strings.Split(strings.TrimSuffix(string(buf[:n]), "\x00"), "\x00"))
 	size, err := unix.Listxattr(path, nil)
 	require.NoError(t, err)
