@@ -3213,6 +3213,1496 @@ func (x *RetryJobRequest) GetEtag() string {
 	return ""
 }
 
+type Session struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	User  string                 `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	// admin, operator, viewer.
+	Role string `protobuf:"bytes,2,opt,name=role,proto3" json:"role,omitempty"`
+	// session, token, or local: a caller on the manager's machine.
+	Via string `protobuf:"bytes,3,opt,name=via,proto3" json:"via,omitempty"`
+	// What the token may.
+	Scopes []string `protobuf:"bytes,4,rep,name=scopes,proto3" json:"scopes,omitempty"`
+	// At the latest; absent = never.
+	Expires *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=expires,proto3" json:"expires,omitempty"`
+	// Of a new session, over gRPC: send it as "authorization: Bearer SECRET".
+	Secret        string `protobuf:"bytes,6,opt,name=secret,proto3" json:"secret,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Session) Reset() {
+	*x = Session{}
+	mi := &file_proto_managerpb_admin_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Session) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Session) ProtoMessage() {}
+
+func (x *Session) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_managerpb_admin_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Session.ProtoReflect.Descriptor instead.
+func (*Session) Descriptor() ([]byte, []int) {
+	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *Session) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *Session) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *Session) GetVia() string {
+	if x != nil {
+		return x.Via
+	}
+	return ""
+}
+
+func (x *Session) GetScopes() []string {
+	if x != nil {
+		return x.Scopes
+	}
+	return nil
+}
+
+func (x *Session) GetExpires() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Expires
+	}
+	return nil
+}
+
+func (x *Session) GetSecret() string {
+	if x != nil {
+		return x.Secret
+	}
+	return ""
+}
+
+type CreateSessionRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	User          string                 `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	Password      string                 `protobuf:"bytes,2,opt,name=password,proto3" json:"password,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateSessionRequest) Reset() {
+	*x = CreateSessionRequest{}
+	mi := &file_proto_managerpb_admin_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateSessionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateSessionRequest) ProtoMessage() {}
+
+func (x *CreateSessionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_managerpb_admin_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateSessionRequest.ProtoReflect.Descriptor instead.
+func (*CreateSessionRequest) Descriptor() ([]byte, []int) {
+	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{51}
+}
+
+func (x *CreateSessionRequest) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *CreateSessionRequest) GetPassword() string {
+	if x != nil {
+		return x.Password
+	}
+	return ""
+}
+
+type GetSessionRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetSessionRequest) Reset() {
+	*x = GetSessionRequest{}
+	mi := &file_proto_managerpb_admin_proto_msgTypes[52]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetSessionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetSessionRequest) ProtoMessage() {}
+
+func (x *GetSessionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_managerpb_admin_proto_msgTypes[52]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetSessionRequest.ProtoReflect.Descriptor instead.
+func (*GetSessionRequest) Descriptor() ([]byte, []int) {
+	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{52}
+}
+
+type DeleteSessionRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteSessionRequest) Reset() {
+	*x = DeleteSessionRequest{}
+	mi := &file_proto_managerpb_admin_proto_msgTypes[53]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteSessionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteSessionRequest) ProtoMessage() {}
+
+func (x *DeleteSessionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_managerpb_admin_proto_msgTypes[53]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteSessionRequest.ProtoReflect.Descriptor instead.
+func (*DeleteSessionRequest) Descriptor() ([]byte, []int) {
+	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{53}
+}
+
+type DeleteSessionReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteSessionReply) Reset() {
+	*x = DeleteSessionReply{}
+	mi := &file_proto_managerpb_admin_proto_msgTypes[54]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteSessionReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteSessionReply) ProtoMessage() {}
+
+func (x *DeleteSessionReply) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_managerpb_admin_proto_msgTypes[54]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteSessionReply.ProtoReflect.Descriptor instead.
+func (*DeleteSessionReply) Descriptor() ([]byte, []int) {
+	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{54}
+}
+
+type ChangePasswordRequest struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	OldPassword string                 `protobuf:"bytes,1,opt,name=old_password,json=oldPassword,proto3" json:"old_password,omitempty"`
+	// 12 characters to 256 bytes.
+	NewPassword   string `protobuf:"bytes,2,opt,name=new_password,json=newPassword,proto3" json:"new_password,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChangePasswordRequest) Reset() {
+	*x = ChangePasswordRequest{}
+	mi := &file_proto_managerpb_admin_proto_msgTypes[55]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangePasswordRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangePasswordRequest) ProtoMessage() {}
+
+func (x *ChangePasswordRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_managerpb_admin_proto_msgTypes[55]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangePasswordRequest.ProtoReflect.Descriptor instead.
+func (*ChangePasswordRequest) Descriptor() ([]byte, []int) {
+	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{55}
+}
+
+func (x *ChangePasswordRequest) GetOldPassword() string {
+	if x != nil {
+		return x.OldPassword
+	}
+	return ""
+}
+
+func (x *ChangePasswordRequest) GetNewPassword() string {
+	if x != nil {
+		return x.NewPassword
+	}
+	return ""
+}
+
+type ChangePasswordReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChangePasswordReply) Reset() {
+	*x = ChangePasswordReply{}
+	mi := &file_proto_managerpb_admin_proto_msgTypes[56]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangePasswordReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangePasswordReply) ProtoMessage() {}
+
+func (x *ChangePasswordReply) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_managerpb_admin_proto_msgTypes[56]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangePasswordReply.ProtoReflect.Descriptor instead.
+func (*ChangePasswordReply) Descriptor() ([]byte, []int) {
+	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{56}
+}
+
+type AccessToken struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	User  string                 `protobuf:"bytes,2,opt,name=user,proto3" json:"user,omitempty"`
+	// What it is for.
+	Title string `protobuf:"bytes,3,opt,name=title,proto3" json:"title,omitempty"`
+	// read, operate, admin, account: it may what its user may and these name.
+	Scopes  []string               `protobuf:"bytes,4,rep,name=scopes,proto3" json:"scopes,omitempty"`
+	Created *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=created,proto3" json:"created,omitempty"`
+	// The last use, within a minute.
+	Used *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=used,proto3" json:"used,omitempty"`
+	// Absent = never.
+	Expires *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=expires,proto3" json:"expires,omitempty"`
+	// Of a new one: send it as "Authorization: Bearer SECRET".
+	Secret        string `protobuf:"bytes,8,opt,name=secret,proto3" json:"secret,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AccessToken) Reset() {
+	*x = AccessToken{}
+	mi := &file_proto_managerpb_admin_proto_msgTypes[57]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AccessToken) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AccessToken) ProtoMessage() {}
+
+func (x *AccessToken) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_managerpb_admin_proto_msgTypes[57]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AccessToken.ProtoReflect.Descriptor instead.
+func (*AccessToken) Descriptor() ([]byte, []int) {
+	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{57}
+}
+
+func (x *AccessToken) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *AccessToken) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *AccessToken) GetTitle() string {
+	if x != nil {
+		return x.Title
+	}
+	return ""
+}
+
+func (x *AccessToken) GetScopes() []string {
+	if x != nil {
+		return x.Scopes
+	}
+	return nil
+}
+
+func (x *AccessToken) GetCreated() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Created
+	}
+	return nil
+}
+
+func (x *AccessToken) GetUsed() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Used
+	}
+	return nil
+}
+
+func (x *AccessToken) GetExpires() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Expires
+	}
+	return nil
+}
+
+func (x *AccessToken) GetSecret() string {
+	if x != nil {
+		return x.Secret
+	}
+	return ""
+}
+
+type ListTokensRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty = the caller; "*" = everybody.
+	User          string `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	PageSize      uint32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListTokensRequest) Reset() {
+	*x = ListTokensRequest{}
+	mi := &file_proto_managerpb_admin_proto_msgTypes[58]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListTokensRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListTokensRequest) ProtoMessage() {}
+
+func (x *ListTokensRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_managerpb_admin_proto_msgTypes[58]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListTokensRequest.ProtoReflect.Descriptor instead.
+func (*ListTokensRequest) Descriptor() ([]byte, []int) {
+	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{58}
+}
+
+func (x *ListTokensRequest) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *ListTokensRequest) GetPageSize() uint32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListTokensRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+type ListTokensReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Tokens        []*AccessToken         `protobuf:"bytes,1,rep,name=tokens,proto3" json:"tokens,omitempty"`
+	NextPageToken string                 `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListTokensReply) Reset() {
+	*x = ListTokensReply{}
+	mi := &file_proto_managerpb_admin_proto_msgTypes[59]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListTokensReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListTokensReply) ProtoMessage() {}
+
+func (x *ListTokensReply) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_managerpb_admin_proto_msgTypes[59]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListTokensReply.ProtoReflect.Descriptor instead.
+func (*ListTokensReply) Descriptor() ([]byte, []int) {
+	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{59}
+}
+
+func (x *ListTokensReply) GetTokens() []*AccessToken {
+	if x != nil {
+		return x.Tokens
+	}
+	return nil
+}
+
+func (x *ListTokensReply) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+type CreateTokenRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty = the caller; administrators may name another one.
+	User   string   `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	Title  string   `protobuf:"bytes,2,opt,name=title,proto3" json:"title,omitempty"`
+	Scopes []string `protobuf:"bytes,3,rep,name=scopes,proto3" json:"scopes,omitempty"`
+	// Up to 10 years; absent = 90 days.
+	Expires       *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=expires,proto3" json:"expires,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateTokenRequest) Reset() {
+	*x = CreateTokenRequest{}
+	mi := &file_proto_managerpb_admin_proto_msgTypes[60]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateTokenRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateTokenRequest) ProtoMessage() {}
+
+func (x *CreateTokenRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_managerpb_admin_proto_msgTypes[60]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateTokenRequest.ProtoReflect.Descriptor instead.
+func (*CreateTokenRequest) Descriptor() ([]byte, []int) {
+	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{60}
+}
+
+func (x *CreateTokenRequest) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *CreateTokenRequest) GetTitle() string {
+	if x != nil {
+		return x.Title
+	}
+	return ""
+}
+
+func (x *CreateTokenRequest) GetScopes() []string {
+	if x != nil {
+		return x.Scopes
+	}
+	return nil
+}
+
+func (x *CreateTokenRequest) GetExpires() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Expires
+	}
+	return nil
+}
+
+type DeleteTokenRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteTokenRequest) Reset() {
+	*x = DeleteTokenRequest{}
+	mi := &file_proto_managerpb_admin_proto_msgTypes[61]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteTokenRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteTokenRequest) ProtoMessage() {}
+
+func (x *DeleteTokenRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_managerpb_admin_proto_msgTypes[61]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteTokenRequest.ProtoReflect.Descriptor instead.
+func (*DeleteTokenRequest) Descriptor() ([]byte, []int) {
+	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{61}
+}
+
+func (x *DeleteTokenRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type DeleteTokenReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteTokenReply) Reset() {
+	*x = DeleteTokenReply{}
+	mi := &file_proto_managerpb_admin_proto_msgTypes[62]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteTokenReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteTokenReply) ProtoMessage() {}
+
+func (x *DeleteTokenReply) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_managerpb_admin_proto_msgTypes[62]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteTokenReply.ProtoReflect.Descriptor instead.
+func (*DeleteTokenReply) Descriptor() ([]byte, []int) {
+	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{62}
+}
+
+type User struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// admin, operator, viewer.
+	Role     string `protobuf:"bytes,2,opt,name=role,proto3" json:"role,omitempty"`
+	Disabled bool   `protobuf:"varint,3,opt,name=disabled,proto3" json:"disabled,omitempty"`
+	// Whether it can log in with one.
+	HasPassword bool `protobuf:"varint,4,opt,name=has_password,json=hasPassword,proto3" json:"has_password,omitempty"`
+	// Who vouches for it, if anybody does.
+	Issuer  string                 `protobuf:"bytes,5,opt,name=issuer,proto3" json:"issuer,omitempty"`
+	Subject string                 `protobuf:"bytes,6,opt,name=subject,proto3" json:"subject,omitempty"`
+	Created *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=created,proto3" json:"created,omitempty"`
+	// The last login; absent = never.
+	Seen          *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=seen,proto3" json:"seen,omitempty"`
+	Etag          string                 `protobuf:"bytes,9,opt,name=etag,proto3" json:"etag,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *User) Reset() {
+	*x = User{}
+	mi := &file_proto_managerpb_admin_proto_msgTypes[63]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *User) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*User) ProtoMessage() {}
+
+func (x *User) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_managerpb_admin_proto_msgTypes[63]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use User.ProtoReflect.Descriptor instead.
+func (*User) Descriptor() ([]byte, []int) {
+	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{63}
+}
+
+func (x *User) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *User) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *User) GetDisabled() bool {
+	if x != nil {
+		return x.Disabled
+	}
+	return false
+}
+
+func (x *User) GetHasPassword() bool {
+	if x != nil {
+		return x.HasPassword
+	}
+	return false
+}
+
+func (x *User) GetIssuer() string {
+	if x != nil {
+		return x.Issuer
+	}
+	return ""
+}
+
+func (x *User) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *User) GetCreated() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Created
+	}
+	return nil
+}
+
+func (x *User) GetSeen() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Seen
+	}
+	return nil
+}
+
+func (x *User) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
+}
+
+type ListUsersRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A part of the name.
+	Search        string `protobuf:"bytes,1,opt,name=search,proto3" json:"search,omitempty"`
+	PageSize      uint32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListUsersRequest) Reset() {
+	*x = ListUsersRequest{}
+	mi := &file_proto_managerpb_admin_proto_msgTypes[64]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListUsersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListUsersRequest) ProtoMessage() {}
+
+func (x *ListUsersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_managerpb_admin_proto_msgTypes[64]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListUsersRequest.ProtoReflect.Descriptor instead.
+func (*ListUsersRequest) Descriptor() ([]byte, []int) {
+	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{64}
+}
+
+func (x *ListUsersRequest) GetSearch() string {
+	if x != nil {
+		return x.Search
+	}
+	return ""
+}
+
+func (x *ListUsersRequest) GetPageSize() uint32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListUsersRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+type ListUsersReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Users         []*User                `protobuf:"bytes,1,rep,name=users,proto3" json:"users,omitempty"`
+	NextPageToken string                 `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListUsersReply) Reset() {
+	*x = ListUsersReply{}
+	mi := &file_proto_managerpb_admin_proto_msgTypes[65]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListUsersReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListUsersReply) ProtoMessage() {}
+
+func (x *ListUsersReply) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_managerpb_admin_proto_msgTypes[65]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListUsersReply.ProtoReflect.Descriptor instead.
+func (*ListUsersReply) Descriptor() ([]byte, []int) {
+	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{65}
+}
+
+func (x *ListUsersReply) GetUsers() []*User {
+	if x != nil {
+		return x.Users
+	}
+	return nil
+}
+
+func (x *ListUsersReply) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+type GetUserRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetUserRequest) Reset() {
+	*x = GetUserRequest{}
+	mi := &file_proto_managerpb_admin_proto_msgTypes[66]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetUserRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetUserRequest) ProtoMessage() {}
+
+func (x *GetUserRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_managerpb_admin_proto_msgTypes[66]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetUserRequest.ProtoReflect.Descriptor instead.
+func (*GetUserRequest) Descriptor() ([]byte, []int) {
+	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{66}
+}
+
+func (x *GetUserRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+type CreateUserRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Role  string                 `protobuf:"bytes,2,opt,name=role,proto3" json:"role,omitempty"`
+	// Empty: no login by password, only tokens.
+	Password      string `protobuf:"bytes,3,opt,name=password,proto3" json:"password,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateUserRequest) Reset() {
+	*x = CreateUserRequest{}
+	mi := &file_proto_managerpb_admin_proto_msgTypes[67]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateUserRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateUserRequest) ProtoMessage() {}
+
+func (x *CreateUserRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_managerpb_admin_proto_msgTypes[67]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateUserRequest.ProtoReflect.Descriptor instead.
+func (*CreateUserRequest) Descriptor() ([]byte, []int) {
+	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{67}
+}
+
+func (x *CreateUserRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *CreateUserRequest) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *CreateUserRequest) GetPassword() string {
+	if x != nil {
+		return x.Password
+	}
+	return ""
+}
+
+type UpdateUserRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its etag, or If-Match, says what was read.
+	User          *User `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateUserRequest) Reset() {
+	*x = UpdateUserRequest{}
+	mi := &file_proto_managerpb_admin_proto_msgTypes[68]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateUserRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateUserRequest) ProtoMessage() {}
+
+func (x *UpdateUserRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_managerpb_admin_proto_msgTypes[68]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateUserRequest.ProtoReflect.Descriptor instead.
+func (*UpdateUserRequest) Descriptor() ([]byte, []int) {
+	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{68}
+}
+
+func (x *UpdateUserRequest) GetUser() *User {
+	if x != nil {
+		return x.User
+	}
+	return nil
+}
+
+type DeleteUserRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Etag          string                 `protobuf:"bytes,2,opt,name=etag,proto3" json:"etag,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteUserRequest) Reset() {
+	*x = DeleteUserRequest{}
+	mi := &file_proto_managerpb_admin_proto_msgTypes[69]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteUserRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteUserRequest) ProtoMessage() {}
+
+func (x *DeleteUserRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_managerpb_admin_proto_msgTypes[69]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteUserRequest.ProtoReflect.Descriptor instead.
+func (*DeleteUserRequest) Descriptor() ([]byte, []int) {
+	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{69}
+}
+
+func (x *DeleteUserRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *DeleteUserRequest) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
+}
+
+type DeleteUserReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteUserReply) Reset() {
+	*x = DeleteUserReply{}
+	mi := &file_proto_managerpb_admin_proto_msgTypes[70]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteUserReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteUserReply) ProtoMessage() {}
+
+func (x *DeleteUserReply) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_managerpb_admin_proto_msgTypes[70]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteUserReply.ProtoReflect.Descriptor instead.
+func (*DeleteUserReply) Descriptor() ([]byte, []int) {
+	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{70}
+}
+
+type ResetPasswordRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Empty: a random one is made and answered.
+	Password      string `protobuf:"bytes,2,opt,name=password,proto3" json:"password,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResetPasswordRequest) Reset() {
+	*x = ResetPasswordRequest{}
+	mi := &file_proto_managerpb_admin_proto_msgTypes[71]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResetPasswordRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResetPasswordRequest) ProtoMessage() {}
+
+func (x *ResetPasswordRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_managerpb_admin_proto_msgTypes[71]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResetPasswordRequest.ProtoReflect.Descriptor instead.
+func (*ResetPasswordRequest) Descriptor() ([]byte, []int) {
+	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{71}
+}
+
+func (x *ResetPasswordRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ResetPasswordRequest) GetPassword() string {
+	if x != nil {
+		return x.Password
+	}
+	return ""
+}
+
+type ResetPasswordReply struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The random one.
+	Password      string `protobuf:"bytes,1,opt,name=password,proto3" json:"password,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResetPasswordReply) Reset() {
+	*x = ResetPasswordReply{}
+	mi := &file_proto_managerpb_admin_proto_msgTypes[72]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResetPasswordReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResetPasswordReply) ProtoMessage() {}
+
+func (x *ResetPasswordReply) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_managerpb_admin_proto_msgTypes[72]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResetPasswordReply.ProtoReflect.Descriptor instead.
+func (*ResetPasswordReply) Descriptor() ([]byte, []int) {
+	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{72}
+}
+
+func (x *ResetPasswordReply) GetPassword() string {
+	if x != nil {
+		return x.Password
+	}
+	return ""
+}
+
+type AuditLine struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	At    *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=at,proto3" json:"at,omitempty"`
+	User  string                 `protobuf:"bytes,3,opt,name=user,proto3" json:"user,omitempty"`
+	// What the user showed: session, token ID, password, local, or who vouched.
+	Via     string `protobuf:"bytes,4,opt,name=via,proto3" json:"via,omitempty"`
+	Address string `protobuf:"bytes,5,opt,name=address,proto3" json:"address,omitempty"`
+	Method  string `protobuf:"bytes,6,opt,name=method,proto3" json:"method,omitempty"`
+	Object  string `protobuf:"bytes,7,opt,name=object,proto3" json:"object,omitempty"`
+	// ok, or why not.
+	Result        string `protobuf:"bytes,8,opt,name=result,proto3" json:"result,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AuditLine) Reset() {
+	*x = AuditLine{}
+	mi := &file_proto_managerpb_admin_proto_msgTypes[73]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AuditLine) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AuditLine) ProtoMessage() {}
+
+func (x *AuditLine) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_managerpb_admin_proto_msgTypes[73]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AuditLine.ProtoReflect.Descriptor instead.
+func (*AuditLine) Descriptor() ([]byte, []int) {
+	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{73}
+}
+
+func (x *AuditLine) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *AuditLine) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *AuditLine) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *AuditLine) GetVia() string {
+	if x != nil {
+		return x.Via
+	}
+	return ""
+}
+
+func (x *AuditLine) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *AuditLine) GetMethod() string {
+	if x != nil {
+		return x.Method
+	}
+	return ""
+}
+
+func (x *AuditLine) GetObject() string {
+	if x != nil {
+		return x.Object
+	}
+	return ""
+}
+
+func (x *AuditLine) GetResult() string {
+	if x != nil {
+		return x.Result
+	}
+	return ""
+}
+
+type ListAuditRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	User  string                 `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	// A part of method, object, address or result.
+	Search        string `protobuf:"bytes,2,opt,name=search,proto3" json:"search,omitempty"`
+	PageSize      uint32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken     string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAuditRequest) Reset() {
+	*x = ListAuditRequest{}
+	mi := &file_proto_managerpb_admin_proto_msgTypes[74]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAuditRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAuditRequest) ProtoMessage() {}
+
+func (x *ListAuditRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_managerpb_admin_proto_msgTypes[74]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAuditRequest.ProtoReflect.Descriptor instead.
+func (*ListAuditRequest) Descriptor() ([]byte, []int) {
+	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{74}
+}
+
+func (x *ListAuditRequest) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *ListAuditRequest) GetSearch() string {
+	if x != nil {
+		return x.Search
+	}
+	return ""
+}
+
+func (x *ListAuditRequest) GetPageSize() uint32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListAuditRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+type ListAuditReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Lines         []*AuditLine           `protobuf:"bytes,1,rep,name=lines,proto3" json:"lines,omitempty"`
+	NextPageToken string                 `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAuditReply) Reset() {
+	*x = ListAuditReply{}
+	mi := &file_proto_managerpb_admin_proto_msgTypes[75]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAuditReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAuditReply) ProtoMessage() {}
+
+func (x *ListAuditReply) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_managerpb_admin_proto_msgTypes[75]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAuditReply.ProtoReflect.Descriptor instead.
+func (*ListAuditReply) Descriptor() ([]byte, []int) {
+	return file_proto_managerpb_admin_proto_rawDescGZIP(), []int{75}
+}
+
+func (x *ListAuditReply) GetLines() []*AuditLine {
+	if x != nil {
+		return x.Lines
+	}
+	return nil
+}
+
+func (x *ListAuditReply) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
 var File_proto_managerpb_admin_proto protoreflect.FileDescriptor
 
 const file_proto_managerpb_admin_proto_rawDesc = "" +
@@ -3462,7 +4952,102 @@ const file_proto_managerpb_admin_proto_rawDesc = "" +
 	"\x04etag\x18\x02 \x01(\tR\x04etag\"5\n" +
 	"\x0fRetryJobRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
-	"\x04etag\x18\x02 \x01(\tR\x04etag2\x8d\x19\n" +
+	"\x04etag\x18\x02 \x01(\tR\x04etag\"\xa9\x01\n" +
+	"\aSession\x12\x12\n" +
+	"\x04user\x18\x01 \x01(\tR\x04user\x12\x12\n" +
+	"\x04role\x18\x02 \x01(\tR\x04role\x12\x10\n" +
+	"\x03via\x18\x03 \x01(\tR\x03via\x12\x16\n" +
+	"\x06scopes\x18\x04 \x03(\tR\x06scopes\x124\n" +
+	"\aexpires\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\aexpires\x12\x16\n" +
+	"\x06secret\x18\x06 \x01(\tR\x06secret\"F\n" +
+	"\x14CreateSessionRequest\x12\x12\n" +
+	"\x04user\x18\x01 \x01(\tR\x04user\x12\x1a\n" +
+	"\bpassword\x18\x02 \x01(\tR\bpassword\"\x13\n" +
+	"\x11GetSessionRequest\"\x16\n" +
+	"\x14DeleteSessionRequest\"\x14\n" +
+	"\x12DeleteSessionReply\"]\n" +
+	"\x15ChangePasswordRequest\x12!\n" +
+	"\fold_password\x18\x01 \x01(\tR\voldPassword\x12!\n" +
+	"\fnew_password\x18\x02 \x01(\tR\vnewPassword\"\x15\n" +
+	"\x13ChangePasswordReply\"\x93\x02\n" +
+	"\vAccessToken\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04user\x18\x02 \x01(\tR\x04user\x12\x14\n" +
+	"\x05title\x18\x03 \x01(\tR\x05title\x12\x16\n" +
+	"\x06scopes\x18\x04 \x03(\tR\x06scopes\x124\n" +
+	"\acreated\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\acreated\x12.\n" +
+	"\x04used\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x04used\x124\n" +
+	"\aexpires\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\aexpires\x12\x16\n" +
+	"\x06secret\x18\b \x01(\tR\x06secret\"c\n" +
+	"\x11ListTokensRequest\x12\x12\n" +
+	"\x04user\x18\x01 \x01(\tR\x04user\x12\x1b\n" +
+	"\tpage_size\x18\x02 \x01(\rR\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x03 \x01(\tR\tpageToken\"t\n" +
+	"\x0fListTokensReply\x129\n" +
+	"\x06tokens\x18\x01 \x03(\v2!.damselfly.manager.v1.AccessTokenR\x06tokens\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x8c\x01\n" +
+	"\x12CreateTokenRequest\x12\x12\n" +
+	"\x04user\x18\x01 \x01(\tR\x04user\x12\x14\n" +
+	"\x05title\x18\x02 \x01(\tR\x05title\x12\x16\n" +
+	"\x06scopes\x18\x03 \x03(\tR\x06scopes\x124\n" +
+	"\aexpires\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\aexpires\"$\n" +
+	"\x12DeleteTokenRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\x12\n" +
+	"\x10DeleteTokenReply\"\x99\x02\n" +
+	"\x04User\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04role\x18\x02 \x01(\tR\x04role\x12\x1a\n" +
+	"\bdisabled\x18\x03 \x01(\bR\bdisabled\x12!\n" +
+	"\fhas_password\x18\x04 \x01(\bR\vhasPassword\x12\x16\n" +
+	"\x06issuer\x18\x05 \x01(\tR\x06issuer\x12\x18\n" +
+	"\asubject\x18\x06 \x01(\tR\asubject\x124\n" +
+	"\acreated\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\acreated\x12.\n" +
+	"\x04seen\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x04seen\x12\x12\n" +
+	"\x04etag\x18\t \x01(\tR\x04etag\"f\n" +
+	"\x10ListUsersRequest\x12\x16\n" +
+	"\x06search\x18\x01 \x01(\tR\x06search\x12\x1b\n" +
+	"\tpage_size\x18\x02 \x01(\rR\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x03 \x01(\tR\tpageToken\"j\n" +
+	"\x0eListUsersReply\x120\n" +
+	"\x05users\x18\x01 \x03(\v2\x1a.damselfly.manager.v1.UserR\x05users\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"$\n" +
+	"\x0eGetUserRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"W\n" +
+	"\x11CreateUserRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04role\x18\x02 \x01(\tR\x04role\x12\x1a\n" +
+	"\bpassword\x18\x03 \x01(\tR\bpassword\"C\n" +
+	"\x11UpdateUserRequest\x12.\n" +
+	"\x04user\x18\x01 \x01(\v2\x1a.damselfly.manager.v1.UserR\x04user\";\n" +
+	"\x11DeleteUserRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04etag\x18\x02 \x01(\tR\x04etag\"\x11\n" +
+	"\x0fDeleteUserReply\"F\n" +
+	"\x14ResetPasswordRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
+	"\bpassword\x18\x02 \x01(\tR\bpassword\"0\n" +
+	"\x12ResetPasswordReply\x12\x1a\n" +
+	"\bpassword\x18\x01 \x01(\tR\bpassword\"\xcf\x01\n" +
+	"\tAuditLine\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12*\n" +
+	"\x02at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x12\n" +
+	"\x04user\x18\x03 \x01(\tR\x04user\x12\x10\n" +
+	"\x03via\x18\x04 \x01(\tR\x03via\x12\x18\n" +
+	"\aaddress\x18\x05 \x01(\tR\aaddress\x12\x16\n" +
+	"\x06method\x18\x06 \x01(\tR\x06method\x12\x16\n" +
+	"\x06object\x18\a \x01(\tR\x06object\x12\x16\n" +
+	"\x06result\x18\b \x01(\tR\x06result\"z\n" +
+	"\x10ListAuditRequest\x12\x12\n" +
+	"\x04user\x18\x01 \x01(\tR\x04user\x12\x16\n" +
+	"\x06search\x18\x02 \x01(\tR\x06search\x12\x1b\n" +
+	"\tpage_size\x18\x03 \x01(\rR\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x04 \x01(\tR\tpageToken\"o\n" +
+	"\x0eListAuditReply\x125\n" +
+	"\x05lines\x18\x01 \x03(\v2\x1f.damselfly.manager.v1.AuditLineR\x05lines\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xb5&\n" +
 	"\x05Admin\x12q\n" +
 	"\vGetOverview\x12(.damselfly.manager.v1.GetOverviewRequest\x1a\x1e.damselfly.manager.v1.Overview\"\x18\x82\xd3\xe4\x93\x02\x12\x12\x10/api/v1/overview\x12m\n" +
 	"\n" +
@@ -3495,7 +5080,26 @@ const file_proto_managerpb_admin_proto_rawDesc = "" +
 	"\bStartJob\x12%.damselfly.manager.v1.StartJobRequest\x1a\x19.damselfly.manager.v1.Job\"\x17\x82\xd3\xe4\x93\x02\x11:\x01*\"\f/api/v1/jobs\x12\x84\x01\n" +
 	"\fListJobItems\x12).damselfly.manager.v1.ListJobItemsRequest\x1a'.damselfly.manager.v1.ListJobItemsReply\" \x82\xd3\xe4\x93\x02\x1a\x12\x18/api/v1/jobs/{job}/items\x12s\n" +
 	"\tCancelJob\x12&.damselfly.manager.v1.CancelJobRequest\x1a\x19.damselfly.manager.v1.Job\"#\x82\xd3\xe4\x93\x02\x1d:\x01*\"\x18/api/v1/jobs/{id}/cancel\x12p\n" +
-	"\bRetryJob\x12%.damselfly.manager.v1.RetryJobRequest\x1a\x19.damselfly.manager.v1.Job\"\"\x82\xd3\xe4\x93\x02\x1c:\x01*\"\x17/api/v1/jobs/{id}/retryB\x1bZ\x19damselfly/proto/managerpbb\x06proto3"
+	"\bRetryJob\x12%.damselfly.manager.v1.RetryJobRequest\x1a\x19.damselfly.manager.v1.Job\"\"\x82\xd3\xe4\x93\x02\x1c:\x01*\"\x17/api/v1/jobs/{id}/retry\x12v\n" +
+	"\rCreateSession\x12*.damselfly.manager.v1.CreateSessionRequest\x1a\x1d.damselfly.manager.v1.Session\"\x1a\x82\xd3\xe4\x93\x02\x14:\x01*\"\x0f/api/v1/session\x12m\n" +
+	"\n" +
+	"GetSession\x12'.damselfly.manager.v1.GetSessionRequest\x1a\x1d.damselfly.manager.v1.Session\"\x17\x82\xd3\xe4\x93\x02\x11\x12\x0f/api/v1/session\x12~\n" +
+	"\rDeleteSession\x12*.damselfly.manager.v1.DeleteSessionRequest\x1a(.damselfly.manager.v1.DeleteSessionReply\"\x17\x82\xd3\xe4\x93\x02\x11*\x0f/api/v1/session\x12\x8d\x01\n" +
+	"\x0eChangePassword\x12+.damselfly.manager.v1.ChangePasswordRequest\x1a).damselfly.manager.v1.ChangePasswordReply\"#\x82\xd3\xe4\x93\x02\x1d:\x01*\"\x18/api/v1/session/password\x12t\n" +
+	"\n" +
+	"ListTokens\x12'.damselfly.manager.v1.ListTokensRequest\x1a%.damselfly.manager.v1.ListTokensReply\"\x16\x82\xd3\xe4\x93\x02\x10\x12\x0e/api/v1/tokens\x12u\n" +
+	"\vCreateToken\x12(.damselfly.manager.v1.CreateTokenRequest\x1a!.damselfly.manager.v1.AccessToken\"\x19\x82\xd3\xe4\x93\x02\x13:\x01*\"\x0e/api/v1/tokens\x12|\n" +
+	"\vDeleteToken\x12(.damselfly.manager.v1.DeleteTokenRequest\x1a&.damselfly.manager.v1.DeleteTokenReply\"\x1b\x82\xd3\xe4\x93\x02\x15*\x13/api/v1/tokens/{id}\x12p\n" +
+	"\tListUsers\x12&.damselfly.manager.v1.ListUsersRequest\x1a$.damselfly.manager.v1.ListUsersReply\"\x15\x82\xd3\xe4\x93\x02\x0f\x12\r/api/v1/users\x12i\n" +
+	"\aGetUser\x12$.damselfly.manager.v1.GetUserRequest\x1a\x1a.damselfly.manager.v1.User\"\x1c\x82\xd3\xe4\x93\x02\x16\x12\x14/api/v1/users/{name}\x12k\n" +
+	"\n" +
+	"CreateUser\x12'.damselfly.manager.v1.CreateUserRequest\x1a\x1a.damselfly.manager.v1.User\"\x18\x82\xd3\xe4\x93\x02\x12:\x01*\"\r/api/v1/users\x12z\n" +
+	"\n" +
+	"UpdateUser\x12'.damselfly.manager.v1.UpdateUserRequest\x1a\x1a.damselfly.manager.v1.User\"'\x82\xd3\xe4\x93\x02!:\x04user\x1a\x19/api/v1/users/{user.name}\x12z\n" +
+	"\n" +
+	"DeleteUser\x12'.damselfly.manager.v1.DeleteUserRequest\x1a%.damselfly.manager.v1.DeleteUserReply\"\x1c\x82\xd3\xe4\x93\x02\x16*\x14/api/v1/users/{name}\x12\x8f\x01\n" +
+	"\rResetPassword\x12*.damselfly.manager.v1.ResetPasswordRequest\x1a(.damselfly.manager.v1.ResetPasswordReply\"(\x82\xd3\xe4\x93\x02\":\x01*\"\x1d/api/v1/users/{name}/password\x12p\n" +
+	"\tListAudit\x12&.damselfly.manager.v1.ListAuditRequest\x1a$.damselfly.manager.v1.ListAuditReply\"\x15\x82\xd3\xe4\x93\x02\x0f\x12\r/api/v1/auditB\x1bZ\x19damselfly/proto/managerpbb\x06proto3"
 
 var (
 	file_proto_managerpb_admin_proto_rawDescOnce sync.Once
@@ -3509,7 +5113,7 @@ func file_proto_managerpb_admin_proto_rawDescGZIP() []byte {
 	return file_proto_managerpb_admin_proto_rawDescData
 }
 
-var file_proto_managerpb_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 53)
+var file_proto_managerpb_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 79)
 var file_proto_managerpb_admin_proto_goTypes = []any{
 	(*GetOverviewRequest)(nil),         // 0: damselfly.manager.v1.GetOverviewRequest
 	(*Overview)(nil),                   // 1: damselfly.manager.v1.Overview
@@ -3561,111 +5165,177 @@ var file_proto_managerpb_admin_proto_goTypes = []any{
 	(*ListJobItemsReply)(nil),          // 47: damselfly.manager.v1.ListJobItemsReply
 	(*CancelJobRequest)(nil),           // 48: damselfly.manager.v1.CancelJobRequest
 	(*RetryJobRequest)(nil),            // 49: damselfly.manager.v1.RetryJobRequest
-	nil,                                // 50: damselfly.manager.v1.HostInfo.LabelsEntry
-	nil,                                // 51: damselfly.manager.v1.Target.LabelsEntry
-	nil,                                // 52: damselfly.manager.v1.Job.ItemsEntry
-	(*commonpb.SchedulerTotals)(nil),   // 53: damselfly.common.v1.SchedulerTotals
-	(*timestamppb.Timestamp)(nil),      // 54: google.protobuf.Timestamp
-	(*structpb.Struct)(nil),            // 55: google.protobuf.Struct
-	(*commonpb.Swarm)(nil),             // 56: damselfly.common.v1.Swarm
-	(*durationpb.Duration)(nil),        // 57: google.protobuf.Duration
+	(*Session)(nil),                    // 50: damselfly.manager.v1.Session
+	(*CreateSessionRequest)(nil),       // 51: damselfly.manager.v1.CreateSessionRequest
+	(*GetSessionRequest)(nil),          // 52: damselfly.manager.v1.GetSessionRequest
+	(*DeleteSessionRequest)(nil),       // 53: damselfly.manager.v1.DeleteSessionRequest
+	(*DeleteSessionReply)(nil),         // 54: damselfly.manager.v1.DeleteSessionReply
+	(*ChangePasswordRequest)(nil),      // 55: damselfly.manager.v1.ChangePasswordRequest
+	(*ChangePasswordReply)(nil),        // 56: damselfly.manager.v1.ChangePasswordReply
+	(*AccessToken)(nil),                // 57: damselfly.manager.v1.AccessToken
+	(*ListTokensRequest)(nil),          // 58: damselfly.manager.v1.ListTokensRequest
+	(*ListTokensReply)(nil),            // 59: damselfly.manager.v1.ListTokensReply
+	(*CreateTokenRequest)(nil),         // 60: damselfly.manager.v1.CreateTokenRequest
+	(*DeleteTokenRequest)(nil),         // 61: damselfly.manager.v1.DeleteTokenRequest
+	(*DeleteTokenReply)(nil),           // 62: damselfly.manager.v1.DeleteTokenReply
+	(*User)(nil),                       // 63: damselfly.manager.v1.User
+	(*ListUsersRequest)(nil),           // 64: damselfly.manager.v1.ListUsersRequest
+	(*ListUsersReply)(nil),             // 65: damselfly.manager.v1.ListUsersReply
+	(*GetUserRequest)(nil),             // 66: damselfly.manager.v1.GetUserRequest
+	(*CreateUserRequest)(nil),          // 67: damselfly.manager.v1.CreateUserRequest
+	(*UpdateUserRequest)(nil),          // 68: damselfly.manager.v1.UpdateUserRequest
+	(*DeleteUserRequest)(nil),          // 69: damselfly.manager.v1.DeleteUserRequest
+	(*DeleteUserReply)(nil),            // 70: damselfly.manager.v1.DeleteUserReply
+	(*ResetPasswordRequest)(nil),       // 71: damselfly.manager.v1.ResetPasswordRequest
+	(*ResetPasswordReply)(nil),         // 72: damselfly.manager.v1.ResetPasswordReply
+	(*AuditLine)(nil),                  // 73: damselfly.manager.v1.AuditLine
+	(*ListAuditRequest)(nil),           // 74: damselfly.manager.v1.ListAuditRequest
+	(*ListAuditReply)(nil),             // 75: damselfly.manager.v1.ListAuditReply
+	nil,                                // 76: damselfly.manager.v1.HostInfo.LabelsEntry
+	nil,                                // 77: damselfly.manager.v1.Target.LabelsEntry
+	nil,                                // 78: damselfly.manager.v1.Job.ItemsEntry
+	(*commonpb.SchedulerTotals)(nil),   // 79: damselfly.common.v1.SchedulerTotals
+	(*timestamppb.Timestamp)(nil),      // 80: google.protobuf.Timestamp
+	(*structpb.Struct)(nil),            // 81: google.protobuf.Struct
+	(*commonpb.Swarm)(nil),             // 82: damselfly.common.v1.Swarm
+	(*durationpb.Duration)(nil),        // 83: google.protobuf.Duration
 }
 var file_proto_managerpb_admin_proto_depIdxs = []int32{
-	53, // 0: damselfly.manager.v1.Traffic.schedulers:type_name -> damselfly.common.v1.SchedulerTotals
+	79, // 0: damselfly.manager.v1.Traffic.schedulers:type_name -> damselfly.common.v1.SchedulerTotals
 	4,  // 1: damselfly.manager.v1.Cluster.scopes:type_name -> damselfly.manager.v1.Scopes
-	54, // 2: damselfly.manager.v1.Cluster.created:type_name -> google.protobuf.Timestamp
+	80, // 2: damselfly.manager.v1.Cluster.created:type_name -> google.protobuf.Timestamp
 	5,  // 3: damselfly.manager.v1.ListClustersReply.clusters:type_name -> damselfly.manager.v1.Cluster
 	5,  // 4: damselfly.manager.v1.CreateClusterRequest.cluster:type_name -> damselfly.manager.v1.Cluster
 	5,  // 5: damselfly.manager.v1.UpdateClusterRequest.cluster:type_name -> damselfly.manager.v1.Cluster
-	55, // 6: damselfly.manager.v1.ClusterConfig.changes:type_name -> google.protobuf.Struct
-	55, // 7: damselfly.manager.v1.ClusterConfig.effective:type_name -> google.protobuf.Struct
+	81, // 6: damselfly.manager.v1.ClusterConfig.changes:type_name -> google.protobuf.Struct
+	81, // 7: damselfly.manager.v1.ClusterConfig.effective:type_name -> google.protobuf.Struct
 	13, // 8: damselfly.manager.v1.UpdateClusterConfigRequest.config:type_name -> damselfly.manager.v1.ClusterConfig
-	54, // 9: damselfly.manager.v1.SchedulerNode.seen:type_name -> google.protobuf.Timestamp
+	80, // 9: damselfly.manager.v1.SchedulerNode.seen:type_name -> google.protobuf.Timestamp
 	16, // 10: damselfly.manager.v1.ListSchedulerNodesReply.schedulers:type_name -> damselfly.manager.v1.SchedulerNode
-	50, // 11: damselfly.manager.v1.HostInfo.labels:type_name -> damselfly.manager.v1.HostInfo.LabelsEntry
-	54, // 12: damselfly.manager.v1.HostInfo.added:type_name -> google.protobuf.Timestamp
-	54, // 13: damselfly.manager.v1.HostInfo.seen:type_name -> google.protobuf.Timestamp
+	76, // 11: damselfly.manager.v1.HostInfo.labels:type_name -> damselfly.manager.v1.HostInfo.LabelsEntry
+	80, // 12: damselfly.manager.v1.HostInfo.added:type_name -> google.protobuf.Timestamp
+	80, // 13: damselfly.manager.v1.HostInfo.seen:type_name -> google.protobuf.Timestamp
 	19, // 14: damselfly.manager.v1.ListHostsReply.hosts:type_name -> damselfly.manager.v1.HostInfo
-	54, // 15: damselfly.manager.v1.KnownVersion.modified:type_name -> google.protobuf.Timestamp
-	54, // 16: damselfly.manager.v1.KnownVersion.seen:type_name -> google.protobuf.Timestamp
+	80, // 15: damselfly.manager.v1.KnownVersion.modified:type_name -> google.protobuf.Timestamp
+	80, // 16: damselfly.manager.v1.KnownVersion.seen:type_name -> google.protobuf.Timestamp
 	25, // 17: damselfly.manager.v1.TaskEntry.names:type_name -> damselfly.manager.v1.TaskName
-	54, // 18: damselfly.manager.v1.TaskEntry.added:type_name -> google.protobuf.Timestamp
-	54, // 19: damselfly.manager.v1.TaskEntry.expires:type_name -> google.protobuf.Timestamp
+	80, // 18: damselfly.manager.v1.TaskEntry.added:type_name -> google.protobuf.Timestamp
+	80, // 19: damselfly.manager.v1.TaskEntry.expires:type_name -> google.protobuf.Timestamp
 	26, // 20: damselfly.manager.v1.TaskEntry.known:type_name -> damselfly.manager.v1.KnownVersion
 	27, // 21: damselfly.manager.v1.ListTasksReply.tasks:type_name -> damselfly.manager.v1.TaskEntry
-	56, // 22: damselfly.manager.v1.TaskSwarm.swarms:type_name -> damselfly.common.v1.Swarm
-	54, // 23: damselfly.manager.v1.AddTaskRequest.expires:type_name -> google.protobuf.Timestamp
-	54, // 24: damselfly.manager.v1.UpdateTaskRequest.expires:type_name -> google.protobuf.Timestamp
-	51, // 25: damselfly.manager.v1.Target.labels:type_name -> damselfly.manager.v1.Target.LabelsEntry
+	82, // 22: damselfly.manager.v1.TaskSwarm.swarms:type_name -> damselfly.common.v1.Swarm
+	80, // 23: damselfly.manager.v1.AddTaskRequest.expires:type_name -> google.protobuf.Timestamp
+	80, // 24: damselfly.manager.v1.UpdateTaskRequest.expires:type_name -> google.protobuf.Timestamp
+	77, // 25: damselfly.manager.v1.Target.labels:type_name -> damselfly.manager.v1.Target.LabelsEntry
 	39, // 26: damselfly.manager.v1.Job.target:type_name -> damselfly.manager.v1.Target
-	54, // 27: damselfly.manager.v1.Job.created:type_name -> google.protobuf.Timestamp
-	54, // 28: damselfly.manager.v1.Job.started:type_name -> google.protobuf.Timestamp
-	54, // 29: damselfly.manager.v1.Job.finished:type_name -> google.protobuf.Timestamp
-	57, // 30: damselfly.manager.v1.Job.timeout:type_name -> google.protobuf.Duration
-	52, // 31: damselfly.manager.v1.Job.items:type_name -> damselfly.manager.v1.Job.ItemsEntry
+	80, // 27: damselfly.manager.v1.Job.created:type_name -> google.protobuf.Timestamp
+	80, // 28: damselfly.manager.v1.Job.started:type_name -> google.protobuf.Timestamp
+	80, // 29: damselfly.manager.v1.Job.finished:type_name -> google.protobuf.Timestamp
+	83, // 30: damselfly.manager.v1.Job.timeout:type_name -> google.protobuf.Duration
+	78, // 31: damselfly.manager.v1.Job.items:type_name -> damselfly.manager.v1.Job.ItemsEntry
 	40, // 32: damselfly.manager.v1.ListJobsReply.jobs:type_name -> damselfly.manager.v1.Job
 	39, // 33: damselfly.manager.v1.StartJobRequest.target:type_name -> damselfly.manager.v1.Target
-	57, // 34: damselfly.manager.v1.StartJobRequest.timeout:type_name -> google.protobuf.Duration
-	55, // 35: damselfly.manager.v1.JobItem.result:type_name -> google.protobuf.Struct
-	54, // 36: damselfly.manager.v1.JobItem.updated:type_name -> google.protobuf.Timestamp
+	83, // 34: damselfly.manager.v1.StartJobRequest.timeout:type_name -> google.protobuf.Duration
+	81, // 35: damselfly.manager.v1.JobItem.result:type_name -> google.protobuf.Struct
+	80, // 36: damselfly.manager.v1.JobItem.updated:type_name -> google.protobuf.Timestamp
 	45, // 37: damselfly.manager.v1.ListJobItemsReply.items:type_name -> damselfly.manager.v1.JobItem
-	0,  // 38: damselfly.manager.v1.Admin.GetOverview:input_type -> damselfly.manager.v1.GetOverviewRequest
-	2,  // 39: damselfly.manager.v1.Admin.GetTraffic:input_type -> damselfly.manager.v1.GetTrafficRequest
-	6,  // 40: damselfly.manager.v1.Admin.ListClusters:input_type -> damselfly.manager.v1.ListClustersRequest
-	8,  // 41: damselfly.manager.v1.Admin.GetCluster:input_type -> damselfly.manager.v1.GetClusterRequest
-	9,  // 42: damselfly.manager.v1.Admin.CreateCluster:input_type -> damselfly.manager.v1.CreateClusterRequest
-	10, // 43: damselfly.manager.v1.Admin.UpdateCluster:input_type -> damselfly.manager.v1.UpdateClusterRequest
-	11, // 44: damselfly.manager.v1.Admin.DeleteCluster:input_type -> damselfly.manager.v1.DeleteClusterRequest
-	14, // 45: damselfly.manager.v1.Admin.GetClusterConfig:input_type -> damselfly.manager.v1.GetClusterConfigRequest
-	15, // 46: damselfly.manager.v1.Admin.UpdateClusterConfig:input_type -> damselfly.manager.v1.UpdateClusterConfigRequest
-	17, // 47: damselfly.manager.v1.Admin.ListSchedulerNodes:input_type -> damselfly.manager.v1.ListSchedulerNodesRequest
-	20, // 48: damselfly.manager.v1.Admin.ListHosts:input_type -> damselfly.manager.v1.ListHostsRequest
-	22, // 49: damselfly.manager.v1.Admin.GetHost:input_type -> damselfly.manager.v1.GetHostRequest
-	23, // 50: damselfly.manager.v1.Admin.ForgetHost:input_type -> damselfly.manager.v1.ForgetHostRequest
-	28, // 51: damselfly.manager.v1.Admin.ListTasks:input_type -> damselfly.manager.v1.ListTasksRequest
-	30, // 52: damselfly.manager.v1.Admin.GetTask:input_type -> damselfly.manager.v1.GetTaskRequest
-	31, // 53: damselfly.manager.v1.Admin.GetSwarm:input_type -> damselfly.manager.v1.GetTaskSwarmRequest
-	33, // 54: damselfly.manager.v1.Admin.AddTask:input_type -> damselfly.manager.v1.AddTaskRequest
-	34, // 55: damselfly.manager.v1.Admin.UpdateTask:input_type -> damselfly.manager.v1.UpdateTaskRequest
-	35, // 56: damselfly.manager.v1.Admin.DeleteTask:input_type -> damselfly.manager.v1.DeleteTaskRequest
-	37, // 57: damselfly.manager.v1.Admin.DeleteName:input_type -> damselfly.manager.v1.DeleteNameRequest
-	41, // 58: damselfly.manager.v1.Admin.ListJobs:input_type -> damselfly.manager.v1.ListJobsRequest
-	43, // 59: damselfly.manager.v1.Admin.GetJob:input_type -> damselfly.manager.v1.GetJobRequest
-	44, // 60: damselfly.manager.v1.Admin.StartJob:input_type -> damselfly.manager.v1.StartJobRequest
-	46, // 61: damselfly.manager.v1.Admin.ListJobItems:input_type -> damselfly.manager.v1.ListJobItemsRequest
-	48, // 62: damselfly.manager.v1.Admin.CancelJob:input_type -> damselfly.manager.v1.CancelJobRequest
-	49, // 63: damselfly.manager.v1.Admin.RetryJob:input_type -> damselfly.manager.v1.RetryJobRequest
-	1,  // 64: damselfly.manager.v1.Admin.GetOverview:output_type -> damselfly.manager.v1.Overview
-	3,  // 65: damselfly.manager.v1.Admin.GetTraffic:output_type -> damselfly.manager.v1.Traffic
-	7,  // 66: damselfly.manager.v1.Admin.ListClusters:output_type -> damselfly.manager.v1.ListClustersReply
-	5,  // 67: damselfly.manager.v1.Admin.GetCluster:output_type -> damselfly.manager.v1.Cluster
-	5,  // 68: damselfly.manager.v1.Admin.CreateCluster:output_type -> damselfly.manager.v1.Cluster
-	5,  // 69: damselfly.manager.v1.Admin.UpdateCluster:output_type -> damselfly.manager.v1.Cluster
-	12, // 70: damselfly.manager.v1.Admin.DeleteCluster:output_type -> damselfly.manager.v1.DeleteClusterReply
-	13, // 71: damselfly.manager.v1.Admin.GetClusterConfig:output_type -> damselfly.manager.v1.ClusterConfig
-	13, // 72: damselfly.manager.v1.Admin.UpdateClusterConfig:output_type -> damselfly.manager.v1.ClusterConfig
-	18, // 73: damselfly.manager.v1.Admin.ListSchedulerNodes:output_type -> damselfly.manager.v1.ListSchedulerNodesReply
-	21, // 74: damselfly.manager.v1.Admin.ListHosts:output_type -> damselfly.manager.v1.ListHostsReply
-	19, // 75: damselfly.manager.v1.Admin.GetHost:output_type -> damselfly.manager.v1.HostInfo
-	24, // 76: damselfly.manager.v1.Admin.ForgetHost:output_type -> damselfly.manager.v1.ForgetHostReply
-	29, // 77: damselfly.manager.v1.Admin.ListTasks:output_type -> damselfly.manager.v1.ListTasksReply
-	27, // 78: damselfly.manager.v1.Admin.GetTask:output_type -> damselfly.manager.v1.TaskEntry
-	32, // 79: damselfly.manager.v1.Admin.GetSwarm:output_type -> damselfly.manager.v1.TaskSwarm
-	27, // 80: damselfly.manager.v1.Admin.AddTask:output_type -> damselfly.manager.v1.TaskEntry
-	27, // 81: damselfly.manager.v1.Admin.UpdateTask:output_type -> damselfly.manager.v1.TaskEntry
-	36, // 82: damselfly.manager.v1.Admin.DeleteTask:output_type -> damselfly.manager.v1.DeleteTaskReply
-	38, // 83: damselfly.manager.v1.Admin.DeleteName:output_type -> damselfly.manager.v1.DeleteNameReply
-	42, // 84: damselfly.manager.v1.Admin.ListJobs:output_type -> damselfly.manager.v1.ListJobsReply
-	40, // 85: damselfly.manager.v1.Admin.GetJob:output_type -> damselfly.manager.v1.Job
-	40, // 86: damselfly.manager.v1.Admin.StartJob:output_type -> damselfly.manager.v1.Job
-	47, // 87: damselfly.manager.v1.Admin.ListJobItems:output_type -> damselfly.manager.v1.ListJobItemsReply
-	40, // 88: damselfly.manager.v1.Admin.CancelJob:output_type -> damselfly.manager.v1.Job
-	40, // 89: damselfly.manager.v1.Admin.RetryJob:output_type -> damselfly.manager.v1.Job
-	64, // [64:90] is the sub-list for method output_type
-	38, // [38:64] is the sub-list for method input_type
-	38, // [38:38] is the sub-list for extension type_name
-	38, // [38:38] is the sub-list for extension extendee
-	0,  // [0:38] is the sub-list for field type_name
+	80, // 38: damselfly.manager.v1.Session.expires:type_name -> google.protobuf.Timestamp
+	80, // 39: damselfly.manager.v1.AccessToken.created:type_name -> google.protobuf.Timestamp
+	80, // 40: damselfly.manager.v1.AccessToken.used:type_name -> google.protobuf.Timestamp
+	80, // 41: damselfly.manager.v1.AccessToken.expires:type_name -> google.protobuf.Timestamp
+	57, // 42: damselfly.manager.v1.ListTokensReply.tokens:type_name -> damselfly.manager.v1.AccessToken
+	80, // 43: damselfly.manager.v1.CreateTokenRequest.expires:type_name -> google.protobuf.Timestamp
+	80, // 44: damselfly.manager.v1.User.created:type_name -> google.protobuf.Timestamp
+	80, // 45: damselfly.manager.v1.User.seen:type_name -> google.protobuf.Timestamp
+	63, // 46: damselfly.manager.v1.ListUsersReply.users:type_name -> damselfly.manager.v1.User
+	63, // 47: damselfly.manager.v1.UpdateUserRequest.user:type_name -> damselfly.manager.v1.User
+	80, // 48: damselfly.manager.v1.AuditLine.at:type_name -> google.protobuf.Timestamp
+	73, // 49: damselfly.manager.v1.ListAuditReply.lines:type_name -> damselfly.manager.v1.AuditLine
+	0,  // 50: damselfly.manager.v1.Admin.GetOverview:input_type -> damselfly.manager.v1.GetOverviewRequest
+	2,  // 51: damselfly.manager.v1.Admin.GetTraffic:input_type -> damselfly.manager.v1.GetTrafficRequest
+	6,  // 52: damselfly.manager.v1.Admin.ListClusters:input_type -> damselfly.manager.v1.ListClustersRequest
+	8,  // 53: damselfly.manager.v1.Admin.GetCluster:input_type -> damselfly.manager.v1.GetClusterRequest
+	9,  // 54: damselfly.manager.v1.Admin.CreateCluster:input_type -> damselfly.manager.v1.CreateClusterRequest
+	10, // 55: damselfly.manager.v1.Admin.UpdateCluster:input_type -> damselfly.manager.v1.UpdateClusterRequest
+	11, // 56: damselfly.manager.v1.Admin.DeleteCluster:input_type -> damselfly.manager.v1.DeleteClusterRequest
+	14, // 57: damselfly.manager.v1.Admin.GetClusterConfig:input_type -> damselfly.manager.v1.GetClusterConfigRequest
+	15, // 58: damselfly.manager.v1.Admin.UpdateClusterConfig:input_type -> damselfly.manager.v1.UpdateClusterConfigRequest
+	17, // 59: damselfly.manager.v1.Admin.ListSchedulerNodes:input_type -> damselfly.manager.v1.ListSchedulerNodesRequest
+	20, // 60: damselfly.manager.v1.Admin.ListHosts:input_type -> damselfly.manager.v1.ListHostsRequest
+	22, // 61: damselfly.manager.v1.Admin.GetHost:input_type -> damselfly.manager.v1.GetHostRequest
+	23, // 62: damselfly.manager.v1.Admin.ForgetHost:input_type -> damselfly.manager.v1.ForgetHostRequest
+	28, // 63: damselfly.manager.v1.Admin.ListTasks:input_type -> damselfly.manager.v1.ListTasksRequest
+	30, // 64: damselfly.manager.v1.Admin.GetTask:input_type -> damselfly.manager.v1.GetTaskRequest
+	31, // 65: damselfly.manager.v1.Admin.GetSwarm:input_type -> damselfly.manager.v1.GetTaskSwarmRequest
+	33, // 66: damselfly.manager.v1.Admin.AddTask:input_type -> damselfly.manager.v1.AddTaskRequest
+	34, // 67: damselfly.manager.v1.Admin.UpdateTask:input_type -> damselfly.manager.v1.UpdateTaskRequest
+	35, // 68: damselfly.manager.v1.Admin.DeleteTask:input_type -> damselfly.manager.v1.DeleteTaskRequest
+	37, // 69: damselfly.manager.v1.Admin.DeleteName:input_type -> damselfly.manager.v1.DeleteNameRequest
+	41, // 70: damselfly.manager.v1.Admin.ListJobs:input_type -> damselfly.manager.v1.ListJobsRequest
+	43, // 71: damselfly.manager.v1.Admin.GetJob:input_type -> damselfly.manager.v1.GetJobRequest
+	44, // 72: damselfly.manager.v1.Admin.StartJob:input_type -> damselfly.manager.v1.StartJobRequest
+	46, // 73: damselfly.manager.v1.Admin.ListJobItems:input_type -> damselfly.manager.v1.ListJobItemsRequest
+	48, // 74: damselfly.manager.v1.Admin.CancelJob:input_type -> damselfly.manager.v1.CancelJobRequest
+	49, // 75: damselfly.manager.v1.Admin.RetryJob:input_type -> damselfly.manager.v1.RetryJobRequest
+	51, // 76: damselfly.manager.v1.Admin.CreateSession:input_type -> damselfly.manager.v1.CreateSessionRequest
+	52, // 77: damselfly.manager.v1.Admin.GetSession:input_type -> damselfly.manager.v1.GetSessionRequest
+	53, // 78: damselfly.manager.v1.Admin.DeleteSession:input_type -> damselfly.manager.v1.DeleteSessionRequest
+	55, // 79: damselfly.manager.v1.Admin.ChangePassword:input_type -> damselfly.manager.v1.ChangePasswordRequest
+	58, // 80: damselfly.manager.v1.Admin.ListTokens:input_type -> damselfly.manager.v1.ListTokensRequest
+	60, // 81: damselfly.manager.v1.Admin.CreateToken:input_type -> damselfly.manager.v1.CreateTokenRequest
+	61, // 82: damselfly.manager.v1.Admin.DeleteToken:input_type -> damselfly.manager.v1.DeleteTokenRequest
+	64, // 83: damselfly.manager.v1.Admin.ListUsers:input_type -> damselfly.manager.v1.ListUsersRequest
+	66, // 84: damselfly.manager.v1.Admin.GetUser:input_type -> damselfly.manager.v1.GetUserRequest
+	67, // 85: damselfly.manager.v1.Admin.CreateUser:input_type -> damselfly.manager.v1.CreateUserRequest
+	68, // 86: damselfly.manager.v1.Admin.UpdateUser:input_type -> damselfly.manager.v1.UpdateUserRequest
+	69, // 87: damselfly.manager.v1.Admin.DeleteUser:input_type -> damselfly.manager.v1.DeleteUserRequest
+	71, // 88: damselfly.manager.v1.Admin.ResetPassword:input_type -> damselfly.manager.v1.ResetPasswordRequest
+	74, // 89: damselfly.manager.v1.Admin.ListAudit:input_type -> damselfly.manager.v1.ListAuditRequest
+	1,  // 90: damselfly.manager.v1.Admin.GetOverview:output_type -> damselfly.manager.v1.Overview
+	3,  // 91: damselfly.manager.v1.Admin.GetTraffic:output_type -> damselfly.manager.v1.Traffic
+	7,  // 92: damselfly.manager.v1.Admin.ListClusters:output_type -> damselfly.manager.v1.ListClustersReply
+	5,  // 93: damselfly.manager.v1.Admin.GetCluster:output_type -> damselfly.manager.v1.Cluster
+	5,  // 94: damselfly.manager.v1.Admin.CreateCluster:output_type -> damselfly.manager.v1.Cluster
+	5,  // 95: damselfly.manager.v1.Admin.UpdateCluster:output_type -> damselfly.manager.v1.Cluster
+	12, // 96: damselfly.manager.v1.Admin.DeleteCluster:output_type -> damselfly.manager.v1.DeleteClusterReply
+	13, // 97: damselfly.manager.v1.Admin.GetClusterConfig:output_type -> damselfly.manager.v1.ClusterConfig
+	13, // 98: damselfly.manager.v1.Admin.UpdateClusterConfig:output_type -> damselfly.manager.v1.ClusterConfig
+	18, // 99: damselfly.manager.v1.Admin.ListSchedulerNodes:output_type -> damselfly.manager.v1.ListSchedulerNodesReply
+	21, // 100: damselfly.manager.v1.Admin.ListHosts:output_type -> damselfly.manager.v1.ListHostsReply
+	19, // 101: damselfly.manager.v1.Admin.GetHost:output_type -> damselfly.manager.v1.HostInfo
+	24, // 102: damselfly.manager.v1.Admin.ForgetHost:output_type -> damselfly.manager.v1.ForgetHostReply
+	29, // 103: damselfly.manager.v1.Admin.ListTasks:output_type -> damselfly.manager.v1.ListTasksReply
+	27, // 104: damselfly.manager.v1.Admin.GetTask:output_type -> damselfly.manager.v1.TaskEntry
+	32, // 105: damselfly.manager.v1.Admin.GetSwarm:output_type -> damselfly.manager.v1.TaskSwarm
+	27, // 106: damselfly.manager.v1.Admin.AddTask:output_type -> damselfly.manager.v1.TaskEntry
+	27, // 107: damselfly.manager.v1.Admin.UpdateTask:output_type -> damselfly.manager.v1.TaskEntry
+	36, // 108: damselfly.manager.v1.Admin.DeleteTask:output_type -> damselfly.manager.v1.DeleteTaskReply
+	38, // 109: damselfly.manager.v1.Admin.DeleteName:output_type -> damselfly.manager.v1.DeleteNameReply
+	42, // 110: damselfly.manager.v1.Admin.ListJobs:output_type -> damselfly.manager.v1.ListJobsReply
+	40, // 111: damselfly.manager.v1.Admin.GetJob:output_type -> damselfly.manager.v1.Job
+	40, // 112: damselfly.manager.v1.Admin.StartJob:output_type -> damselfly.manager.v1.Job
+	47, // 113: damselfly.manager.v1.Admin.ListJobItems:output_type -> damselfly.manager.v1.ListJobItemsReply
+	40, // 114: damselfly.manager.v1.Admin.CancelJob:output_type -> damselfly.manager.v1.Job
+	40, // 115: damselfly.manager.v1.Admin.RetryJob:output_type -> damselfly.manager.v1.Job
+	50, // 116: damselfly.manager.v1.Admin.CreateSession:output_type -> damselfly.manager.v1.Session
+	50, // 117: damselfly.manager.v1.Admin.GetSession:output_type -> damselfly.manager.v1.Session
+	54, // 118: damselfly.manager.v1.Admin.DeleteSession:output_type -> damselfly.manager.v1.DeleteSessionReply
+	56, // 119: damselfly.manager.v1.Admin.ChangePassword:output_type -> damselfly.manager.v1.ChangePasswordReply
+	59, // 120: damselfly.manager.v1.Admin.ListTokens:output_type -> damselfly.manager.v1.ListTokensReply
+	57, // 121: damselfly.manager.v1.Admin.CreateToken:output_type -> damselfly.manager.v1.AccessToken
+	62, // 122: damselfly.manager.v1.Admin.DeleteToken:output_type -> damselfly.manager.v1.DeleteTokenReply
+	65, // 123: damselfly.manager.v1.Admin.ListUsers:output_type -> damselfly.manager.v1.ListUsersReply
+	63, // 124: damselfly.manager.v1.Admin.GetUser:output_type -> damselfly.manager.v1.User
+	63, // 125: damselfly.manager.v1.Admin.CreateUser:output_type -> damselfly.manager.v1.User
+	63, // 126: damselfly.manager.v1.Admin.UpdateUser:output_type -> damselfly.manager.v1.User
+	70, // 127: damselfly.manager.v1.Admin.DeleteUser:output_type -> damselfly.manager.v1.DeleteUserReply
+	72, // 128: damselfly.manager.v1.Admin.ResetPassword:output_type -> damselfly.manager.v1.ResetPasswordReply
+	75, // 129: damselfly.manager.v1.Admin.ListAudit:output_type -> damselfly.manager.v1.ListAuditReply
+	90, // [90:130] is the sub-list for method output_type
+	50, // [50:90] is the sub-list for method input_type
+	50, // [50:50] is the sub-list for extension type_name
+	50, // [50:50] is the sub-list for extension extendee
+	0,  // [0:50] is the sub-list for field type_name
 }
 
 func init() { file_proto_managerpb_admin_proto_init() }
@@ -3679,7 +5349,7 @@ func file_proto_managerpb_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_managerpb_admin_proto_rawDesc), len(file_proto_managerpb_admin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   53,
+			NumMessages:   79,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
