@@ -148,7 +148,7 @@ func (c controlled) Open(ctx context.Context, id pieces.TaskID) (control.Handle,
 	if err != nil {
 		return nil, err
 	}
-	file, err := t.open(f)
+	file, err := t.open(f, (*engine.Content).Open)
 	if err != nil {
 		return nil, err
 	}

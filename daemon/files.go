@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"damselfly/daemon/engine"
+	"damselfly/daemon/readahead"
 	"damselfly/pieces"
 )
 
@@ -107,11 +108,11 @@ func (d *Daemon) OpenFile(ctx context.Context, key pieces.Key) (*File, error) {
 	if f.VersionID() != key.Version {
 		return nil, pieces.Errorf(pieces.Changed, "%v was replaced at its origin", key)
 	}
-	return t.open(f)
+	return t.open(f, func(c *engine.Content) (*engine.Handle, error) { return c.OpenReader(readahead.FillAuto) })
 }
 
 // open opens the content that facts describe.
-func (t *task) open(f pieces.Facts) (*File, error) {
+func (t *task) open(f pieces.Facts, open func(*engine.Content) (*engine.Handle, error)) (*File, error) {
 	d := t.d
 	if err := t.keep(); err != nil {
 		d.o.Log.WithError(err).Warn("keeping a catalogue entry")
@@ -122,7 +123,7 @@ func (t *task) open(f pieces.Facts) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	h, err := c.Open()
+	h, err := open(c)
 	if err != nil {
 		return nil, err
 	}

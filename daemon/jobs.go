@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc"
 
 	"damselfly/daemon/control"
+	"damselfly/daemon/engine"
 	"damselfly/pieces"
 	"damselfly/pieces/store"
 	"damselfly/proto/daemonpb"
@@ -75,7 +76,7 @@ func (p *preheat) run(ctx context.Context) error {
 	p.mu.Lock()
 	p.now.Facts, p.now.Total = wire.FactsTo(facts), facts.Size
 	p.mu.Unlock()
-	f, err := p.t.open(facts)
+	f, err := p.t.open(facts, (*engine.Content).Open)
 	if err != nil {
 		return err
 	}

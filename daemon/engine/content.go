@@ -9,7 +9,6 @@ import (
 
 	"damselfly/daemon/announce"
 	"damselfly/daemon/picker"
-	"damselfly/daemon/readahead"
 	"damselfly/pieces"
 	"damselfly/pieces/store"
 )
@@ -50,10 +49,18 @@ type Content struct {
 	setter  []uint16 // index into setters
 	loaded  bool     // held and sums were read from the store
 	pick    *picker.Picker
-	ahead   *readahead.Policy
 	// seeding is set on seeds; policy is that of the registration.
 	seeding *picker.Seeding
 	policy  pieces.Policy
+
+	// handles that are open, and what they fetch ahead. order is an access order
+	// of earlier readers, touches is that of this host's. filling: the whole is
+	// being fetched in the background.
+	handles int
+	ahead   ahead
+	order   []pieces.Extent
+	touches touches
+	filling bool
 
 	interests map[*interest]struct{}
 	// counted are the interests whose missing pieces are kept count of.
@@ -114,7 +121,6 @@ func newContent(e *Engine, t *pieces.Task, key pieces.Key, facts pieces.Facts, c
 		sums:       make([]pieces.Sum, geo.Count()),
 		setter:     make([]uint16, geo.Count()),
 		pick:       picker.New(geo, &pieces.Set{}, e.o.Picker, newRand()),
-		ahead:      readahead.New(geo.Size, e.o.Readahead),
 		interests:  map[*interest]struct{}{},
 		counted:    map[*interest]struct{}{},
 		arrivals:   map[int]*arrival{},
@@ -134,6 +140,7 @@ func newContent(e *Engine, t *pieces.Task, key pieces.Key, facts pieces.Facts, c
 	if e.o.Host.Type == pieces.SeedHost {
 		c.seeding = picker.NewSeeding(geo, picker.SeedingConfig{})
 	}
+	c.ahead = c.newAhead()
 	c.ctx, c.cancel = context.WithCancel(e.ctx)
 	return c, nil
 }

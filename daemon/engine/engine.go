@@ -43,6 +43,7 @@ type Engine struct {
 	writes   *writer
 	traffic  traffic
 	readBy   reads
+	ahead    budget
 
 	mu       sync.Mutex
 	contents map[pieces.Key]*Content
@@ -60,6 +61,7 @@ func New(o Options) *Engine {
 	e.exchange = exchange.New(exchange.Options{
 		Host: func() pieces.Host { return e.o.Host }, Local: e, Log: e.o.Log,
 	})
+	e.ahead.b.Size = e.o.AheadBudget
 	e.writes = newWriter(e)
 	e.wg.Go(e.tick)
 	return e

@@ -18,16 +18,11 @@ type Handle struct {
 	// cache hits.
 	had *pieces.Set
 
-	mu     sync.Mutex
-	closed bool
-	// windows are the interests of the readahead cursors this handle moved.
-	windows map[*readahead.Cursor]*window
-}
-
-// window is what was asked for ahead of a cursor.
-type window struct {
-	in  *interest
-	end int64
+	// reader: a program reads it, whose touches are told as access order, and
+	// who may follow one. fill says when the file is fetched whole for it.
+	reader bool
+	fill   readahead.Fill
+	close  sync.Once
 }
 
 // Open returns a handle; Close it. It joins the Task's swarm in the background.
@@ -37,8 +32,24 @@ func (c *Content) Open() (*Handle, error) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.handles++
 	c.register()
-	return &Handle{c: c, had: c.held.Clone(), windows: map[*readahead.Cursor]*window{}}, nil
+	return &Handle{c: c, had: c.held.Clone(), fill: readahead.FillNever}, nil
+}
+
+// OpenReader is Open for a program's reads.
+func (c *Content) OpenReader(fill readahead.Fill) (*Handle, error) {
+	h, err := c.Open()
+	if err != nil {
+		return nil, err
+	}
+	h.reader, h.fill = true, fill
+	if fill == readahead.FillAlways {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.fillWhole()
+	}
+	return h, nil
 }
 
 // Content returns what the handle reads.
@@ -46,19 +57,15 @@ func (h *Handle) Content() *Content { return h.c }
 
 // Close lets the content go.
 func (h *Handle) Close() error {
-	h.mu.Lock()
-	if h.closed {
-		h.mu.Unlock()
-		return nil
-	}
-	h.closed = true
-	ws := h.windows
-	h.windows = nil
-	h.mu.Unlock()
-	for _, w := range ws {
-		h.c.drop(w.in)
-	}
-	h.c.unpin()
+	h.close.Do(func() {
+		c := h.c
+		c.mu.Lock()
+		if c.handles--; c.handles == 0 {
+			c.endAhead()
+		}
+		c.mu.Unlock()
+		c.unpin()
+	})
 	return nil
 }
 
@@ -86,7 +93,7 @@ func (h *Handle) read(ctx context.Context, p []byte, off int64, from *pieces.Hit
 	}
 	if n > 0 {
 		h.account(off, int64(n))
-		h.readAhead(off, int64(n), stalled)
+		h.readAhead(p[:n], off, stalled)
 	}
 	return n, err
 }
@@ -110,9 +117,6 @@ func (h *Handle) readWaiting(ctx context.Context, p []byte, off int64, n int, fr
 	left := c.geo.Covering(off+int64(n), int64(len(p)-n))
 	c.mu.Lock()
 	in := c.want(left, pieces.Demand)
-	if c.peer != nil {
-		c.peer.Touched([]pieces.Extent{left})
-	}
 	c.mu.Unlock()
 	defer c.drop(in)
 	came := pieces.HitNone
@@ -188,49 +192,6 @@ func (c *Content) readPieceHeld(i int, p []byte, off int64) (pieces.Hit, error) 
 		return pieces.HitInline, nil
 	}
 	return pieces.HitDisk, nil
-}
-
-// readAhead follows the reader's cursor. A window is extended when half of it
-// is used up, so that small reads do not make small requests.
-func (h *Handle) readAhead(off, n int64, stalled bool) {
-	c := h.c
-	c.mu.Lock()
-	if c.held.Count() == c.geo.Count() {
-		c.mu.Unlock()
-		return
-	}
-	a := c.ahead.Read(off, n, stalled)
-	c.mu.Unlock()
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.closed {
-		return
-	}
-	if a.Replaced != nil {
-		h.closeWindow(a.Replaced)
-	}
-	if a.N == 0 {
-		return
-	}
-	w := h.windows[a.Cursor]
-	if w != nil && w.end-a.Off > a.N/2 || a.Off+a.N <= 0 {
-		return
-	}
-	e := c.geo.Covering(a.Off, a.N)
-	c.mu.Lock()
-	in := c.want(e, pieces.Window)
-	c.mu.Unlock()
-	if w != nil {
-		c.drop(w.in)
-	}
-	h.windows[a.Cursor] = &window{in: in, end: a.Off + a.N}
-}
-
-func (h *Handle) closeWindow(cur *readahead.Cursor) {
-	if w := h.windows[cur]; w != nil {
-		h.c.drop(w.in)
-		delete(h.windows, cur)
-	}
 }
 
 // Fetch brings bytes [off, off+n) here at the lowest priority, telling progress

@@ -50,6 +50,8 @@ func (c *Content) deliver(i int, b *buffer, sum pieces.Sum, from pieces.Hit, rep
 	c.arrived(i)
 	c.tellHeld(i, rep)
 	complete := c.held.Count() == c.geo.Count()
+	c.orderArrived(i)
+	c.wantOrder()
 	c.schedule()
 	c.mu.Unlock()
 	c.e.writes.put(c, i, b, sum, setter)

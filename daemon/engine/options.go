@@ -27,6 +27,10 @@ type Options struct {
 	DownloadRate int64
 	Picker       picker.Config
 	Readahead    readahead.Config
+	// AheadBudget bounds the bytes that the windows of all readers reach ahead
+	// (default 256 MiB); OrderAhead how far one content is fetched ahead along an
+	// access order (default 256 MiB).
+	AheadBudget, OrderAhead int64
 	// ReadDeadline: a read fails after this long without a verified byte of
 	// its content (default 30 s).
 	ReadDeadline time.Duration
@@ -96,6 +100,12 @@ func (o Options) withDefaults() Options {
 	def(&o.LinkIdle, 30*time.Second)
 	if o.Memory == 0 {
 		o.Memory = 128 << 20
+	}
+	if o.AheadBudget == 0 {
+		o.AheadBudget = 256 << 20
+	}
+	if o.OrderAhead == 0 {
+		o.OrderAhead = 256 << 20
 	}
 	if o.OriginExtent == 0 {
 		o.OriginExtent = 16 << 20

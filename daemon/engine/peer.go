@@ -118,6 +118,8 @@ func (c *Content) registered(reg announce.Registration) {
 		c.learn(r)
 	}
 	c.follow(reg.Parents)
+	c.takeOrder(reg.AccessOrder)
+	c.touches.told = 0
 	if len(reg.Tiny) > 0 && int64(len(reg.Tiny)) == c.geo.Size && !c.held.Has(0) && pieces.SumOf(reg.Tiny) == c.sums[0] {
 		c.takeTiny(reg.Tiny)
 	}
@@ -224,6 +226,7 @@ func (c *Content) tick(now time.Time) {
 	if c.closed {
 		return
 	}
+	c.tellTouches()
 	if len(c.interests) == 0 {
 		if now.Sub(c.lastUse) > c.e.o.LinkIdle && c.held.Count() == c.geo.Count() {
 			c.partFromComplete()

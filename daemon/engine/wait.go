@@ -35,8 +35,15 @@ type arrival struct {
 	from pieces.Hit
 }
 
-// want states an interest. c.mu is held.
+// want states an interest and starts what can be started for it. c.mu is held.
 func (c *Content) want(e pieces.Extent, class pieces.Class) *interest {
+	in := c.state(e, class)
+	c.schedule()
+	return in
+}
+
+// state is want that leaves the starting to the caller. c.mu is held.
+func (c *Content) state(e pieces.Extent, class pieces.Class) *interest {
 	in := &interest{in: c.pick.Want(e, class), extent: e, class: class, since: time.Now(), done: make(chan struct{})}
 	c.interests[in] = struct{}{}
 	if err := c.broken.now(); err != nil {
@@ -47,7 +54,6 @@ func (c *Content) want(e pieces.Extent, class pieces.Class) *interest {
 	if class == pieces.Demand {
 		c.hasten(e)
 	}
-	c.schedule()
 	return in
 }
 
@@ -63,13 +69,23 @@ func (c *Content) Want(e pieces.Extent, class pieces.Class) (drop func()) {
 func (c *Content) drop(in *interest) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if _, ok := c.interests[in]; !ok {
-		return
+	c.releaseAll([]*interest{in})
+}
+
+// releaseAll is drop for several; c.mu is held.
+func (c *Content) releaseAll(ins []*interest) {
+	any := false
+	for _, in := range ins {
+		if _, ok := c.interests[in]; ok {
+			delete(c.interests, in)
+			c.pick.Drop(in.in)
+			any = true
+		}
 	}
-	delete(c.interests, in)
-	c.pick.Drop(in.in)
-	c.lastUse = time.Now()
-	c.unask()
+	if any {
+		c.lastUse = time.Now()
+		c.unask()
+	}
 }
 
 // failInterest ends an interest in err: nothing is fetched for it any more,

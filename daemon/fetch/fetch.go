@@ -20,8 +20,8 @@ import (
 type Options struct {
 	// Host is this host's id, told to the servers.
 	Host pieces.HostID
-	// ConnsPerHost bounds the connections to one server (default 3: two and
-	// one for demand).
+	// ConnsPerHost bounds the connections to one server (default 9: those of a
+	// picker that has but one neighbour, and one for demand; mostly 2 are used).
 	ConnsPerHost int
 	// Dial and Idle bound connecting and any gap without a byte (both default
 	// 2 s, so that a stopped server is given up and replaced within 3 s).
@@ -42,7 +42,7 @@ type Client struct {
 // New returns a client; Close ends its idle connections.
 func New(o Options) *Client {
 	if o.ConnsPerHost == 0 {
-		o.ConnsPerHost = 3
+		o.ConnsPerHost = 9
 	}
 	if o.DialTimeout == 0 {
 		o.DialTimeout = 2 * time.Second

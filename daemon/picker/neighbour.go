@@ -12,10 +12,11 @@ type neighbour struct {
 	// parent: it may be waited for whatever it fetches. leased: it may be
 	// waited for these pieces, since it reads them from the origin, or is just
 	// being sent them by the seed that said so.
-	parent   bool
-	leased   words
-	seed     bool
-	requests int
+	parent bool
+	leased words
+	seed   bool
+	// requests in flight, of which orders are along an access order.
+	requests, orders int
 	// late counts its late requests since one that was not.
 	late int
 	// deferred are pieces that it holds but gives to others first; demand may
@@ -228,7 +229,11 @@ func (p *Picker) Complete(id pieces.HostID) bool {
 
 // free reports whether n can take one more request of class c.
 func (p *Picker) free(n *neighbour, c pieces.Class) bool {
-	return !n.paused && n.requests < p.slots(c) && p.usable(n)
+	busy := n.requests
+	if c < pieces.Order {
+		busy -= n.orders // it stands in nobody's way
+	}
+	return !n.paused && busy < p.slots(c) && p.usable(n)
 }
 
 // before reports whether n is asked rather than m, all else being equal.

@@ -179,6 +179,9 @@ func (p *Picker) run(n *neighbour, first int, c pieces.Class, wait bool) pieces.
 
 func (p *Picker) start(id pieces.HostID, n *neighbour, e pieces.Extent, c pieces.Class, wait bool) Request {
 	n.requests++
+	if c == pieces.Order {
+		n.orders++
+	}
 	r := Request{Host: id, Extent: e, Class: c, Wait: wait}
 	return p.flights.start(r)
 }
@@ -193,6 +196,9 @@ func (p *Picker) Done(r Request, bytes int64, took time.Duration) {
 		return
 	}
 	n.requests = max(0, n.requests-1)
+	if r.Class == pieces.Order {
+		n.orders = max(0, n.orders-1)
+	}
 	if !late {
 		n.late = 0
 	}
@@ -207,15 +213,24 @@ func (p *Picker) Done(r Request, bytes int64, took time.Duration) {
 
 func (p *Picker) room(c pieces.Class) bool {
 	most := p.cfg.MaxRequests
-	if c == pieces.Demand {
+	switch c {
+	case pieces.Demand:
 		most *= 2
+	case pieces.Order: // it leaves room for a window
+		most = max(1, most-p.cfg.PerNeighbour)
 	}
 	return p.flights.prompt() < most && len(p.flights.open) < 4*p.cfg.MaxRequests
 }
 
+// slots is how many requests one neighbour may have for one more of class c to
+// be started. Requests along an access order are small and apart, so a round
+// trip each: where there are few neighbours, each takes more of them.
 func (p *Picker) slots(c pieces.Class) int {
-	if c == pieces.Demand {
+	switch c {
+	case pieces.Demand:
 		return p.cfg.PerNeighbour + 1
+	case pieces.Order:
+		return max(p.cfg.PerNeighbour, p.cfg.MaxRequests/max(1, len(p.order)))
 	}
 	return p.cfg.PerNeighbour
 }

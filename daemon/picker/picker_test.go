@@ -218,3 +218,23 @@ func TestRandomRuns(t *testing.T) {
 		require.Zero(t, p.flights.flying.count())
 	}
 }
+
+// Along an access order pieces lie apart, so each is a request of its own: one
+// neighbour gets many at once, but demand and a window still find their places.
+func TestOrderUsesOneNeighbourMoreAndStandsInNobodysWay(t *testing.T) {
+	p := New(pieces.Geometry{Size: 64 << 20, PieceSize: 256 << 10}, &pieces.Set{}, Config{}, rand.New(rand.NewPCG(1, 1)))
+	p.Verifiable(pieces.Extent{First: 0, End: 256})
+	p.AddNeighbour("a", true, false)
+	p.NeighbourHeld("a", pieces.Extent{First: 0, End: 256})
+	for i := range 20 {
+		p.Want(pieces.Extent{First: 100 + 2*i, End: 101 + 2*i}, pieces.Order)
+	}
+	require.Len(t, p.Next(), 6)
+	p.Want(pieces.Extent{First: 0, End: 1}, pieces.Demand)
+	p.Want(pieces.Extent{First: 10, End: 11}, pieces.Window)
+	var got []pieces.Class
+	for _, r := range p.Next() {
+		got = append(got, r.Class)
+	}
+	require.Equal(t, []pieces.Class{pieces.Demand, pieces.Window}, got)
+}
