@@ -221,7 +221,7 @@ func (c controlled) Status(context.Context) (control.Status, error) {
 	d.mu.Lock()
 	handles := d.handles
 	d.mu.Unlock()
-	entries, err := d.store.Entries()
+	tasks, err := d.store.EntryCount()
 	if err != nil {
 		return control.Status{}, err
 	}
@@ -229,7 +229,8 @@ func (c controlled) Status(context.Context) (control.Status, error) {
 		Version: d.o.Version, Host: d.host, Started: d.started, DataDir: d.o.DataDir,
 		Managers: d.o.Managers, ManagerOK: d.announce.ManagerOK(),
 		CacheUsed: u.Used, CacheSize: u.Size, DiskFree: u.DiskFree, Caching: u.Caching,
-		Tasks: len(entries), OpenHandles: handles, Uploads: d.upload.Uploads(), Traffic: trafficOf(d.engine.Traffic()),
+		Tasks: tasks, OpenHandles: handles, Uploads: d.upload.Uploads(), Traffic: trafficOf(d.engine.Traffic()),
+		Reads: readsOf(d.engine.Reads()), Work: control.Work(d.engine.Work()), Files: d.activity(),
 	}
 	for _, sch := range d.announce.Schedulers() {
 		s.Schedulers = append(s.Schedulers, control.SchedulerState{Address: sch.Address, Connected: sch.Connected})

@@ -39,6 +39,9 @@ func (d *Daemon) StatusText() []byte {
 	line("tasks", "%d, %d open handles, %d uploads", s.Tasks, s.OpenHandles, s.Uploads)
 	t := s.Traffic
 	line("bytes", "origin=%d peers=%d seeds=%d cache=%d uploaded=%d", t.Origin, t.Peers, t.Seeds, t.Cache, t.Uploaded)
+	line("reads", "%s", readsText(d.engine.Reads()))
+	line("under way", "%d requests to hosts, %d reads of origins, %d pieces to write, %d of %d bytes of memory",
+		s.Work.Requests, s.Work.OriginReads, s.Work.Writes, s.Work.Memory, s.Work.MemorySize)
 	w.Flush()
 	return b.Bytes()
 }

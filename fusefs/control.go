@@ -36,7 +36,9 @@ const (
 
 // OnAdd makes the fixed entries.
 func (c *control) OnAdd(ctx context.Context) {
-	status := &text{m: c.m, make: func() ([]byte, error) { return c.m.backend.Status(), nil }}
+	status := &text{m: c.m, make: func() ([]byte, error) {
+		return append(c.m.backend.Status(), c.m.status()...), nil
+	}}
 	c.AddChild(nameStatus, c.NewPersistentInode(ctx, status, stableAttr(fuse.S_IFREG, inoText, nameStatus)), false)
 	c.AddChild(nameAccess, c.NewPersistentInode(ctx, &accessFile{m: c.m}, stableAttr(fuse.S_IFREG, inoText, nameAccess)), false)
 	c.AddChild(nameTasks, c.NewPersistentInode(ctx, &tasks{folder: folder{m: c.m}}, stableAttr(fuse.S_IFDIR, inoFolder, nameDF, nameTasks)), false)

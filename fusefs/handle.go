@@ -136,6 +136,15 @@ func (s *handles) remove(h *handle) bool {
 	return ok
 }
 
+// each calls f for every handle; f must not open or close one.
+func (s *handles) each(f func(*handle)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for h := range s.set {
+		f(h)
+	}
+}
+
 // closeAll closes what the kernel did not, once no more requests come.
 func (s *handles) closeAll() {
 	s.mu.Lock()

@@ -180,3 +180,29 @@ func TestProbeSaysWhy(t *testing.T) {
 	}
 	require.Contains(t, (&passthrough{}).probe("/nonexistent"), "scratch file")
 }
+
+// A content file that was removed while a program has it open is still on the
+// disk, and that is shown until the program closes it.
+func TestUnlinkedButOpen(t *testing.T) {
+	b := newFake()
+	a := b.add("a", size).finish(t)
+	m := mount(t, b)
+	held, err := os.Open(m.path(a))
+	require.NoError(t, err)
+	defer held.Close()
+	cached, passed := m.Open()
+	require.Zero(t, cached)
+	require.Equal(t, 1, passed)
+	files, _ := m.Unlinked()
+	require.Zero(t, files)
+	require.NotContains(t, m.status(), "removed but open")
+
+	require.NoError(t, os.Remove(a.complete))
+	files, bytes := m.Unlinked()
+	require.Equal(t, 1, files)
+	require.GreaterOrEqual(t, bytes, int64(size))
+	require.Contains(t, string(readAll(t, m.Dir()+"/.df/status")), "removed but open: 1 files still take")
+
+	require.NoError(t, held.Close())
+	settled(t, func() bool { files, _ := m.Unlinked(); return files == 0 && m.OpenHandles() == 0 })
+}

@@ -34,7 +34,8 @@ func TestTree(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "../"+id, target)
 	require.Equal(t, a.content, readAll(t, m.Dir()+"/by-name/model.bin"))
-	require.Equal(t, "all is well\n", string(readAll(t, m.Dir()+"/.df/status")))
+	status := string(readAll(t, m.Dir()+"/.df/status"))
+	require.True(t, strings.HasPrefix(status, "all is well\nmount "+m.Dir()+": "), status)
 	require.Equal(t, "{\"id\":\""+id+"\"}\n", string(readAll(t, m.Dir()+"/.df/tasks/"+id+".json")))
 }
 

@@ -140,10 +140,16 @@ func statusTo(s Status) *daemonpb.StatusReply {
 		Managers: s.Managers, ManagerOk: s.ManagerOK, CacheUsed: s.CacheUsed, CacheSize: s.CacheSize,
 		DiskFree: s.DiskFree, Tasks: uint32(s.Tasks), OpenHandles: uint32(s.OpenHandles),
 		Uploads: uint32(s.Uploads), Traffic: trafficTo(s.Traffic), DataDir: s.DataDir,
-		FuseReads: s.FuseReads, Caching: s.Caching,
+		FuseReads: s.FuseReads, Caching: s.Caching, Reads: readsTo(s.Reads), Work: workTo(s.Work),
+	}
+	for _, f := range s.Files {
+		m.Files = append(m.Files, activityTo(f))
 	}
 	for _, mi := range s.Mounts {
-		m.Mounts = append(m.Mounts, &daemonpb.MountInfo{Path: mi.Path, Passthrough: mi.Passthrough, PassthroughReason: mi.PassthroughReason})
+		m.Mounts = append(m.Mounts, &daemonpb.MountInfo{
+			Path: mi.Path, Passthrough: mi.Passthrough, PassthroughReason: mi.PassthroughReason,
+			OpenCached: uint32(mi.OpenCached), OpenPassthrough: uint32(mi.OpenPassthrough),
+		})
 	}
 	for _, sc := range s.Schedulers {
 		m.Schedulers = append(m.Schedulers, &daemonpb.SchedulerState{Address: sc.Address, Connected: sc.Connected})
@@ -157,10 +163,16 @@ func statusFrom(m *daemonpb.StatusReply) (Status, error) {
 		Managers: m.GetManagers(), ManagerOK: m.GetManagerOk(), CacheUsed: m.GetCacheUsed(), CacheSize: m.GetCacheSize(),
 		DiskFree: m.GetDiskFree(), Tasks: int(m.GetTasks()), OpenHandles: int(m.GetOpenHandles()),
 		Uploads: int(m.GetUploads()), Traffic: trafficFrom(m.GetTraffic()), DataDir: m.GetDataDir(),
-		FuseReads: m.GetFuseReads(), Caching: m.GetCaching(),
+		FuseReads: m.GetFuseReads(), Caching: m.GetCaching(), Reads: readsFrom(m.GetReads()), Work: workFrom(m.GetWork()),
+	}
+	for _, f := range m.GetFiles() {
+		s.Files = append(s.Files, activityFrom(f))
 	}
 	for _, mi := range m.GetMounts() {
-		s.Mounts = append(s.Mounts, MountInfo{Path: mi.GetPath(), Passthrough: mi.GetPassthrough(), PassthroughReason: mi.GetPassthroughReason()})
+		s.Mounts = append(s.Mounts, MountInfo{
+			Path: mi.GetPath(), Passthrough: mi.GetPassthrough(), PassthroughReason: mi.GetPassthroughReason(),
+			OpenCached: int(mi.GetOpenCached()), OpenPassthrough: int(mi.GetOpenPassthrough()),
+		})
 	}
 	for _, sc := range m.GetSchedulers() {
 		s.Schedulers = append(s.Schedulers, SchedulerState{Address: sc.GetAddress(), Connected: sc.GetConnected()})

@@ -192,12 +192,16 @@ func (s *Server) Remove(ctx context.Context, req *daemonpb.RemoveRequest) (*daem
 
 // Status answers the daemon at a glance.
 func (s *Server) Status(ctx context.Context, _ *daemonpb.StatusRequest) (*daemonpb.StatusReply, error) {
+	who, err := callerOf(ctx)
+	if err != nil {
+		return nil, err
+	}
 	st, err := s.engine.Status(ctx)
 	if err != nil {
 		return nil, err
 	}
 	st.Version, st.PID, st.Mounts = s.version, os.Getpid(), s.mounts.List()
-	st.FuseReads = 0
+	st.FuseReads, st.Files = 0, s.visible(who, st.Files)
 	for _, m := range st.Mounts {
 		st.FuseReads += m.Reads
 	}

@@ -142,6 +142,10 @@ type Status struct {
 	Traffic     Traffic `json:"traffic"`
 	// FuseReads counts READ requests answered; passthrough causes none.
 	FuseReads int64 `json:"fuse_reads"`
+	Reads     Reads `json:"reads"`
+	Work      Work  `json:"work"`
+	// Files are those read last, the last first, at most 32.
+	Files []FileActivity `json:"files,omitempty"`
 }
 
 // SchedulerState is one scheduler as this daemon sees it.
@@ -156,6 +160,9 @@ type MountInfo struct {
 	Passthrough       bool   `json:"passthrough"`
 	PassthroughReason string `json:"passthrough_reason,omitempty"`
 	Reads             int64  `json:"-"`
+	// Handles of files that are open now, by mode.
+	OpenCached      int `json:"open_cached"`
+	OpenPassthrough int `json:"open_passthrough"`
 }
 
 // Check is one finding of the doctor. Fix says what to do when not OK.

@@ -145,6 +145,19 @@ func (s *Store) Entries() ([]Entry, error) {
 	return es, err
 }
 
+// EntryCount returns how many entries there are, damaged ones included.
+func (s *Store) EntryCount() (n int, err error) {
+	err = s.view(func(tx *badger.Txn) error {
+		it := tx.NewIterator(badger.IteratorOptions{Prefix: []byte{prefixEntry}})
+		defer it.Close()
+		for it.Rewind(); it.Valid(); it.Next() {
+			n++
+		}
+		return nil
+	})
+	return n, err
+}
+
 func (s *Store) holds(id pieces.TaskID) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -1223,8 +1223,13 @@ type StatusReply struct {
 	Traffic     *Traffic          `protobuf:"bytes,15,opt,name=traffic,proto3" json:"traffic,omitempty"`
 	DataDir     string            `protobuf:"bytes,16,opt,name=data_dir,json=dataDir,proto3" json:"data_dir,omitempty"`
 	// FUSE READ requests answered since start.
-	FuseReads     int64 `protobuf:"varint,17,opt,name=fuse_reads,json=fuseReads,proto3" json:"fuse_reads,omitempty"`
-	Caching       bool  `protobuf:"varint,18,opt,name=caching,proto3" json:"caching,omitempty"`
+	FuseReads int64 `protobuf:"varint,17,opt,name=fuse_reads,json=fuseReads,proto3" json:"fuse_reads,omitempty"`
+	Caching   bool  `protobuf:"varint,18,opt,name=caching,proto3" json:"caching,omitempty"`
+	// What programs read since start.
+	Reads *Reads `protobuf:"bytes,19,opt,name=reads,proto3" json:"reads,omitempty"`
+	Work  *Work  `protobuf:"bytes,20,opt,name=work,proto3" json:"work,omitempty"`
+	// The files read last, at most 32; private ones of others are left out.
+	Files         []*FileActivity `protobuf:"bytes,21,rep,name=files,proto3" json:"files,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1385,19 +1390,303 @@ func (x *StatusReply) GetCaching() bool {
 	return false
 }
 
+func (x *StatusReply) GetReads() *Reads {
+	if x != nil {
+		return x.Reads
+	}
+	return nil
+}
+
+func (x *StatusReply) GetWork() *Work {
+	if x != nil {
+		return x.Work
+	}
+	return nil
+}
+
+func (x *StatusReply) GetFiles() []*FileActivity {
+	if x != nil {
+		return x.Files
+	}
+	return nil
+}
+
+// Reads counts what programs read. Both lists are by where the bytes came from:
+// none, inline, disk, peer, seed, origin.
+type Reads struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// READs, by the farthest place.
+	Count []int64 `protobuf:"varint,1,rep,packed,name=count,proto3" json:"count,omitempty"`
+	Bytes []int64 `protobuf:"varint,2,rep,packed,name=bytes,proto3" json:"bytes,omitempty"`
+	// Reads that waited for missing pieces, and for how long in sum.
+	Stalls        int64 `protobuf:"varint,3,opt,name=stalls,proto3" json:"stalls,omitempty"`
+	StalledUs     int64 `protobuf:"varint,4,opt,name=stalled_us,json=stalledUs,proto3" json:"stalled_us,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Reads) Reset() {
+	*x = Reads{}
+	mi := &file_proto_daemonpb_control_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Reads) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Reads) ProtoMessage() {}
+
+func (x *Reads) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_daemonpb_control_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Reads.ProtoReflect.Descriptor instead.
+func (*Reads) Descriptor() ([]byte, []int) {
+	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *Reads) GetCount() []int64 {
+	if x != nil {
+		return x.Count
+	}
+	return nil
+}
+
+func (x *Reads) GetBytes() []int64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return nil
+}
+
+func (x *Reads) GetStalls() int64 {
+	if x != nil {
+		return x.Stalls
+	}
+	return 0
+}
+
+func (x *Reads) GetStalledUs() int64 {
+	if x != nil {
+		return x.StalledUs
+	}
+	return 0
+}
+
+// Work is what the daemon has under way.
+type Work struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Requests    uint32                 `protobuf:"varint,1,opt,name=requests,proto3" json:"requests,omitempty"`
+	OriginReads uint32                 `protobuf:"varint,2,opt,name=origin_reads,json=originReads,proto3" json:"origin_reads,omitempty"`
+	// Pieces waiting to be written.
+	Writes        uint32 `protobuf:"varint,3,opt,name=writes,proto3" json:"writes,omitempty"`
+	Memory        int64  `protobuf:"varint,4,opt,name=memory,proto3" json:"memory,omitempty"`
+	MemorySize    int64  `protobuf:"varint,5,opt,name=memory_size,json=memorySize,proto3" json:"memory_size,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Work) Reset() {
+	*x = Work{}
+	mi := &file_proto_daemonpb_control_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Work) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Work) ProtoMessage() {}
+
+func (x *Work) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_daemonpb_control_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Work.ProtoReflect.Descriptor instead.
+func (*Work) Descriptor() ([]byte, []int) {
+	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *Work) GetRequests() uint32 {
+	if x != nil {
+		return x.Requests
+	}
+	return 0
+}
+
+func (x *Work) GetOriginReads() uint32 {
+	if x != nil {
+		return x.OriginReads
+	}
+	return 0
+}
+
+func (x *Work) GetWrites() uint32 {
+	if x != nil {
+		return x.Writes
+	}
+	return 0
+}
+
+func (x *Work) GetMemory() int64 {
+	if x != nil {
+		return x.Memory
+	}
+	return 0
+}
+
+func (x *Work) GetMemorySize() int64 {
+	if x != nil {
+		return x.MemorySize
+	}
+	return 0
+}
+
+type FileActivity struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	TaskId      string                 `protobuf:"bytes,1,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
+	Url         string                 `protobuf:"bytes,2,opt,name=url,proto3" json:"url,omitempty"`
+	Names       []string               `protobuf:"bytes,3,rep,name=names,proto3" json:"names,omitempty"`
+	Size        int64                  `protobuf:"varint,4,opt,name=size,proto3" json:"size,omitempty"`
+	CachedBytes int64                  `protobuf:"varint,5,opt,name=cached_bytes,json=cachedBytes,proto3" json:"cached_bytes,omitempty"`
+	// Bytes of the content file in the kernel's page cache; -1: unknown.
+	ResidentBytes int64    `protobuf:"varint,6,opt,name=resident_bytes,json=residentBytes,proto3" json:"resident_bytes,omitempty"`
+	Reads         *Reads   `protobuf:"bytes,7,opt,name=reads,proto3" json:"reads,omitempty"`
+	Traffic       *Traffic `protobuf:"bytes,8,opt,name=traffic,proto3" json:"traffic,omitempty"`
+	// Milliseconds since 1970.
+	LastRead      int64 `protobuf:"varint,9,opt,name=last_read,json=lastRead,proto3" json:"last_read,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FileActivity) Reset() {
+	*x = FileActivity{}
+	mi := &file_proto_daemonpb_control_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FileActivity) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FileActivity) ProtoMessage() {}
+
+func (x *FileActivity) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_daemonpb_control_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FileActivity.ProtoReflect.Descriptor instead.
+func (*FileActivity) Descriptor() ([]byte, []int) {
+	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *FileActivity) GetTaskId() string {
+	if x != nil {
+		return x.TaskId
+	}
+	return ""
+}
+
+func (x *FileActivity) GetUrl() string {
+	if x != nil {
+		return x.Url
+	}
+	return ""
+}
+
+func (x *FileActivity) GetNames() []string {
+	if x != nil {
+		return x.Names
+	}
+	return nil
+}
+
+func (x *FileActivity) GetSize() int64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *FileActivity) GetCachedBytes() int64 {
+	if x != nil {
+		return x.CachedBytes
+	}
+	return 0
+}
+
+func (x *FileActivity) GetResidentBytes() int64 {
+	if x != nil {
+		return x.ResidentBytes
+	}
+	return 0
+}
+
+func (x *FileActivity) GetReads() *Reads {
+	if x != nil {
+		return x.Reads
+	}
+	return nil
+}
+
+func (x *FileActivity) GetTraffic() *Traffic {
+	if x != nil {
+		return x.Traffic
+	}
+	return nil
+}
+
+func (x *FileActivity) GetLastRead() int64 {
+	if x != nil {
+		return x.LastRead
+	}
+	return 0
+}
+
 type MountInfo struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	Path        string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
 	Passthrough bool                   `protobuf:"varint,2,opt,name=passthrough,proto3" json:"passthrough,omitempty"`
 	// Why not, when not.
 	PassthroughReason string `protobuf:"bytes,3,opt,name=passthrough_reason,json=passthroughReason,proto3" json:"passthrough_reason,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// Handles open now, by mode.
+	OpenCached      uint32 `protobuf:"varint,4,opt,name=open_cached,json=openCached,proto3" json:"open_cached,omitempty"`
+	OpenPassthrough uint32 `protobuf:"varint,5,opt,name=open_passthrough,json=openPassthrough,proto3" json:"open_passthrough,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *MountInfo) Reset() {
 	*x = MountInfo{}
-	mi := &file_proto_daemonpb_control_proto_msgTypes[21]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1409,7 +1698,7 @@ func (x *MountInfo) String() string {
 func (*MountInfo) ProtoMessage() {}
 
 func (x *MountInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_daemonpb_control_proto_msgTypes[21]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1422,7 +1711,7 @@ func (x *MountInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MountInfo.ProtoReflect.Descriptor instead.
 func (*MountInfo) Descriptor() ([]byte, []int) {
-	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{21}
+	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *MountInfo) GetPath() string {
@@ -1446,6 +1735,20 @@ func (x *MountInfo) GetPassthroughReason() string {
 	return ""
 }
 
+func (x *MountInfo) GetOpenCached() uint32 {
+	if x != nil {
+		return x.OpenCached
+	}
+	return 0
+}
+
+func (x *MountInfo) GetOpenPassthrough() uint32 {
+	if x != nil {
+		return x.OpenPassthrough
+	}
+	return 0
+}
+
 type SchedulerState struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Address       string                 `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
@@ -1456,7 +1759,7 @@ type SchedulerState struct {
 
 func (x *SchedulerState) Reset() {
 	*x = SchedulerState{}
-	mi := &file_proto_daemonpb_control_proto_msgTypes[22]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1468,7 +1771,7 @@ func (x *SchedulerState) String() string {
 func (*SchedulerState) ProtoMessage() {}
 
 func (x *SchedulerState) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_daemonpb_control_proto_msgTypes[22]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1481,7 +1784,7 @@ func (x *SchedulerState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SchedulerState.ProtoReflect.Descriptor instead.
 func (*SchedulerState) Descriptor() ([]byte, []int) {
-	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{22}
+	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *SchedulerState) GetAddress() string {
@@ -1509,7 +1812,7 @@ type MountRequest struct {
 
 func (x *MountRequest) Reset() {
 	*x = MountRequest{}
-	mi := &file_proto_daemonpb_control_proto_msgTypes[23]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1521,7 +1824,7 @@ func (x *MountRequest) String() string {
 func (*MountRequest) ProtoMessage() {}
 
 func (x *MountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_daemonpb_control_proto_msgTypes[23]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1534,7 +1837,7 @@ func (x *MountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MountRequest.ProtoReflect.Descriptor instead.
 func (*MountRequest) Descriptor() ([]byte, []int) {
-	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{23}
+	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *MountRequest) GetPath() string {
@@ -1559,7 +1862,7 @@ type MountReply struct {
 
 func (x *MountReply) Reset() {
 	*x = MountReply{}
-	mi := &file_proto_daemonpb_control_proto_msgTypes[24]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1571,7 +1874,7 @@ func (x *MountReply) String() string {
 func (*MountReply) ProtoMessage() {}
 
 func (x *MountReply) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_daemonpb_control_proto_msgTypes[24]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1584,7 +1887,7 @@ func (x *MountReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MountReply.ProtoReflect.Descriptor instead.
 func (*MountReply) Descriptor() ([]byte, []int) {
-	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{24}
+	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{27}
 }
 
 type UnmountRequest struct {
@@ -1597,7 +1900,7 @@ type UnmountRequest struct {
 
 func (x *UnmountRequest) Reset() {
 	*x = UnmountRequest{}
-	mi := &file_proto_daemonpb_control_proto_msgTypes[25]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1609,7 +1912,7 @@ func (x *UnmountRequest) String() string {
 func (*UnmountRequest) ProtoMessage() {}
 
 func (x *UnmountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_daemonpb_control_proto_msgTypes[25]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1622,7 +1925,7 @@ func (x *UnmountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnmountRequest.ProtoReflect.Descriptor instead.
 func (*UnmountRequest) Descriptor() ([]byte, []int) {
-	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{25}
+	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *UnmountRequest) GetPath() string {
@@ -1649,7 +1952,7 @@ type UnmountReply struct {
 
 func (x *UnmountReply) Reset() {
 	*x = UnmountReply{}
-	mi := &file_proto_daemonpb_control_proto_msgTypes[26]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1661,7 +1964,7 @@ func (x *UnmountReply) String() string {
 func (*UnmountReply) ProtoMessage() {}
 
 func (x *UnmountReply) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_daemonpb_control_proto_msgTypes[26]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1674,7 +1977,7 @@ func (x *UnmountReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnmountReply.ProtoReflect.Descriptor instead.
 func (*UnmountReply) Descriptor() ([]byte, []int) {
-	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{26}
+	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *UnmountReply) GetStopping() bool {
@@ -1699,7 +2002,7 @@ type DownloadRequest struct {
 
 func (x *DownloadRequest) Reset() {
 	*x = DownloadRequest{}
-	mi := &file_proto_daemonpb_control_proto_msgTypes[27]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1711,7 +2014,7 @@ func (x *DownloadRequest) String() string {
 func (*DownloadRequest) ProtoMessage() {}
 
 func (x *DownloadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_daemonpb_control_proto_msgTypes[27]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1724,7 +2027,7 @@ func (x *DownloadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DownloadRequest.ProtoReflect.Descriptor instead.
 func (*DownloadRequest) Descriptor() ([]byte, []int) {
-	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{27}
+	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *DownloadRequest) GetSource() *Source {
@@ -1776,7 +2079,7 @@ type DownloadReply struct {
 
 func (x *DownloadReply) Reset() {
 	*x = DownloadReply{}
-	mi := &file_proto_daemonpb_control_proto_msgTypes[28]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1788,7 +2091,7 @@ func (x *DownloadReply) String() string {
 func (*DownloadReply) ProtoMessage() {}
 
 func (x *DownloadReply) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_daemonpb_control_proto_msgTypes[28]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1801,7 +2104,7 @@ func (x *DownloadReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DownloadReply.ProtoReflect.Descriptor instead.
 func (*DownloadReply) Descriptor() ([]byte, []int) {
-	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{28}
+	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *DownloadReply) GetBody() isDownloadReply_Body {
@@ -1872,7 +2175,7 @@ type Descriptor struct {
 
 func (x *Descriptor) Reset() {
 	*x = Descriptor{}
-	mi := &file_proto_daemonpb_control_proto_msgTypes[29]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1884,7 +2187,7 @@ func (x *Descriptor) String() string {
 func (*Descriptor) ProtoMessage() {}
 
 func (x *Descriptor) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_daemonpb_control_proto_msgTypes[29]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1897,7 +2200,7 @@ func (x *Descriptor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Descriptor.ProtoReflect.Descriptor instead.
 func (*Descriptor) Descriptor() ([]byte, []int) {
-	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{29}
+	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Descriptor) GetTicket() []byte {
@@ -1929,7 +2232,7 @@ type DoctorRequest struct {
 
 func (x *DoctorRequest) Reset() {
 	*x = DoctorRequest{}
-	mi := &file_proto_daemonpb_control_proto_msgTypes[30]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1941,7 +2244,7 @@ func (x *DoctorRequest) String() string {
 func (*DoctorRequest) ProtoMessage() {}
 
 func (x *DoctorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_daemonpb_control_proto_msgTypes[30]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1954,7 +2257,7 @@ func (x *DoctorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DoctorRequest.ProtoReflect.Descriptor instead.
 func (*DoctorRequest) Descriptor() ([]byte, []int) {
-	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{30}
+	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{33}
 }
 
 type DoctorReply struct {
@@ -1966,7 +2269,7 @@ type DoctorReply struct {
 
 func (x *DoctorReply) Reset() {
 	*x = DoctorReply{}
-	mi := &file_proto_daemonpb_control_proto_msgTypes[31]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1978,7 +2281,7 @@ func (x *DoctorReply) String() string {
 func (*DoctorReply) ProtoMessage() {}
 
 func (x *DoctorReply) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_daemonpb_control_proto_msgTypes[31]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1991,7 +2294,7 @@ func (x *DoctorReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DoctorReply.ProtoReflect.Descriptor instead.
 func (*DoctorReply) Descriptor() ([]byte, []int) {
-	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{31}
+	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *DoctorReply) GetChecks() []*Check {
@@ -2014,7 +2317,7 @@ type Check struct {
 
 func (x *Check) Reset() {
 	*x = Check{}
-	mi := &file_proto_daemonpb_control_proto_msgTypes[32]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2026,7 +2329,7 @@ func (x *Check) String() string {
 func (*Check) ProtoMessage() {}
 
 func (x *Check) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_daemonpb_control_proto_msgTypes[32]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2039,7 +2342,7 @@ func (x *Check) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Check.ProtoReflect.Descriptor instead.
 func (*Check) Descriptor() ([]byte, []int) {
-	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{32}
+	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Check) GetName() string {
@@ -2154,7 +2457,7 @@ const file_proto_daemonpb_control_proto_rawDesc = "" +
 	"\x03ref\x18\x01 \x01(\v2\x18.damselfly.daemon.v1.RefR\x03ref\"#\n" +
 	"\vRemoveReply\x12\x14\n" +
 	"\x05freed\x18\x01 \x01(\x03R\x05freed\"\x0f\n" +
-	"\rStatusRequest\"\xf4\x04\n" +
+	"\rStatusRequest\"\x8e\x06\n" +
 	"\vStatusReply\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12-\n" +
 	"\x04host\x18\x02 \x01(\v2\x19.damselfly.common.v1.HostR\x04host\x12\x10\n" +
@@ -2180,11 +2483,40 @@ const file_proto_daemonpb_control_proto_rawDesc = "" +
 	"\bdata_dir\x18\x10 \x01(\tR\adataDir\x12\x1d\n" +
 	"\n" +
 	"fuse_reads\x18\x11 \x01(\x03R\tfuseReads\x12\x18\n" +
-	"\acaching\x18\x12 \x01(\bR\acaching\"p\n" +
+	"\acaching\x18\x12 \x01(\bR\acaching\x120\n" +
+	"\x05reads\x18\x13 \x01(\v2\x1a.damselfly.daemon.v1.ReadsR\x05reads\x12-\n" +
+	"\x04work\x18\x14 \x01(\v2\x19.damselfly.daemon.v1.WorkR\x04work\x127\n" +
+	"\x05files\x18\x15 \x03(\v2!.damselfly.daemon.v1.FileActivityR\x05files\"j\n" +
+	"\x05Reads\x12\x14\n" +
+	"\x05count\x18\x01 \x03(\x03R\x05count\x12\x14\n" +
+	"\x05bytes\x18\x02 \x03(\x03R\x05bytes\x12\x16\n" +
+	"\x06stalls\x18\x03 \x01(\x03R\x06stalls\x12\x1d\n" +
+	"\n" +
+	"stalled_us\x18\x04 \x01(\x03R\tstalledUs\"\x96\x01\n" +
+	"\x04Work\x12\x1a\n" +
+	"\brequests\x18\x01 \x01(\rR\brequests\x12!\n" +
+	"\forigin_reads\x18\x02 \x01(\rR\voriginReads\x12\x16\n" +
+	"\x06writes\x18\x03 \x01(\rR\x06writes\x12\x16\n" +
+	"\x06memory\x18\x04 \x01(\x03R\x06memory\x12\x1f\n" +
+	"\vmemory_size\x18\x05 \x01(\x03R\n" +
+	"memorySize\"\xb4\x02\n" +
+	"\fFileActivity\x12\x17\n" +
+	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12\x10\n" +
+	"\x03url\x18\x02 \x01(\tR\x03url\x12\x14\n" +
+	"\x05names\x18\x03 \x03(\tR\x05names\x12\x12\n" +
+	"\x04size\x18\x04 \x01(\x03R\x04size\x12!\n" +
+	"\fcached_bytes\x18\x05 \x01(\x03R\vcachedBytes\x12%\n" +
+	"\x0eresident_bytes\x18\x06 \x01(\x03R\rresidentBytes\x120\n" +
+	"\x05reads\x18\a \x01(\v2\x1a.damselfly.daemon.v1.ReadsR\x05reads\x126\n" +
+	"\atraffic\x18\b \x01(\v2\x1c.damselfly.daemon.v1.TrafficR\atraffic\x12\x1b\n" +
+	"\tlast_read\x18\t \x01(\x03R\blastRead\"\xbc\x01\n" +
 	"\tMountInfo\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12 \n" +
 	"\vpassthrough\x18\x02 \x01(\bR\vpassthrough\x12-\n" +
-	"\x12passthrough_reason\x18\x03 \x01(\tR\x11passthroughReason\"H\n" +
+	"\x12passthrough_reason\x18\x03 \x01(\tR\x11passthroughReason\x12\x1f\n" +
+	"\vopen_cached\x18\x04 \x01(\rR\n" +
+	"openCached\x12)\n" +
+	"\x10open_passthrough\x18\x05 \x01(\rR\x0fopenPassthrough\"H\n" +
 	"\x0eSchedulerState\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x1c\n" +
 	"\tconnected\x18\x02 \x01(\bR\tconnected\"<\n" +
@@ -2250,7 +2582,7 @@ func file_proto_daemonpb_control_proto_rawDescGZIP() []byte {
 	return file_proto_daemonpb_control_proto_rawDescData
 }
 
-var file_proto_daemonpb_control_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
+var file_proto_daemonpb_control_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
 var file_proto_daemonpb_control_proto_goTypes = []any{
 	(*PingRequest)(nil),     // 0: damselfly.daemon.v1.PingRequest
 	(*PingReply)(nil),       // 1: damselfly.daemon.v1.PingReply
@@ -2273,26 +2605,29 @@ var file_proto_daemonpb_control_proto_goTypes = []any{
 	(*RemoveReply)(nil),     // 18: damselfly.daemon.v1.RemoveReply
 	(*StatusRequest)(nil),   // 19: damselfly.daemon.v1.StatusRequest
 	(*StatusReply)(nil),     // 20: damselfly.daemon.v1.StatusReply
-	(*MountInfo)(nil),       // 21: damselfly.daemon.v1.MountInfo
-	(*SchedulerState)(nil),  // 22: damselfly.daemon.v1.SchedulerState
-	(*MountRequest)(nil),    // 23: damselfly.daemon.v1.MountRequest
-	(*MountReply)(nil),      // 24: damselfly.daemon.v1.MountReply
-	(*UnmountRequest)(nil),  // 25: damselfly.daemon.v1.UnmountRequest
-	(*UnmountReply)(nil),    // 26: damselfly.daemon.v1.UnmountReply
-	(*DownloadRequest)(nil), // 27: damselfly.daemon.v1.DownloadRequest
-	(*DownloadReply)(nil),   // 28: damselfly.daemon.v1.DownloadReply
-	(*Descriptor)(nil),      // 29: damselfly.daemon.v1.Descriptor
-	(*DoctorRequest)(nil),   // 30: damselfly.daemon.v1.DoctorRequest
-	(*DoctorReply)(nil),     // 31: damselfly.daemon.v1.DoctorReply
-	(*Check)(nil),           // 32: damselfly.daemon.v1.Check
-	(*commonpb.Facts)(nil),  // 33: damselfly.common.v1.Facts
-	(*commonpb.Host)(nil),   // 34: damselfly.common.v1.Host
+	(*Reads)(nil),           // 21: damselfly.daemon.v1.Reads
+	(*Work)(nil),            // 22: damselfly.daemon.v1.Work
+	(*FileActivity)(nil),    // 23: damselfly.daemon.v1.FileActivity
+	(*MountInfo)(nil),       // 24: damselfly.daemon.v1.MountInfo
+	(*SchedulerState)(nil),  // 25: damselfly.daemon.v1.SchedulerState
+	(*MountRequest)(nil),    // 26: damselfly.daemon.v1.MountRequest
+	(*MountReply)(nil),      // 27: damselfly.daemon.v1.MountReply
+	(*UnmountRequest)(nil),  // 28: damselfly.daemon.v1.UnmountRequest
+	(*UnmountReply)(nil),    // 29: damselfly.daemon.v1.UnmountReply
+	(*DownloadRequest)(nil), // 30: damselfly.daemon.v1.DownloadRequest
+	(*DownloadReply)(nil),   // 31: damselfly.daemon.v1.DownloadReply
+	(*Descriptor)(nil),      // 32: damselfly.daemon.v1.Descriptor
+	(*DoctorRequest)(nil),   // 33: damselfly.daemon.v1.DoctorRequest
+	(*DoctorReply)(nil),     // 34: damselfly.daemon.v1.DoctorReply
+	(*Check)(nil),           // 35: damselfly.daemon.v1.Check
+	(*commonpb.Facts)(nil),  // 36: damselfly.common.v1.Facts
+	(*commonpb.Host)(nil),   // 37: damselfly.common.v1.Host
 }
 var file_proto_daemonpb_control_proto_depIdxs = []int32{
 	3,  // 0: damselfly.daemon.v1.Source.headers:type_name -> damselfly.daemon.v1.Header
 	2,  // 1: damselfly.daemon.v1.AddRequest.source:type_name -> damselfly.daemon.v1.Source
 	2,  // 2: damselfly.daemon.v1.Ref.source:type_name -> damselfly.daemon.v1.Source
-	33, // 3: damselfly.daemon.v1.TaskInfo.facts:type_name -> damselfly.common.v1.Facts
+	36, // 3: damselfly.daemon.v1.TaskInfo.facts:type_name -> damselfly.common.v1.Facts
 	8,  // 4: damselfly.daemon.v1.TaskInfo.traffic:type_name -> damselfly.daemon.v1.Traffic
 	7,  // 5: damselfly.daemon.v1.ListReply.tasks:type_name -> damselfly.daemon.v1.TaskInfo
 	6,  // 6: damselfly.daemon.v1.StatRequest.ref:type_name -> damselfly.daemon.v1.Ref
@@ -2301,43 +2636,48 @@ var file_proto_daemonpb_control_proto_depIdxs = []int32{
 	8,  // 9: damselfly.daemon.v1.Progress.traffic:type_name -> damselfly.daemon.v1.Traffic
 	6,  // 10: damselfly.daemon.v1.EvictRequest.ref:type_name -> damselfly.daemon.v1.Ref
 	6,  // 11: damselfly.daemon.v1.RemoveRequest.ref:type_name -> damselfly.daemon.v1.Ref
-	34, // 12: damselfly.daemon.v1.StatusReply.host:type_name -> damselfly.common.v1.Host
-	21, // 13: damselfly.daemon.v1.StatusReply.mounts:type_name -> damselfly.daemon.v1.MountInfo
-	22, // 14: damselfly.daemon.v1.StatusReply.schedulers:type_name -> damselfly.daemon.v1.SchedulerState
+	37, // 12: damselfly.daemon.v1.StatusReply.host:type_name -> damselfly.common.v1.Host
+	24, // 13: damselfly.daemon.v1.StatusReply.mounts:type_name -> damselfly.daemon.v1.MountInfo
+	25, // 14: damselfly.daemon.v1.StatusReply.schedulers:type_name -> damselfly.daemon.v1.SchedulerState
 	8,  // 15: damselfly.daemon.v1.StatusReply.traffic:type_name -> damselfly.daemon.v1.Traffic
-	2,  // 16: damselfly.daemon.v1.DownloadRequest.source:type_name -> damselfly.daemon.v1.Source
-	14, // 17: damselfly.daemon.v1.DownloadReply.progress:type_name -> damselfly.daemon.v1.Progress
-	29, // 18: damselfly.daemon.v1.DownloadReply.descriptor:type_name -> damselfly.daemon.v1.Descriptor
-	32, // 19: damselfly.daemon.v1.DoctorReply.checks:type_name -> damselfly.daemon.v1.Check
-	0,  // 20: damselfly.daemon.v1.Control.Ping:input_type -> damselfly.daemon.v1.PingRequest
-	4,  // 21: damselfly.daemon.v1.Control.Add:input_type -> damselfly.daemon.v1.AddRequest
-	9,  // 22: damselfly.daemon.v1.Control.List:input_type -> damselfly.daemon.v1.ListRequest
-	11, // 23: damselfly.daemon.v1.Control.Stat:input_type -> damselfly.daemon.v1.StatRequest
-	13, // 24: damselfly.daemon.v1.Control.Warm:input_type -> damselfly.daemon.v1.WarmRequest
-	15, // 25: damselfly.daemon.v1.Control.Evict:input_type -> damselfly.daemon.v1.EvictRequest
-	17, // 26: damselfly.daemon.v1.Control.Remove:input_type -> damselfly.daemon.v1.RemoveRequest
-	19, // 27: damselfly.daemon.v1.Control.Status:input_type -> damselfly.daemon.v1.StatusRequest
-	23, // 28: damselfly.daemon.v1.Control.Mount:input_type -> damselfly.daemon.v1.MountRequest
-	25, // 29: damselfly.daemon.v1.Control.Unmount:input_type -> damselfly.daemon.v1.UnmountRequest
-	27, // 30: damselfly.daemon.v1.Control.Download:input_type -> damselfly.daemon.v1.DownloadRequest
-	30, // 31: damselfly.daemon.v1.Control.Doctor:input_type -> damselfly.daemon.v1.DoctorRequest
-	1,  // 32: damselfly.daemon.v1.Control.Ping:output_type -> damselfly.daemon.v1.PingReply
-	5,  // 33: damselfly.daemon.v1.Control.Add:output_type -> damselfly.daemon.v1.AddReply
-	10, // 34: damselfly.daemon.v1.Control.List:output_type -> damselfly.daemon.v1.ListReply
-	12, // 35: damselfly.daemon.v1.Control.Stat:output_type -> damselfly.daemon.v1.StatReply
-	14, // 36: damselfly.daemon.v1.Control.Warm:output_type -> damselfly.daemon.v1.Progress
-	16, // 37: damselfly.daemon.v1.Control.Evict:output_type -> damselfly.daemon.v1.EvictReply
-	18, // 38: damselfly.daemon.v1.Control.Remove:output_type -> damselfly.daemon.v1.RemoveReply
-	20, // 39: damselfly.daemon.v1.Control.Status:output_type -> damselfly.daemon.v1.StatusReply
-	24, // 40: damselfly.daemon.v1.Control.Mount:output_type -> damselfly.daemon.v1.MountReply
-	26, // 41: damselfly.daemon.v1.Control.Unmount:output_type -> damselfly.daemon.v1.UnmountReply
-	28, // 42: damselfly.daemon.v1.Control.Download:output_type -> damselfly.daemon.v1.DownloadReply
-	31, // 43: damselfly.daemon.v1.Control.Doctor:output_type -> damselfly.daemon.v1.DoctorReply
-	32, // [32:44] is the sub-list for method output_type
-	20, // [20:32] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	21, // 16: damselfly.daemon.v1.StatusReply.reads:type_name -> damselfly.daemon.v1.Reads
+	22, // 17: damselfly.daemon.v1.StatusReply.work:type_name -> damselfly.daemon.v1.Work
+	23, // 18: damselfly.daemon.v1.StatusReply.files:type_name -> damselfly.daemon.v1.FileActivity
+	21, // 19: damselfly.daemon.v1.FileActivity.reads:type_name -> damselfly.daemon.v1.Reads
+	8,  // 20: damselfly.daemon.v1.FileActivity.traffic:type_name -> damselfly.daemon.v1.Traffic
+	2,  // 21: damselfly.daemon.v1.DownloadRequest.source:type_name -> damselfly.daemon.v1.Source
+	14, // 22: damselfly.daemon.v1.DownloadReply.progress:type_name -> damselfly.daemon.v1.Progress
+	32, // 23: damselfly.daemon.v1.DownloadReply.descriptor:type_name -> damselfly.daemon.v1.Descriptor
+	35, // 24: damselfly.daemon.v1.DoctorReply.checks:type_name -> damselfly.daemon.v1.Check
+	0,  // 25: damselfly.daemon.v1.Control.Ping:input_type -> damselfly.daemon.v1.PingRequest
+	4,  // 26: damselfly.daemon.v1.Control.Add:input_type -> damselfly.daemon.v1.AddRequest
+	9,  // 27: damselfly.daemon.v1.Control.List:input_type -> damselfly.daemon.v1.ListRequest
+	11, // 28: damselfly.daemon.v1.Control.Stat:input_type -> damselfly.daemon.v1.StatRequest
+	13, // 29: damselfly.daemon.v1.Control.Warm:input_type -> damselfly.daemon.v1.WarmRequest
+	15, // 30: damselfly.daemon.v1.Control.Evict:input_type -> damselfly.daemon.v1.EvictRequest
+	17, // 31: damselfly.daemon.v1.Control.Remove:input_type -> damselfly.daemon.v1.RemoveRequest
+	19, // 32: damselfly.daemon.v1.Control.Status:input_type -> damselfly.daemon.v1.StatusRequest
+	26, // 33: damselfly.daemon.v1.Control.Mount:input_type -> damselfly.daemon.v1.MountRequest
+	28, // 34: damselfly.daemon.v1.Control.Unmount:input_type -> damselfly.daemon.v1.UnmountRequest
+	30, // 35: damselfly.daemon.v1.Control.Download:input_type -> damselfly.daemon.v1.DownloadRequest
+	33, // 36: damselfly.daemon.v1.Control.Doctor:input_type -> damselfly.daemon.v1.DoctorRequest
+	1,  // 37: damselfly.daemon.v1.Control.Ping:output_type -> damselfly.daemon.v1.PingReply
+	5,  // 38: damselfly.daemon.v1.Control.Add:output_type -> damselfly.daemon.v1.AddReply
+	10, // 39: damselfly.daemon.v1.Control.List:output_type -> damselfly.daemon.v1.ListReply
+	12, // 40: damselfly.daemon.v1.Control.Stat:output_type -> damselfly.daemon.v1.StatReply
+	14, // 41: damselfly.daemon.v1.Control.Warm:output_type -> damselfly.daemon.v1.Progress
+	16, // 42: damselfly.daemon.v1.Control.Evict:output_type -> damselfly.daemon.v1.EvictReply
+	18, // 43: damselfly.daemon.v1.Control.Remove:output_type -> damselfly.daemon.v1.RemoveReply
+	20, // 44: damselfly.daemon.v1.Control.Status:output_type -> damselfly.daemon.v1.StatusReply
+	27, // 45: damselfly.daemon.v1.Control.Mount:output_type -> damselfly.daemon.v1.MountReply
+	29, // 46: damselfly.daemon.v1.Control.Unmount:output_type -> damselfly.daemon.v1.UnmountReply
+	31, // 47: damselfly.daemon.v1.Control.Download:output_type -> damselfly.daemon.v1.DownloadReply
+	34, // 48: damselfly.daemon.v1.Control.Doctor:output_type -> damselfly.daemon.v1.DoctorReply
+	37, // [37:49] is the sub-list for method output_type
+	25, // [25:37] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_proto_daemonpb_control_proto_init() }
@@ -2345,7 +2685,7 @@ func file_proto_daemonpb_control_proto_init() {
 	if File_proto_daemonpb_control_proto != nil {
 		return
 	}
-	file_proto_daemonpb_control_proto_msgTypes[28].OneofWrappers = []any{
+	file_proto_daemonpb_control_proto_msgTypes[31].OneofWrappers = []any{
 		(*DownloadReply_Progress)(nil),
 		(*DownloadReply_Descriptor_)(nil),
 		(*DownloadReply_Data)(nil),
@@ -2356,7 +2696,7 @@ func file_proto_daemonpb_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_daemonpb_control_proto_rawDesc), len(file_proto_daemonpb_control_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   33,
+			NumMessages:   36,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -262,7 +262,11 @@ func (m *Mounts) List() []control.MountInfo {
 	list := make([]control.MountInfo, 0, len(m.mounts))
 	for dir, mount := range m.mounts {
 		on, why := mount.Passthrough()
-		list = append(list, control.MountInfo{Path: dir, Passthrough: on, PassthroughReason: why, Reads: mount.Reads()})
+		cached, passthrough := mount.Open()
+		list = append(list, control.MountInfo{
+			Path: dir, Passthrough: on, PassthroughReason: why, Reads: mount.Reads(),
+			OpenCached: cached, OpenPassthrough: passthrough,
+		})
 	}
 	slices.SortFunc(list, func(a, b control.MountInfo) int { return strings.Compare(a.Path, b.Path) })
 	return list
