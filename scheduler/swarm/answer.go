@@ -112,7 +112,7 @@ func (v *version) holderFor(p *peer, i int) *peer {
 	if s.known > 0 {
 		start := v.t.rand.IntN(int(s.known))
 		for k := range int(s.known) {
-			if q := s.who[(start+k)%int(s.known)]; v.usable(p, q) {
+			if q := v.seats.at[s.who[(start+k)%int(s.known)]]; v.usable(p, q) {
 				return q
 			}
 		}

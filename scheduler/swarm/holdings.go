@@ -7,14 +7,15 @@ import "damselfly/pieces"
 const knownHolders = 4
 
 // holderSlot says who holds one piece. n counts all live holders; who[:known]
-// are some of them.
+// are the seats of some of them. There is one for each piece of each Version:
+// without pointers the garbage collector need not look at them.
 type holderSlot struct {
 	n     int32
 	known int8
-	who   [knownHolders]*peer
+	who   [knownHolders]seat
 }
 
-func (s *holderSlot) add(p *peer, rand func(int) int) {
+func (s *holderSlot) add(p seat, rand func(int) int) {
 	s.n++
 	if int(s.known) < knownHolders {
 		s.who[s.known] = p
@@ -27,16 +28,40 @@ func (s *holderSlot) add(p *peer, rand func(int) int) {
 	}
 }
 
-func (s *holderSlot) remove(p *peer) {
+func (s *holderSlot) remove(p seat) {
 	s.n--
 	for i := range s.who[:s.known] {
 		if s.who[i] == p {
 			s.known--
 			s.who[i] = s.who[s.known]
-			s.who[s.known] = nil
 			return
 		}
 	}
+}
+
+// seat numbers a peer of a Version for as long as it is one.
+type seat uint32
+
+// seats finds peers by their number.
+type seats struct {
+	at   []*peer
+	free []seat
+}
+
+func (s *seats) take(p *peer) {
+	if n := len(s.free); n > 0 {
+		p.seat = s.free[n-1]
+		s.free = s.free[:n-1]
+		s.at[p.seat] = p
+		return
+	}
+	p.seat = seat(len(s.at))
+	s.at = append(s.at, p)
+}
+
+func (s *seats) leave(p *peer) {
+	s.at[p.seat] = nil
+	s.free = append(s.free, p.seat)
 }
 
 // available reports whether somebody can be sent to fetch piece i: a live peer
@@ -60,7 +85,7 @@ func (v *version) hold(p *peer, e pieces.Extent) {
 		}
 		v.unwant(p, i)
 		s := &v.holders[i]
-		s.add(p, v.t.rand.IntN)
+		s.add(p.seat, v.t.rand.IntN)
 		if s.n == 1 && v.digests.has(i) {
 			v.appeared(i)
 		}
@@ -118,7 +143,7 @@ func (v *version) vanish(p *peer, es []pieces.Extent, leaving bool) {
 	for _, e := range es {
 		for i := range e.All() {
 			if p.held.Remove(i) {
-				v.holders[i].remove(p)
+				v.holders[i].remove(p.seat)
 			}
 		}
 		v.needAgain(e)

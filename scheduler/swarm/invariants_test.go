@@ -148,7 +148,11 @@ func checkHoldings(v *version) error {
 		if int(s.n) != n {
 			return fmt.Errorf("piece %d has %d holders, the index says %d", i, n, s.n)
 		}
-		for _, p := range s.who[:s.known] {
+		for _, at := range s.who[:s.known] {
+			p := v.seats.at[at]
+			if p == nil {
+				return fmt.Errorf("an empty seat is in the index of piece %d", i)
+			}
 			if !p.held.Has(i) {
 				return fmt.Errorf("peer %s is in the index of piece %d, which it lacks", p.id, i)
 			}

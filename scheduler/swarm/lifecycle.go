@@ -12,6 +12,7 @@ import (
 func (v *version) join(h *HostState, session uint64, canFetch bool) *peer {
 	p := &peer{id: h.ID, host: hostNamed(h.ID), session: session, since: v.t.now, relinked: v.t.now, seed: h.Type == pieces.SeedHost, canFetch: canFetch}
 	v.peers[p.id] = p
+	v.seats.take(p)
 	v.here.add(p)
 	if session == 0 {
 		v.detached++
@@ -66,6 +67,7 @@ func (v *version) remove(p *peer) {
 	v.silence(p)
 	v.silent.remove(p)
 	delete(v.peers, p.id)
+	v.seats.leave(p)
 	if v.t.hosts[p.id]--; v.t.hosts[p.id] == 0 {
 		delete(v.t.hosts, p.id)
 		v.t.do(Left{p.id})

@@ -27,6 +27,7 @@ type peer struct {
 	// What is read of each of many candidates stands first and together.
 	id    pieces.HostID
 	host  hostAt // look it up by version.host
+	seat  seat
 	mark  uint64
 	state peerState
 	seed  bool

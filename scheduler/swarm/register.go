@@ -52,12 +52,12 @@ func (t *Task) admit(e Register) (RegisterReply, *version, *peer) {
 	if h == nil {
 		return refuse(pieces.Unavailable, "host %s is not announced here: announce it first", e.Host.Short())
 	}
-	facts, err := t.resolve(e)
+	facts, id, err := t.resolve(e)
 	if err != nil {
 		return RegisterReply{Err: err}, nil, nil
 	}
 	r := RegisterReply{
-		Version: facts.VersionID(), Facts: facts, Policy: t.opts().Policy,
+		Version: id, Facts: facts, Policy: t.opts().Policy,
 		Scope: pieces.ScopeOf(facts.Size, t.public),
 	}
 	switch {
@@ -98,32 +98,36 @@ func (t *Task) admit(e Register) (RegisterReply, *version, *peer) {
 }
 
 // resolve finds the facts of the Version a registration names.
-func (t *Task) resolve(e Register) (pieces.Facts, *pieces.Error) {
+func (t *Task) resolve(e Register) (pieces.Facts, pieces.VersionID, *pieces.Error) {
 	f := &t.facts
 	if e.Version == "" || e.Version == f.version {
 		if f.facts != nil {
-			return *f.facts, nil
+			return *f.facts, f.version, nil
 		}
 		if e.Version == "" && e.Facts == nil {
-			return pieces.Facts{}, pieces.Errorf(pieces.Unavailable, "facts of task %s are not known here: stat it first", t.id.Short())
+			return pieces.Facts{}, "", pieces.Errorf(pieces.Unavailable, "facts of task %s are not known here: stat it first", t.id.Short())
 		}
 	}
 	if v := t.version(e.Version); v != nil {
-		return v.facts, nil
+		return v.facts, v.id, nil
 	}
-	if e.Facts == nil || (e.Version != "" && e.Facts.VersionID() != e.Version) {
-		return pieces.Facts{}, pieces.Errorf(pieces.Changed, "version %.40s of task %s is not known here: stat it again", e.Version, t.id.Short())
+	var id pieces.VersionID
+	if e.Facts != nil {
+		id = e.Facts.VersionID()
+	}
+	if e.Facts == nil || (e.Version != "" && id != e.Version) {
+		return pieces.Facts{}, "", pieces.Errorf(pieces.Changed, "version %.40s of task %s is not known here: stat it again", e.Version, t.id.Short())
 	}
 	if f.facts == nil {
 		// A scheduler that lost its state learns from its peers, and has the
 		// origin asked again soon.
 		if err := t.learn(*e.Facts, zeroTime, nil, ""); err != nil {
-			return pieces.Facts{}, err
+			return pieces.Facts{}, "", err
 		}
-	} else if e.Facts.VersionID() != f.version {
+	} else if id != f.version {
 		f.distrust()
 	}
-	return *e.Facts, nil
+	return *e.Facts, id, nil
 }
 
 // resume adopts the leases a peer brought from another scheduler, and gives

@@ -23,6 +23,7 @@ type version struct {
 	confirmed bool
 
 	peers                                                    map[pieces.HostID]*peer
+	seats                                                    seats
 	eligible, orphans, wanters, completes, silent, bad, here pool
 	// detached counts live peers without a session.
 	detached int
