@@ -23,10 +23,11 @@ type admin struct {
 	*Server
 }
 
-// RegisterAdmin offers the Admin service on r. Each call passes
-// Options.Authorize first.
+// RegisterAdmin offers the Admin service on r. Of each call the caller must be
+// known and have the right that package people asks for it; what it changes goes
+// into the audit log.
 func (s *Server) RegisterAdmin(r grpc.ServiceRegistrar) {
-	managerpb.RegisterAdminServer(guarded{r, s.opts.Authorize}, admin{Server: s})
+	managerpb.RegisterAdminServer(guarded{r, s}, admin{Server: s})
 }
 
 // GetOverview answers counts of everything.
@@ -45,7 +46,7 @@ func (a admin) GetOverview(ctx context.Context, _ *managerpb.GetOverviewRequest)
 const APIPrefix = rest.Prefix
 
 // REST serves the Admin service over HTTP; see package rest.
-func (s *Server) REST() (http.Handler, error) { return rest.New(s.RegisterAdmin) }
+func (s *Server) REST() (http.Handler, error) { return rest.New(s.RegisterAdmin, s.opts.URL) }
 
 // Bounds of lists.
 const (

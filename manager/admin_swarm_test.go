@@ -52,8 +52,7 @@ func TestSwarmAndTrafficComeFromSchedulers(t *testing.T) {
 	now := atomic.Int64{}
 	now.Store(time.Now().UnixNano())
 	s := startSite(t, tempDB(t), Options{
-		Now:       func() time.Time { return time.Unix(0, now.Load()) },
-		Authorize: func(ctx context.Context, _ string) (context.Context, error) { return ctx, nil },
+		Now: func() time.Time { return time.Unix(0, now.Load()) },
 	})
 	task := strings.Repeat("ab", 32)
 	one, other := &fakeCensus{task: task}, &fakeCensus{}

@@ -3,36 +3,74 @@ package manager
 import (
 	"context"
 	"net"
+	"net/http"
 	"strings"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
+	"google.golang.org/protobuf/proto"
 
+	"damselfly/manager/people"
 	"damselfly/manager/rest"
 	"damselfly/pieces"
 )
 
-// Authorize decides whether a call of the Admin service may go on: it gets the
-// method's full name (/damselfly.manager.v1.Admin/ListHosts) and, in the
-// context, the metadata of the call, which for REST holds the Authorization
-// header. It returns the context that the method gets, or a Denied error.
-type Authorize func(ctx context.Context, method string) (context.Context, error)
+// identify answers who makes a call: the owner of the token or session in the
+// header Authorization, or of the session in the cookie; nobody if there is
+// neither. A caller on this machine that shows nothing is an administrator if
+// Options.LocalAdmin says so.
+func (s *Server) identify(ctx context.Context) (people.Identity, error) {
+	for _, header := range metadata.ValueFromIncomingContext(ctx, "authorization") {
+		scheme, secret, _ := strings.Cut(header, " ")
+		if !strings.EqualFold(scheme, "Bearer") {
+			return people.Identity{}, pieces.Errorf(pieces.Unauthenticated, "Authorization: want Bearer and a token")
+		}
+		return s.people.Authenticate(ctx, strings.TrimSpace(secret))
+	}
+	var who people.Identity
+	var err error
+	if secret := sessionCookie(ctx); secret != "" {
+		if who, err = s.people.Authenticate(ctx, secret); err == nil {
+			return who, nil
+		}
+	}
+	if s.opts.LocalAdmin && onThisMachine(ctx) {
+		return people.LocalAdmin(), nil
+	}
+	return who, err
+}
 
-// localOnly allows every call that begins on this machine, and no other: who
-// the caller is can't be known. A REST call must also name this machine as its
-// host, so that a web page elsewhere can't make a browser here do it.
-func localOnly(ctx context.Context, _ string) (context.Context, error) {
-	p, ok := peer.FromContext(ctx)
-	if !ok || !local(p.Addr.String()) {
-		return nil, pieces.Errorf(pieces.Denied, "only callers on the manager's own machine may do this")
+func sessionCookie(ctx context.Context) string {
+	r := http.Request{Header: http.Header{"Cookie": metadata.ValueFromIncomingContext(ctx, "cookie")}}
+	c, err := r.Cookie(people.CookieName)
+	if err != nil {
+		return ""
+	}
+	return c.Value
+}
+
+// onThisMachine reports whether a call begins here. A REST call must also name
+// this machine as its host, so that a web page elsewhere can't make a browser
+// here do it.
+func onThisMachine(ctx context.Context) bool {
+	if !local(callerAddr(ctx)) {
+		return false
 	}
 	for _, host := range metadata.ValueFromIncomingContext(ctx, rest.HostKey) {
 		if !local(host) {
-			return nil, pieces.Errorf(pieces.Denied, "host %.100q is not this machine: use 127.0.0.1 or localhost", host)
+			return false
 		}
 	}
-	return ctx, nil
+	return true
+}
+
+// callerAddr is where a call comes from, as IP:PORT; empty if that is not known.
+func callerAddr(ctx context.Context) string {
+	if p, ok := peer.FromContext(ctx); ok {
+		return p.Addr.String()
+	}
+	return ""
 }
 
 // local reports whether HOST or HOST:PORT is this machine.
@@ -44,12 +82,48 @@ func local(addr string) bool {
 	return host == "localhost" || net.ParseIP(host).IsLoopback()
 }
 
-// guarded registers services so that each of their calls passes authorize
-// first, whatever server they are on. It is the one place that all routes of
-// people pass: REST calls come through it too.
+// authorize answers the context of a call, which knows its caller, or why the
+// call is refused.
+func (s *Server) authorize(ctx context.Context, method string) (context.Context, error) {
+	who, err := s.identify(ctx)
+	if right, _ := people.RightOf(method); right == people.Open {
+		return people.With(ctx, who), nil
+	}
+	if err == nil {
+		err = who.Check(method)
+	}
+	if err != nil {
+		if who.Known() && people.Changes(method) {
+			s.people.Audit(ctx, who, callerAddr(ctx), method, "", err)
+		}
+		return nil, err
+	}
+	return people.With(ctx, who), nil
+}
+
+// audited notes a call that was let through and has ended. Logins note
+// themselves.
+func (s *Server) audited(ctx context.Context, method string, req, reply any, err error) {
+	if right, _ := people.RightOf(method); right == people.Open || !people.Changes(method) {
+		return
+	}
+	sent, _ := req.(proto.Message)
+	got, _ := reply.(proto.Message)
+	s.people.Audit(ctx, people.From(ctx), callerAddr(ctx), method, objectOf(sent, got), err)
+}
+
+// guard is what each call passes: authorize before, audited after.
+type guard interface {
+	authorize(ctx context.Context, method string) (context.Context, error)
+	audited(ctx context.Context, method string, req, reply any, err error)
+}
+
+// guarded registers services so that each of their calls passes the guard,
+// whatever server they are on. It is the one place that all routes of people
+// pass: REST calls and those of the console come through it too.
 type guarded struct {
 	grpc.ServiceRegistrar
-	authorize Authorize
+	guard guard
 }
 
 func (g guarded) RegisterService(desc *grpc.ServiceDesc, impl any) {
@@ -66,7 +140,7 @@ func (g guarded) RegisterService(desc *grpc.ServiceDesc, impl any) {
 	g.ServiceRegistrar.RegisterService(&own, impl)
 }
 
-// method puts authorize between the server's interceptor and the handler.
+// method puts the guard between the server's interceptor and the handler.
 func (g guarded) method(m grpc.MethodDesc) grpc.MethodHandler {
 	return func(srv any, ctx context.Context, decode func(any) error, server grpc.UnaryServerInterceptor) (any, error) {
 		return m.Handler(srv, ctx, decode, func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
@@ -75,7 +149,9 @@ func (g guarded) method(m grpc.MethodDesc) grpc.MethodHandler {
 				if err != nil {
 					return nil, err
 				}
-				return handle(ctx, req)
+				reply, err := handle(ctx, req)
+				g.guard.audited(ctx, info.FullMethod, req, reply, err)
+				return reply, err
 			}
 			if server == nil {
 				return checked(ctx, req)
@@ -91,19 +167,21 @@ func (g guarded) stream(method string, handle grpc.StreamHandler) grpc.StreamHan
 		if err != nil {
 			return err
 		}
-		return handle(srv, authorized{stream, ctx})
+		err = handle(srv, authorized{stream, ctx})
+		g.guard.audited(ctx, method, nil, nil, err)
+		return err
 	}
 }
 
 func (g guarded) allowed(ctx context.Context, method string) (context.Context, error) {
-	next, err := g.authorize(ctx, method)
+	next, err := g.guard.authorize(ctx, method)
 	if err == nil && next == nil {
 		return nil, pieces.Errorf(pieces.Internal, "%s was neither allowed nor refused", method)
 	}
 	return next, err
 }
 
-// authorized is a stream with the context that Authorize returned.
+// authorized is a stream with the context that authorize returned.
 type authorized struct {
 	grpc.ServerStream
 	ctx context.Context

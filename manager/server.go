@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc"
 
 	"damselfly/manager/jobs"
+	"damselfly/manager/people"
 	"damselfly/manager/store"
 	"damselfly/pieces"
 	"damselfly/proto/managerpb"
@@ -55,9 +56,15 @@ type Options struct {
 	Peers jobs.Peers
 	// Version of the software, for people.
 	Version string
-	// Authorize is asked before each call of the Admin service. Nil allows
-	// calls from this machine alone.
-	Authorize Authorize
+	// People tunes sessions and logins; Store, Now and Log are set here.
+	People people.Options
+	// LocalAdmin takes callers on this machine that show neither session nor
+	// token for administrators: whoever can open a connection here then may do
+	// all.
+	LocalAdmin bool
+	// URL is how browsers reach this manager (https://…); may be empty. With
+	// https their cookies are sent over TLS alone.
+	URL string
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
 	// Log: nil discards. Registry: nil keeps no metrics.
@@ -84,9 +91,6 @@ func (o Options) withDefaults() Options {
 	if o.AnswerTTL <= 0 {
 		o.AnswerTTL = DefaultAnswerTTL
 	}
-	if o.Authorize == nil {
-		o.Authorize = localOnly
-	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -98,7 +102,8 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Server is the Manager service, and with Admin the Admin service. All methods may be called at the same time.
+// Server is the Manager service, and with Admin the Admin service. All methods
+// may be called at the same time.
 type Server struct {
 	managerpb.UnimplementedManagerServer
 	opts      Options
@@ -108,6 +113,7 @@ type Server struct {
 	answers   *answers
 	glances   *glances
 	jobs      *jobs.Engine
+	people    *people.People
 	metrics   *metrics
 	log       *logrus.Entry
 }
@@ -133,9 +139,19 @@ func New(o Options) (*Server, error) {
 	s.directory = newDirectory(o.Store, s.nodes.activeSince, o.Log)
 	s.answers = newAnswers(o.AnswerTTL, o.Now)
 	s.glances = newGlances(o.Now)
+	s.people = s.newPeople()
 	s.jobs = s.newEngine()
 	return s, s.directory.refresh(ctx)
 }
+
+func (s *Server) newPeople() *people.People {
+	o := s.opts.People
+	o.Store, o.Now, o.Log = s.store, s.opts.Now, s.log.WithField("part", "people")
+	return people.New(o)
+}
+
+// People answers who callers are.
+func (s *Server) People() *people.People { return s.people }
 
 func (s *Server) newEngine() *jobs.Engine {
 	o := s.opts.Jobs
@@ -200,7 +216,7 @@ func (s *Server) tidy(ctx context.Context) {
 	now := s.opts.Now()
 	err := s.store.Forget(ctx, now.Add(-s.opts.Forget))
 	_, expired := s.store.RemoveExpired(ctx, now, maxExpired)
-	if err := errors.Join(err, expired); err != nil && ctx.Err() == nil {
+	if err := errors.Join(err, expired, s.people.Tidy(ctx)); err != nil && ctx.Err() == nil {
 		s.log.WithError(err).Warn("what is dead or has ended can't be removed yet")
 	}
 }

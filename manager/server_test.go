@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
 
 	"damselfly/manager/store"
 	"damselfly/manager/store/pgtest"
@@ -23,6 +24,7 @@ import (
 // running is a manager on a real database and a real connection.
 type running struct {
 	managerpb.ManagerClient
+	conn   grpc.ClientConnInterface
 	server *Server
 	store  *store.Store
 	addr   string
@@ -39,6 +41,7 @@ func start(t *testing.T, database string, o Options) *running {
 	require.NoError(t, err)
 	srv := rpc.NewServer(rpc.ServerOptions{})
 	m.Register(srv)
+	m.RegisterAdmin(srv)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 2)
 	go func() { done <- srv.Serve(ctx, lis) }()
@@ -58,7 +61,7 @@ func start(t *testing.T, database string, o Options) *running {
 		require.NoError(t, s.Close())
 	}
 	t.Cleanup(stop)
-	return &running{managerpb.NewManagerClient(conn), m, s, lis.Addr().String(), stop}
+	return &running{managerpb.NewManagerClient(conn), conn, m, s, lis.Addr().String(), stop}
 }
 
 func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }

@@ -32,9 +32,9 @@ type Identity struct {
 const Local = "(local)"
 
 // LocalAdmin is the identity of such a caller: it may all that an administrator
-// may, but has no account.
+// may, but has no password and no tokens of its own.
 func LocalAdmin() Identity {
-	return Identity{User: Local, Role: store.Admin, Via: "local", rights: []Right{Read, Operate, Administer}}
+	return Identity{User: Local, Role: store.Admin, Via: "local", rights: roleRights[store.Admin]}
 }
 
 // Known reports whether this is somebody: false for the zero value.

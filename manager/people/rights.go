@@ -1,6 +1,7 @@
 package people
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -71,6 +72,9 @@ var rightOf = map[string]Right{
 	"ResetPassword": Administer,
 	"ListAudit":     Administer,
 }
+
+// Rights answers what each method needs.
+func Rights() map[string]Right { return maps.Clone(rightOf) }
 
 // RightOf answers what a method needs, by its name with or without that of the
 // service; ok is false for one that nobody may call.

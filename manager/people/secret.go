@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"damselfly/manager/store"
+	"damselfly/pieces"
 )
 
 // A secret is PREFIX ID _ 256 random bits in base64url. The prefix tells people
@@ -39,6 +40,14 @@ func parseSecret(secret string) (kind store.CredentialKind, id string, ok bool) 
 		}
 	}
 	return "", "", false
+}
+
+// CheckID refuses what can't be the id of a session or token.
+func CheckID(id string) error {
+	if b, err := hex.DecodeString(id); err != nil || len(b) != idBytes {
+		return pieces.Errorf(pieces.Invalid, "token %.40q: want its id, %d hex digits", id, 2*idBytes)
+	}
+	return nil
 }
 
 func digestOf(secret string) string {

@@ -3,7 +3,6 @@ package rest
 import (
 	"context"
 	_ "embed"
-	"mime"
 	"net/http"
 	"net/url"
 	"strings"
@@ -34,7 +33,12 @@ const (
 var openAPI []byte
 
 // New serves the Admin service that register puts on the server it is given.
-func New(register func(grpc.ServiceRegistrar)) (http.Handler, error) {
+// base is the URL by which browsers reach it, if that is known.
+func New(register func(grpc.ServiceRegistrar), base string) (http.Handler, error) {
+	gate, err := newGate(base)
+	if err != nil {
+		return nil, err
+	}
 	conn := Connect(register)
 	mux := runtime.NewServeMux(
 		runtime.WithMarshalerOption(runtime.MIMEWildcard, &runtime.JSONPb{
@@ -44,6 +48,7 @@ func New(register func(grpc.ServiceRegistrar)) (http.Handler, error) {
 		runtime.WithOutgoingHeaderMatcher(func(string) (string, bool) { return "", false }),
 		runtime.WithMetadata(named),
 		runtime.WithForwardResponseOption(setETag),
+		runtime.WithForwardResponseOption(setCookie),
 		runtime.WithErrorHandler(handleError),
 		runtime.WithRoutingErrorHandler(handleRouting),
 		runtime.WithDisablePathLengthFallback(),
@@ -57,28 +62,8 @@ func New(register func(grpc.ServiceRegistrar)) (http.Handler, error) {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write(openAPI) // the client went
 	})
-	all.Handle(Prefix, checked(mux))
+	all.Handle(Prefix, gate.checked(mux))
 	return all, nil
-}
-
-// checked refuses bodies that are not JSON, which is all that a foreign web
-// page can make a browser send unasked, and remembers the caller.
-func checked(h http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodGet && r.Method != http.MethodHead {
-			kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
-			if kind != "application/json" && !(r.Method == http.MethodDelete && r.ContentLength == 0) {
-				writeStatus(w, http.StatusUnsupportedMediaType, pieces.Invalid.String(), "want Content-Type: application/json")
-				return
-			}
-			r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-		}
-		w.Header().Set("Cache-Control", "no-store")
-		w.Header().Set("X-Content-Type-Options", "nosniff")
-		ctx, cancel := context.WithTimeout(From(r.Context(), r.RemoteAddr), callTimeout)
-		defer cancel()
-		h.ServeHTTP(w, r.WithContext(ctx))
-	})
 }
 
 // HostKey is the metadata in which a call has the host that the client thinks
