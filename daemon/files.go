@@ -189,6 +189,9 @@ func (f *File) Passthrough() (*os.File, bool) { return f.h.File() }
 // Progress returns when the last verified byte arrived, or zero.
 func (f *File) Progress() time.Time { return f.h.Content().Progress() }
 
+// Facts returns those of the open Version.
+func (f *File) Facts() pieces.Facts { return f.h.Content().Facts() }
+
 // Settled waits until everything fetched so far is on disk.
 func (f *File) Settled(ctx context.Context) error { return f.h.Settled(ctx) }
 

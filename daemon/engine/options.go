@@ -29,7 +29,7 @@ type Options struct {
 	Readahead    readahead.Config
 	// AheadBudget bounds the bytes that the windows of all readers reach ahead
 	// (default 256 MiB); OrderAhead how far one content is fetched ahead along an
-	// access order (default 256 MiB).
+	// access order (default 256 MiB; negative: not at all).
 	AheadBudget, OrderAhead int64
 	// ReadDeadline: a read fails after this long without a verified byte of
 	// its content (default 30 s).

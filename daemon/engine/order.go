@@ -116,7 +116,7 @@ func (c *Content) followOrder() {
 		c.releaseAll(a.follow.wanted)
 		a.follow = nil
 	}
-	if len(c.order) == 0 {
+	if len(c.order) == 0 || c.e.o.OrderAhead < 0 {
 		return
 	}
 	a.follow = &following{Follower: readahead.NewFollower(c.order, int(c.e.o.OrderAhead/c.geo.PieceSize)), moved: true}
