@@ -260,9 +260,12 @@ func (x *Header) GetValue() string {
 }
 
 type AddRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Source        *Source                `protobuf:"bytes,1,opt,name=source,proto3" json:"source,omitempty"`
-	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Source *Source                `protobuf:"bytes,1,opt,name=source,proto3" json:"source,omitempty"`
+	Name   string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// When a file that is read is fetched whole behind its readers: auto, always
+	// or never. Empty keeps what was said before, or auto.
+	Fill          string `protobuf:"bytes,3,opt,name=fill,proto3" json:"fill,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -307,6 +310,13 @@ func (x *AddRequest) GetSource() *Source {
 func (x *AddRequest) GetName() string {
 	if x != nil {
 		return x.Name
+	}
+	return ""
+}
+
+func (x *AddRequest) GetFill() string {
+	if x != nil {
+		return x.Fill
 	}
 	return ""
 }
@@ -437,11 +447,13 @@ type TaskInfo struct {
 	// idle | fetching | complete | unknown
 	State string `protobuf:"bytes,14,opt,name=state,proto3" json:"state,omitempty"`
 	// Seconds since 1970.
-	Added         int64    `protobuf:"varint,15,opt,name=added,proto3" json:"added,omitempty"`
-	Accessed      int64    `protobuf:"varint,16,opt,name=accessed,proto3" json:"accessed,omitempty"`
-	OpenHandles   uint32   `protobuf:"varint,17,opt,name=open_handles,json=openHandles,proto3" json:"open_handles,omitempty"`
-	Traffic       *Traffic `protobuf:"bytes,18,opt,name=traffic,proto3" json:"traffic,omitempty"`
-	Paths         []string `protobuf:"bytes,19,rep,name=paths,proto3" json:"paths,omitempty"`
+	Added       int64    `protobuf:"varint,15,opt,name=added,proto3" json:"added,omitempty"`
+	Accessed    int64    `protobuf:"varint,16,opt,name=accessed,proto3" json:"accessed,omitempty"`
+	OpenHandles uint32   `protobuf:"varint,17,opt,name=open_handles,json=openHandles,proto3" json:"open_handles,omitempty"`
+	Traffic     *Traffic `protobuf:"bytes,18,opt,name=traffic,proto3" json:"traffic,omitempty"`
+	Paths       []string `protobuf:"bytes,19,rep,name=paths,proto3" json:"paths,omitempty"`
+	// auto | always | never
+	Fill          string `protobuf:"bytes,20,opt,name=fill,proto3" json:"fill,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -609,6 +621,13 @@ func (x *TaskInfo) GetPaths() []string {
 	return nil
 }
 
+func (x *TaskInfo) GetFill() string {
+	if x != nil {
+		return x.Fill
+	}
+	return ""
+}
+
 // Traffic counts verified bytes by where they came from, and bytes sent.
 type Traffic struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -687,7 +706,9 @@ func (x *Traffic) GetUploaded() int64 {
 }
 
 type ListRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Also the names that only the manager knows.
+	Remote        bool `protobuf:"varint,1,opt,name=remote,proto3" json:"remote,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -722,9 +743,20 @@ func (*ListRequest) Descriptor() ([]byte, []int) {
 	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{9}
 }
 
+func (x *ListRequest) GetRemote() bool {
+	if x != nil {
+		return x.Remote
+	}
+	return false
+}
+
 type ListReply struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Tasks         []*TaskInfo            `protobuf:"bytes,1,rep,name=tasks,proto3" json:"tasks,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Tasks  []*TaskInfo            `protobuf:"bytes,1,rep,name=tasks,proto3" json:"tasks,omitempty"`
+	Remote []*RemoteName          `protobuf:"bytes,2,rep,name=remote,proto3" json:"remote,omitempty"`
+	// Why the manager's names are missing; empty = they are not, or were not asked
+	// for.
+	RemoteError   string `protobuf:"bytes,3,opt,name=remote_error,json=remoteError,proto3" json:"remote_error,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -766,6 +798,73 @@ func (x *ListReply) GetTasks() []*TaskInfo {
 	return nil
 }
 
+func (x *ListReply) GetRemote() []*RemoteName {
+	if x != nil {
+		return x.Remote
+	}
+	return nil
+}
+
+func (x *ListReply) GetRemoteError() string {
+	if x != nil {
+		return x.RemoteError
+	}
+	return ""
+}
+
+// RemoteName is a name of the manager's catalogue for a Task not known here.
+type RemoteName struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	TaskId        string                 `protobuf:"bytes,2,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoteName) Reset() {
+	*x = RemoteName{}
+	mi := &file_proto_daemonpb_control_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoteName) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoteName) ProtoMessage() {}
+
+func (x *RemoteName) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_daemonpb_control_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoteName.ProtoReflect.Descriptor instead.
+func (*RemoteName) Descriptor() ([]byte, []int) {
+	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *RemoteName) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *RemoteName) GetTaskId() string {
+	if x != nil {
+		return x.TaskId
+	}
+	return ""
+}
+
 type StatRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Ref           *Ref                   `protobuf:"bytes,1,opt,name=ref,proto3" json:"ref,omitempty"`
@@ -775,7 +874,7 @@ type StatRequest struct {
 
 func (x *StatRequest) Reset() {
 	*x = StatRequest{}
-	mi := &file_proto_daemonpb_control_proto_msgTypes[11]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -787,7 +886,7 @@ func (x *StatRequest) String() string {
 func (*StatRequest) ProtoMessage() {}
 
 func (x *StatRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_daemonpb_control_proto_msgTypes[11]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -800,7 +899,7 @@ func (x *StatRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatRequest.ProtoReflect.Descriptor instead.
 func (*StatRequest) Descriptor() ([]byte, []int) {
-	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{11}
+	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *StatRequest) GetRef() *Ref {
@@ -819,7 +918,7 @@ type StatReply struct {
 
 func (x *StatReply) Reset() {
 	*x = StatReply{}
-	mi := &file_proto_daemonpb_control_proto_msgTypes[12]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -831,7 +930,7 @@ func (x *StatReply) String() string {
 func (*StatReply) ProtoMessage() {}
 
 func (x *StatReply) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_daemonpb_control_proto_msgTypes[12]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -844,7 +943,7 @@ func (x *StatReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatReply.ProtoReflect.Descriptor instead.
 func (*StatReply) Descriptor() ([]byte, []int) {
-	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{12}
+	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *StatReply) GetTask() *TaskInfo {
@@ -858,15 +957,19 @@ type WarmRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Ref   *Ref                   `protobuf:"bytes,1,opt,name=ref,proto3" json:"ref,omitempty"`
 	// Byte range, length 0 = to the end.
-	Offset        int64 `protobuf:"varint,2,opt,name=offset,proto3" json:"offset,omitempty"`
-	Length        int64 `protobuf:"varint,3,opt,name=length,proto3" json:"length,omitempty"`
+	Offset int64 `protobuf:"varint,2,opt,name=offset,proto3" json:"offset,omitempty"`
+	Length int64 `protobuf:"varint,3,opt,name=length,proto3" json:"length,omitempty"`
+	// Only what is in the access order, in that order.
+	Order bool `protobuf:"varint,4,opt,name=order,proto3" json:"order,omitempty"`
+	// Answer at once and go on in the background.
+	Background    bool `protobuf:"varint,5,opt,name=background,proto3" json:"background,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *WarmRequest) Reset() {
 	*x = WarmRequest{}
-	mi := &file_proto_daemonpb_control_proto_msgTypes[13]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -878,7 +981,7 @@ func (x *WarmRequest) String() string {
 func (*WarmRequest) ProtoMessage() {}
 
 func (x *WarmRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_daemonpb_control_proto_msgTypes[13]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -891,7 +994,7 @@ func (x *WarmRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WarmRequest.ProtoReflect.Descriptor instead.
 func (*WarmRequest) Descriptor() ([]byte, []int) {
-	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{13}
+	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *WarmRequest) GetRef() *Ref {
@@ -915,6 +1018,428 @@ func (x *WarmRequest) GetLength() int64 {
 	return 0
 }
 
+func (x *WarmRequest) GetOrder() bool {
+	if x != nil {
+		return x.Order
+	}
+	return false
+}
+
+func (x *WarmRequest) GetBackground() bool {
+	if x != nil {
+		return x.Background
+	}
+	return false
+}
+
+type CachedRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Ref           *Ref                   `protobuf:"bytes,1,opt,name=ref,proto3" json:"ref,omitempty"`
+	Offset        int64                  `protobuf:"varint,2,opt,name=offset,proto3" json:"offset,omitempty"`
+	Length        int64                  `protobuf:"varint,3,opt,name=length,proto3" json:"length,omitempty"`
+	Order         bool                   `protobuf:"varint,4,opt,name=order,proto3" json:"order,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CachedRequest) Reset() {
+	*x = CachedRequest{}
+	mi := &file_proto_daemonpb_control_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CachedRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CachedRequest) ProtoMessage() {}
+
+func (x *CachedRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_daemonpb_control_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CachedRequest.ProtoReflect.Descriptor instead.
+func (*CachedRequest) Descriptor() ([]byte, []int) {
+	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *CachedRequest) GetRef() *Ref {
+	if x != nil {
+		return x.Ref
+	}
+	return nil
+}
+
+func (x *CachedRequest) GetOffset() int64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *CachedRequest) GetLength() int64 {
+	if x != nil {
+		return x.Length
+	}
+	return 0
+}
+
+func (x *CachedRequest) GetOrder() bool {
+	if x != nil {
+		return x.Order
+	}
+	return false
+}
+
+// CachedReply: done of total bytes are here, counted in whole pieces clipped to
+// what was asked for. known = false: nobody knows yet how large it is.
+type CachedReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	TaskId        string                 `protobuf:"bytes,1,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
+	Known         bool                   `protobuf:"varint,2,opt,name=known,proto3" json:"known,omitempty"`
+	Done          int64                  `protobuf:"varint,3,opt,name=done,proto3" json:"done,omitempty"`
+	Total         int64                  `protobuf:"varint,4,opt,name=total,proto3" json:"total,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CachedReply) Reset() {
+	*x = CachedReply{}
+	mi := &file_proto_daemonpb_control_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CachedReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CachedReply) ProtoMessage() {}
+
+func (x *CachedReply) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_daemonpb_control_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CachedReply.ProtoReflect.Descriptor instead.
+func (*CachedReply) Descriptor() ([]byte, []int) {
+	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *CachedReply) GetTaskId() string {
+	if x != nil {
+		return x.TaskId
+	}
+	return ""
+}
+
+func (x *CachedReply) GetKnown() bool {
+	if x != nil {
+		return x.Known
+	}
+	return false
+}
+
+func (x *CachedReply) GetDone() int64 {
+	if x != nil {
+		return x.Done
+	}
+	return 0
+}
+
+func (x *CachedReply) GetTotal() int64 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+type ByteRange struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Offset        int64                  `protobuf:"varint,1,opt,name=offset,proto3" json:"offset,omitempty"`
+	Length        int64                  `protobuf:"varint,2,opt,name=length,proto3" json:"length,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ByteRange) Reset() {
+	*x = ByteRange{}
+	mi := &file_proto_daemonpb_control_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ByteRange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ByteRange) ProtoMessage() {}
+
+func (x *ByteRange) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_daemonpb_control_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ByteRange.ProtoReflect.Descriptor instead.
+func (*ByteRange) Descriptor() ([]byte, []int) {
+	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *ByteRange) GetOffset() int64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *ByteRange) GetLength() int64 {
+	if x != nil {
+		return x.Length
+	}
+	return 0
+}
+
+type GetOrderRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Ref           *Ref                   `protobuf:"bytes,1,opt,name=ref,proto3" json:"ref,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetOrderRequest) Reset() {
+	*x = GetOrderRequest{}
+	mi := &file_proto_daemonpb_control_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetOrderRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetOrderRequest) ProtoMessage() {}
+
+func (x *GetOrderRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_daemonpb_control_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetOrderRequest.ProtoReflect.Descriptor instead.
+func (*GetOrderRequest) Descriptor() ([]byte, []int) {
+	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *GetOrderRequest) GetRef() *Ref {
+	if x != nil {
+		return x.Ref
+	}
+	return nil
+}
+
+type GetOrderReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	TaskId        string                 `protobuf:"bytes,1,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
+	Version       string                 `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
+	Size          int64                  `protobuf:"varint,3,opt,name=size,proto3" json:"size,omitempty"`
+	Ranges        []*ByteRange           `protobuf:"bytes,4,rep,name=ranges,proto3" json:"ranges,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetOrderReply) Reset() {
+	*x = GetOrderReply{}
+	mi := &file_proto_daemonpb_control_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetOrderReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetOrderReply) ProtoMessage() {}
+
+func (x *GetOrderReply) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_daemonpb_control_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetOrderReply.ProtoReflect.Descriptor instead.
+func (*GetOrderReply) Descriptor() ([]byte, []int) {
+	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *GetOrderReply) GetTaskId() string {
+	if x != nil {
+		return x.TaskId
+	}
+	return ""
+}
+
+func (x *GetOrderReply) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *GetOrderReply) GetSize() int64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *GetOrderReply) GetRanges() []*ByteRange {
+	if x != nil {
+		return x.Ranges
+	}
+	return nil
+}
+
+type PutOrderRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Ref   *Ref                   `protobuf:"bytes,1,opt,name=ref,proto3" json:"ref,omitempty"`
+	// Refused unless it is the current one; empty = whichever is.
+	Version       string       `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
+	Ranges        []*ByteRange `protobuf:"bytes,3,rep,name=ranges,proto3" json:"ranges,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PutOrderRequest) Reset() {
+	*x = PutOrderRequest{}
+	mi := &file_proto_daemonpb_control_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PutOrderRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PutOrderRequest) ProtoMessage() {}
+
+func (x *PutOrderRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_daemonpb_control_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PutOrderRequest.ProtoReflect.Descriptor instead.
+func (*PutOrderRequest) Descriptor() ([]byte, []int) {
+	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *PutOrderRequest) GetRef() *Ref {
+	if x != nil {
+		return x.Ref
+	}
+	return nil
+}
+
+func (x *PutOrderRequest) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *PutOrderRequest) GetRanges() []*ByteRange {
+	if x != nil {
+		return x.Ranges
+	}
+	return nil
+}
+
+type PutOrderReply struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Ranges kept, once they are cut to pieces and joined.
+	Kept          uint32 `protobuf:"varint,1,opt,name=kept,proto3" json:"kept,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PutOrderReply) Reset() {
+	*x = PutOrderReply{}
+	mi := &file_proto_daemonpb_control_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PutOrderReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PutOrderReply) ProtoMessage() {}
+
+func (x *PutOrderReply) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_daemonpb_control_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PutOrderReply.ProtoReflect.Descriptor instead.
+func (*PutOrderReply) Descriptor() ([]byte, []int) {
+	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *PutOrderReply) GetKept() uint32 {
+	if x != nil {
+		return x.Kept
+	}
+	return 0
+}
+
 type Progress struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	TaskId        string                 `protobuf:"bytes,1,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
@@ -928,7 +1453,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_proto_daemonpb_control_proto_msgTypes[14]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -940,7 +1465,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_daemonpb_control_proto_msgTypes[14]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -953,7 +1478,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{14}
+	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Progress) GetTaskId() string {
@@ -1000,7 +1525,7 @@ type EvictRequest struct {
 
 func (x *EvictRequest) Reset() {
 	*x = EvictRequest{}
-	mi := &file_proto_daemonpb_control_proto_msgTypes[15]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1012,7 +1537,7 @@ func (x *EvictRequest) String() string {
 func (*EvictRequest) ProtoMessage() {}
 
 func (x *EvictRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_daemonpb_control_proto_msgTypes[15]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1025,7 +1550,7 @@ func (x *EvictRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EvictRequest.ProtoReflect.Descriptor instead.
 func (*EvictRequest) Descriptor() ([]byte, []int) {
-	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{15}
+	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *EvictRequest) GetRef() *Ref {
@@ -1044,7 +1569,7 @@ type EvictReply struct {
 
 func (x *EvictReply) Reset() {
 	*x = EvictReply{}
-	mi := &file_proto_daemonpb_control_proto_msgTypes[16]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1056,7 +1581,7 @@ func (x *EvictReply) String() string {
 func (*EvictReply) ProtoMessage() {}
 
 func (x *EvictReply) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_daemonpb_control_proto_msgTypes[16]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1069,7 +1594,7 @@ func (x *EvictReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EvictReply.ProtoReflect.Descriptor instead.
 func (*EvictReply) Descriptor() ([]byte, []int) {
-	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{16}
+	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *EvictReply) GetFreed() int64 {
@@ -1088,7 +1613,7 @@ type RemoveRequest struct {
 
 func (x *RemoveRequest) Reset() {
 	*x = RemoveRequest{}
-	mi := &file_proto_daemonpb_control_proto_msgTypes[17]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1100,7 +1625,7 @@ func (x *RemoveRequest) String() string {
 func (*RemoveRequest) ProtoMessage() {}
 
 func (x *RemoveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_daemonpb_control_proto_msgTypes[17]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1113,7 +1638,7 @@ func (x *RemoveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveRequest.ProtoReflect.Descriptor instead.
 func (*RemoveRequest) Descriptor() ([]byte, []int) {
-	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{17}
+	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *RemoveRequest) GetRef() *Ref {
@@ -1132,7 +1657,7 @@ type RemoveReply struct {
 
 func (x *RemoveReply) Reset() {
 	*x = RemoveReply{}
-	mi := &file_proto_daemonpb_control_proto_msgTypes[18]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1144,7 +1669,7 @@ func (x *RemoveReply) String() string {
 func (*RemoveReply) ProtoMessage() {}
 
 func (x *RemoveReply) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_daemonpb_control_proto_msgTypes[18]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1157,7 +1682,7 @@ func (x *RemoveReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveReply.ProtoReflect.Descriptor instead.
 func (*RemoveReply) Descriptor() ([]byte, []int) {
-	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{18}
+	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *RemoveReply) GetFreed() int64 {
@@ -1175,7 +1700,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_proto_daemonpb_control_proto_msgTypes[19]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1187,7 +1712,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_daemonpb_control_proto_msgTypes[19]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1200,7 +1725,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{19}
+	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{27}
 }
 
 type StatusReply struct {
@@ -1236,7 +1761,7 @@ type StatusReply struct {
 
 func (x *StatusReply) Reset() {
 	*x = StatusReply{}
-	mi := &file_proto_daemonpb_control_proto_msgTypes[20]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1248,7 +1773,7 @@ func (x *StatusReply) String() string {
 func (*StatusReply) ProtoMessage() {}
 
 func (x *StatusReply) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_daemonpb_control_proto_msgTypes[20]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1261,7 +1786,7 @@ func (x *StatusReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusReply.ProtoReflect.Descriptor instead.
 func (*StatusReply) Descriptor() ([]byte, []int) {
-	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{20}
+	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *StatusReply) GetVersion() string {
@@ -1427,7 +1952,7 @@ type Reads struct {
 
 func (x *Reads) Reset() {
 	*x = Reads{}
-	mi := &file_proto_daemonpb_control_proto_msgTypes[21]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1439,7 +1964,7 @@ func (x *Reads) String() string {
 func (*Reads) ProtoMessage() {}
 
 func (x *Reads) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_daemonpb_control_proto_msgTypes[21]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1452,7 +1977,7 @@ func (x *Reads) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reads.ProtoReflect.Descriptor instead.
 func (*Reads) Descriptor() ([]byte, []int) {
-	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{21}
+	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Reads) GetCount() []int64 {
@@ -1498,7 +2023,7 @@ type Work struct {
 
 func (x *Work) Reset() {
 	*x = Work{}
-	mi := &file_proto_daemonpb_control_proto_msgTypes[22]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1510,7 +2035,7 @@ func (x *Work) String() string {
 func (*Work) ProtoMessage() {}
 
 func (x *Work) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_daemonpb_control_proto_msgTypes[22]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1523,7 +2048,7 @@ func (x *Work) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Work.ProtoReflect.Descriptor instead.
 func (*Work) Descriptor() ([]byte, []int) {
-	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{22}
+	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Work) GetRequests() uint32 {
@@ -1580,7 +2105,7 @@ type FileActivity struct {
 
 func (x *FileActivity) Reset() {
 	*x = FileActivity{}
-	mi := &file_proto_daemonpb_control_proto_msgTypes[23]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1592,7 +2117,7 @@ func (x *FileActivity) String() string {
 func (*FileActivity) ProtoMessage() {}
 
 func (x *FileActivity) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_daemonpb_control_proto_msgTypes[23]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1605,7 +2130,7 @@ func (x *FileActivity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FileActivity.ProtoReflect.Descriptor instead.
 func (*FileActivity) Descriptor() ([]byte, []int) {
-	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{23}
+	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *FileActivity) GetTaskId() string {
@@ -1686,7 +2211,7 @@ type MountInfo struct {
 
 func (x *MountInfo) Reset() {
 	*x = MountInfo{}
-	mi := &file_proto_daemonpb_control_proto_msgTypes[24]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1698,7 +2223,7 @@ func (x *MountInfo) String() string {
 func (*MountInfo) ProtoMessage() {}
 
 func (x *MountInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_daemonpb_control_proto_msgTypes[24]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1711,7 +2236,7 @@ func (x *MountInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MountInfo.ProtoReflect.Descriptor instead.
 func (*MountInfo) Descriptor() ([]byte, []int) {
-	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{24}
+	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *MountInfo) GetPath() string {
@@ -1759,7 +2284,7 @@ type SchedulerState struct {
 
 func (x *SchedulerState) Reset() {
 	*x = SchedulerState{}
-	mi := &file_proto_daemonpb_control_proto_msgTypes[25]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1771,7 +2296,7 @@ func (x *SchedulerState) String() string {
 func (*SchedulerState) ProtoMessage() {}
 
 func (x *SchedulerState) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_daemonpb_control_proto_msgTypes[25]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1784,7 +2309,7 @@ func (x *SchedulerState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SchedulerState.ProtoReflect.Descriptor instead.
 func (*SchedulerState) Descriptor() ([]byte, []int) {
-	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{25}
+	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *SchedulerState) GetAddress() string {
@@ -1812,7 +2337,7 @@ type MountRequest struct {
 
 func (x *MountRequest) Reset() {
 	*x = MountRequest{}
-	mi := &file_proto_daemonpb_control_proto_msgTypes[26]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1824,7 +2349,7 @@ func (x *MountRequest) String() string {
 func (*MountRequest) ProtoMessage() {}
 
 func (x *MountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_daemonpb_control_proto_msgTypes[26]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1837,7 +2362,7 @@ func (x *MountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MountRequest.ProtoReflect.Descriptor instead.
 func (*MountRequest) Descriptor() ([]byte, []int) {
-	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{26}
+	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *MountRequest) GetPath() string {
@@ -1862,7 +2387,7 @@ type MountReply struct {
 
 func (x *MountReply) Reset() {
 	*x = MountReply{}
-	mi := &file_proto_daemonpb_control_proto_msgTypes[27]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1874,7 +2399,7 @@ func (x *MountReply) String() string {
 func (*MountReply) ProtoMessage() {}
 
 func (x *MountReply) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_daemonpb_control_proto_msgTypes[27]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1887,7 +2412,7 @@ func (x *MountReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MountReply.ProtoReflect.Descriptor instead.
 func (*MountReply) Descriptor() ([]byte, []int) {
-	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{27}
+	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{35}
 }
 
 type UnmountRequest struct {
@@ -1900,7 +2425,7 @@ type UnmountRequest struct {
 
 func (x *UnmountRequest) Reset() {
 	*x = UnmountRequest{}
-	mi := &file_proto_daemonpb_control_proto_msgTypes[28]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1912,7 +2437,7 @@ func (x *UnmountRequest) String() string {
 func (*UnmountRequest) ProtoMessage() {}
 
 func (x *UnmountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_daemonpb_control_proto_msgTypes[28]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1925,7 +2450,7 @@ func (x *UnmountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnmountRequest.ProtoReflect.Descriptor instead.
 func (*UnmountRequest) Descriptor() ([]byte, []int) {
-	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{28}
+	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *UnmountRequest) GetPath() string {
@@ -1952,7 +2477,7 @@ type UnmountReply struct {
 
 func (x *UnmountReply) Reset() {
 	*x = UnmountReply{}
-	mi := &file_proto_daemonpb_control_proto_msgTypes[29]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1964,7 +2489,7 @@ func (x *UnmountReply) String() string {
 func (*UnmountReply) ProtoMessage() {}
 
 func (x *UnmountReply) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_daemonpb_control_proto_msgTypes[29]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1977,7 +2502,7 @@ func (x *UnmountReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnmountReply.ProtoReflect.Descriptor instead.
 func (*UnmountReply) Descriptor() ([]byte, []int) {
-	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{29}
+	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *UnmountReply) GetStopping() bool {
@@ -2002,7 +2527,7 @@ type DownloadRequest struct {
 
 func (x *DownloadRequest) Reset() {
 	*x = DownloadRequest{}
-	mi := &file_proto_daemonpb_control_proto_msgTypes[30]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2014,7 +2539,7 @@ func (x *DownloadRequest) String() string {
 func (*DownloadRequest) ProtoMessage() {}
 
 func (x *DownloadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_daemonpb_control_proto_msgTypes[30]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2027,7 +2552,7 @@ func (x *DownloadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DownloadRequest.ProtoReflect.Descriptor instead.
 func (*DownloadRequest) Descriptor() ([]byte, []int) {
-	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{30}
+	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *DownloadRequest) GetSource() *Source {
@@ -2079,7 +2604,7 @@ type DownloadReply struct {
 
 func (x *DownloadReply) Reset() {
 	*x = DownloadReply{}
-	mi := &file_proto_daemonpb_control_proto_msgTypes[31]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2091,7 +2616,7 @@ func (x *DownloadReply) String() string {
 func (*DownloadReply) ProtoMessage() {}
 
 func (x *DownloadReply) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_daemonpb_control_proto_msgTypes[31]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2104,7 +2629,7 @@ func (x *DownloadReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DownloadReply.ProtoReflect.Descriptor instead.
 func (*DownloadReply) Descriptor() ([]byte, []int) {
-	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{31}
+	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *DownloadReply) GetBody() isDownloadReply_Body {
@@ -2175,7 +2700,7 @@ type Descriptor struct {
 
 func (x *Descriptor) Reset() {
 	*x = Descriptor{}
-	mi := &file_proto_daemonpb_control_proto_msgTypes[32]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2187,7 +2712,7 @@ func (x *Descriptor) String() string {
 func (*Descriptor) ProtoMessage() {}
 
 func (x *Descriptor) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_daemonpb_control_proto_msgTypes[32]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2200,7 +2725,7 @@ func (x *Descriptor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Descriptor.ProtoReflect.Descriptor instead.
 func (*Descriptor) Descriptor() ([]byte, []int) {
-	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{32}
+	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Descriptor) GetTicket() []byte {
@@ -2232,7 +2757,7 @@ type DoctorRequest struct {
 
 func (x *DoctorRequest) Reset() {
 	*x = DoctorRequest{}
-	mi := &file_proto_daemonpb_control_proto_msgTypes[33]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2244,7 +2769,7 @@ func (x *DoctorRequest) String() string {
 func (*DoctorRequest) ProtoMessage() {}
 
 func (x *DoctorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_daemonpb_control_proto_msgTypes[33]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2257,7 +2782,7 @@ func (x *DoctorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DoctorRequest.ProtoReflect.Descriptor instead.
 func (*DoctorRequest) Descriptor() ([]byte, []int) {
-	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{33}
+	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{41}
 }
 
 type DoctorReply struct {
@@ -2269,7 +2794,7 @@ type DoctorReply struct {
 
 func (x *DoctorReply) Reset() {
 	*x = DoctorReply{}
-	mi := &file_proto_daemonpb_control_proto_msgTypes[34]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2281,7 +2806,7 @@ func (x *DoctorReply) String() string {
 func (*DoctorReply) ProtoMessage() {}
 
 func (x *DoctorReply) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_daemonpb_control_proto_msgTypes[34]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2294,7 +2819,7 @@ func (x *DoctorReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DoctorReply.ProtoReflect.Descriptor instead.
 func (*DoctorReply) Descriptor() ([]byte, []int) {
-	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{34}
+	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *DoctorReply) GetChecks() []*Check {
@@ -2317,7 +2842,7 @@ type Check struct {
 
 func (x *Check) Reset() {
 	*x = Check{}
-	mi := &file_proto_daemonpb_control_proto_msgTypes[35]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2329,7 +2854,7 @@ func (x *Check) String() string {
 func (*Check) ProtoMessage() {}
 
 func (x *Check) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_daemonpb_control_proto_msgTypes[35]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2342,7 +2867,7 @@ func (x *Check) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Check.ProtoReflect.Descriptor instead.
 func (*Check) Descriptor() ([]byte, []int) {
-	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{35}
+	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Check) GetName() string {
@@ -2392,17 +2917,18 @@ const file_proto_daemonpb_control_proto_rawDesc = "" +
 	"\aheaders\x18\x06 \x03(\v2\x1b.damselfly.daemon.v1.HeaderR\aheaders\"2\n" +
 	"\x06Header\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value\"U\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value\"i\n" +
 	"\n" +
 	"AddRequest\x123\n" +
 	"\x06source\x18\x01 \x01(\v2\x1b.damselfly.daemon.v1.SourceR\x06source\x12\x12\n" +
-	"\x04name\x18\x02 \x01(\tR\x04name\"9\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
+	"\x04fill\x18\x03 \x01(\tR\x04fill\"9\n" +
 	"\bAddReply\x12\x17\n" +
 	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12\x14\n" +
 	"\x05paths\x18\x02 \x03(\tR\x05paths\"L\n" +
 	"\x03Ref\x12\x10\n" +
 	"\x03ref\x18\x01 \x01(\tR\x03ref\x123\n" +
-	"\x06source\x18\x02 \x01(\v2\x1b.damselfly.daemon.v1.SourceR\x06source\"\xb7\x04\n" +
+	"\x06source\x18\x02 \x01(\v2\x1b.damselfly.daemon.v1.SourceR\x06source\"\xcb\x04\n" +
 	"\bTaskInfo\x12\x17\n" +
 	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12\x10\n" +
 	"\x03url\x18\x02 \x01(\tR\x03url\x12\x10\n" +
@@ -2424,24 +2950,62 @@ const file_proto_daemonpb_control_proto_rawDesc = "" +
 	"\baccessed\x18\x10 \x01(\x03R\baccessed\x12!\n" +
 	"\fopen_handles\x18\x11 \x01(\rR\vopenHandles\x126\n" +
 	"\atraffic\x18\x12 \x01(\v2\x1c.damselfly.daemon.v1.TrafficR\atraffic\x12\x14\n" +
-	"\x05paths\x18\x13 \x03(\tR\x05paths\"\x7f\n" +
+	"\x05paths\x18\x13 \x03(\tR\x05paths\x12\x12\n" +
+	"\x04fill\x18\x14 \x01(\tR\x04fill\"\x7f\n" +
 	"\aTraffic\x12\x16\n" +
 	"\x06origin\x18\x01 \x01(\x03R\x06origin\x12\x14\n" +
 	"\x05peers\x18\x02 \x01(\x03R\x05peers\x12\x14\n" +
 	"\x05seeds\x18\x03 \x01(\x03R\x05seeds\x12\x14\n" +
 	"\x05cache\x18\x04 \x01(\x03R\x05cache\x12\x1a\n" +
-	"\buploaded\x18\x05 \x01(\x03R\buploaded\"\r\n" +
-	"\vListRequest\"@\n" +
+	"\buploaded\x18\x05 \x01(\x03R\buploaded\"%\n" +
+	"\vListRequest\x12\x16\n" +
+	"\x06remote\x18\x01 \x01(\bR\x06remote\"\x9c\x01\n" +
 	"\tListReply\x123\n" +
-	"\x05tasks\x18\x01 \x03(\v2\x1d.damselfly.daemon.v1.TaskInfoR\x05tasks\"9\n" +
+	"\x05tasks\x18\x01 \x03(\v2\x1d.damselfly.daemon.v1.TaskInfoR\x05tasks\x127\n" +
+	"\x06remote\x18\x02 \x03(\v2\x1f.damselfly.daemon.v1.RemoteNameR\x06remote\x12!\n" +
+	"\fremote_error\x18\x03 \x01(\tR\vremoteError\"9\n" +
+	"\n" +
+	"RemoteName\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x17\n" +
+	"\atask_id\x18\x02 \x01(\tR\x06taskId\"9\n" +
 	"\vStatRequest\x12*\n" +
 	"\x03ref\x18\x01 \x01(\v2\x18.damselfly.daemon.v1.RefR\x03ref\">\n" +
 	"\tStatReply\x121\n" +
-	"\x04task\x18\x01 \x01(\v2\x1d.damselfly.daemon.v1.TaskInfoR\x04task\"i\n" +
+	"\x04task\x18\x01 \x01(\v2\x1d.damselfly.daemon.v1.TaskInfoR\x04task\"\x9f\x01\n" +
 	"\vWarmRequest\x12*\n" +
 	"\x03ref\x18\x01 \x01(\v2\x18.damselfly.daemon.v1.RefR\x03ref\x12\x16\n" +
 	"\x06offset\x18\x02 \x01(\x03R\x06offset\x12\x16\n" +
-	"\x06length\x18\x03 \x01(\x03R\x06length\"\xa1\x01\n" +
+	"\x06length\x18\x03 \x01(\x03R\x06length\x12\x14\n" +
+	"\x05order\x18\x04 \x01(\bR\x05order\x12\x1e\n" +
+	"\n" +
+	"background\x18\x05 \x01(\bR\n" +
+	"background\"\x81\x01\n" +
+	"\rCachedRequest\x12*\n" +
+	"\x03ref\x18\x01 \x01(\v2\x18.damselfly.daemon.v1.RefR\x03ref\x12\x16\n" +
+	"\x06offset\x18\x02 \x01(\x03R\x06offset\x12\x16\n" +
+	"\x06length\x18\x03 \x01(\x03R\x06length\x12\x14\n" +
+	"\x05order\x18\x04 \x01(\bR\x05order\"f\n" +
+	"\vCachedReply\x12\x17\n" +
+	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12\x14\n" +
+	"\x05known\x18\x02 \x01(\bR\x05known\x12\x12\n" +
+	"\x04done\x18\x03 \x01(\x03R\x04done\x12\x14\n" +
+	"\x05total\x18\x04 \x01(\x03R\x05total\";\n" +
+	"\tByteRange\x12\x16\n" +
+	"\x06offset\x18\x01 \x01(\x03R\x06offset\x12\x16\n" +
+	"\x06length\x18\x02 \x01(\x03R\x06length\"=\n" +
+	"\x0fGetOrderRequest\x12*\n" +
+	"\x03ref\x18\x01 \x01(\v2\x18.damselfly.daemon.v1.RefR\x03ref\"\x8e\x01\n" +
+	"\rGetOrderReply\x12\x17\n" +
+	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\tR\aversion\x12\x12\n" +
+	"\x04size\x18\x03 \x01(\x03R\x04size\x126\n" +
+	"\x06ranges\x18\x04 \x03(\v2\x1e.damselfly.daemon.v1.ByteRangeR\x06ranges\"\x8f\x01\n" +
+	"\x0fPutOrderRequest\x12*\n" +
+	"\x03ref\x18\x01 \x01(\v2\x18.damselfly.daemon.v1.RefR\x03ref\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\tR\aversion\x126\n" +
+	"\x06ranges\x18\x03 \x03(\v2\x1e.damselfly.daemon.v1.ByteRangeR\x06ranges\"#\n" +
+	"\rPutOrderReply\x12\x12\n" +
+	"\x04kept\x18\x01 \x01(\rR\x04kept\"\xa1\x01\n" +
 	"\bProgress\x12\x17\n" +
 	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12\x12\n" +
 	"\x04done\x18\x02 \x01(\x03R\x04done\x12\x14\n" +
@@ -2555,13 +3119,16 @@ const file_proto_daemonpb_control_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x0e\n" +
 	"\x02ok\x18\x02 \x01(\bR\x02ok\x12\x16\n" +
 	"\x06detail\x18\x03 \x01(\tR\x06detail\x12\x10\n" +
-	"\x03fix\x18\x04 \x01(\tR\x03fix2\xae\a\n" +
+	"\x03fix\x18\x04 \x01(\tR\x03fix2\xaa\t\n" +
 	"\aControl\x12H\n" +
 	"\x04Ping\x12 .damselfly.daemon.v1.PingRequest\x1a\x1e.damselfly.daemon.v1.PingReply\x12E\n" +
 	"\x03Add\x12\x1f.damselfly.daemon.v1.AddRequest\x1a\x1d.damselfly.daemon.v1.AddReply\x12H\n" +
 	"\x04List\x12 .damselfly.daemon.v1.ListRequest\x1a\x1e.damselfly.daemon.v1.ListReply\x12H\n" +
 	"\x04Stat\x12 .damselfly.daemon.v1.StatRequest\x1a\x1e.damselfly.daemon.v1.StatReply\x12I\n" +
-	"\x04Warm\x12 .damselfly.daemon.v1.WarmRequest\x1a\x1d.damselfly.daemon.v1.Progress0\x01\x12K\n" +
+	"\x04Warm\x12 .damselfly.daemon.v1.WarmRequest\x1a\x1d.damselfly.daemon.v1.Progress0\x01\x12N\n" +
+	"\x06Cached\x12\".damselfly.daemon.v1.CachedRequest\x1a .damselfly.daemon.v1.CachedReply\x12T\n" +
+	"\bGetOrder\x12$.damselfly.daemon.v1.GetOrderRequest\x1a\".damselfly.daemon.v1.GetOrderReply\x12T\n" +
+	"\bPutOrder\x12$.damselfly.daemon.v1.PutOrderRequest\x1a\".damselfly.daemon.v1.PutOrderReply\x12K\n" +
 	"\x05Evict\x12!.damselfly.daemon.v1.EvictRequest\x1a\x1f.damselfly.daemon.v1.EvictReply\x12N\n" +
 	"\x06Remove\x12\".damselfly.daemon.v1.RemoveRequest\x1a .damselfly.daemon.v1.RemoveReply\x12N\n" +
 	"\x06Status\x12\".damselfly.daemon.v1.StatusRequest\x1a .damselfly.daemon.v1.StatusReply\x12K\n" +
@@ -2582,7 +3149,7 @@ func file_proto_daemonpb_control_proto_rawDescGZIP() []byte {
 	return file_proto_daemonpb_control_proto_rawDescData
 }
 
-var file_proto_daemonpb_control_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
+var file_proto_daemonpb_control_proto_msgTypes = make([]protoimpl.MessageInfo, 44)
 var file_proto_daemonpb_control_proto_goTypes = []any{
 	(*PingRequest)(nil),     // 0: damselfly.daemon.v1.PingRequest
 	(*PingReply)(nil),       // 1: damselfly.daemon.v1.PingReply
@@ -2595,89 +3162,109 @@ var file_proto_daemonpb_control_proto_goTypes = []any{
 	(*Traffic)(nil),         // 8: damselfly.daemon.v1.Traffic
 	(*ListRequest)(nil),     // 9: damselfly.daemon.v1.ListRequest
 	(*ListReply)(nil),       // 10: damselfly.daemon.v1.ListReply
-	(*StatRequest)(nil),     // 11: damselfly.daemon.v1.StatRequest
-	(*StatReply)(nil),       // 12: damselfly.daemon.v1.StatReply
-	(*WarmRequest)(nil),     // 13: damselfly.daemon.v1.WarmRequest
-	(*Progress)(nil),        // 14: damselfly.daemon.v1.Progress
-	(*EvictRequest)(nil),    // 15: damselfly.daemon.v1.EvictRequest
-	(*EvictReply)(nil),      // 16: damselfly.daemon.v1.EvictReply
-	(*RemoveRequest)(nil),   // 17: damselfly.daemon.v1.RemoveRequest
-	(*RemoveReply)(nil),     // 18: damselfly.daemon.v1.RemoveReply
-	(*StatusRequest)(nil),   // 19: damselfly.daemon.v1.StatusRequest
-	(*StatusReply)(nil),     // 20: damselfly.daemon.v1.StatusReply
-	(*Reads)(nil),           // 21: damselfly.daemon.v1.Reads
-	(*Work)(nil),            // 22: damselfly.daemon.v1.Work
-	(*FileActivity)(nil),    // 23: damselfly.daemon.v1.FileActivity
-	(*MountInfo)(nil),       // 24: damselfly.daemon.v1.MountInfo
-	(*SchedulerState)(nil),  // 25: damselfly.daemon.v1.SchedulerState
-	(*MountRequest)(nil),    // 26: damselfly.daemon.v1.MountRequest
-	(*MountReply)(nil),      // 27: damselfly.daemon.v1.MountReply
-	(*UnmountRequest)(nil),  // 28: damselfly.daemon.v1.UnmountRequest
-	(*UnmountReply)(nil),    // 29: damselfly.daemon.v1.UnmountReply
-	(*DownloadRequest)(nil), // 30: damselfly.daemon.v1.DownloadRequest
-	(*DownloadReply)(nil),   // 31: damselfly.daemon.v1.DownloadReply
-	(*Descriptor)(nil),      // 32: damselfly.daemon.v1.Descriptor
-	(*DoctorRequest)(nil),   // 33: damselfly.daemon.v1.DoctorRequest
-	(*DoctorReply)(nil),     // 34: damselfly.daemon.v1.DoctorReply
-	(*Check)(nil),           // 35: damselfly.daemon.v1.Check
-	(*commonpb.Facts)(nil),  // 36: damselfly.common.v1.Facts
-	(*commonpb.Host)(nil),   // 37: damselfly.common.v1.Host
+	(*RemoteName)(nil),      // 11: damselfly.daemon.v1.RemoteName
+	(*StatRequest)(nil),     // 12: damselfly.daemon.v1.StatRequest
+	(*StatReply)(nil),       // 13: damselfly.daemon.v1.StatReply
+	(*WarmRequest)(nil),     // 14: damselfly.daemon.v1.WarmRequest
+	(*CachedRequest)(nil),   // 15: damselfly.daemon.v1.CachedRequest
+	(*CachedReply)(nil),     // 16: damselfly.daemon.v1.CachedReply
+	(*ByteRange)(nil),       // 17: damselfly.daemon.v1.ByteRange
+	(*GetOrderRequest)(nil), // 18: damselfly.daemon.v1.GetOrderRequest
+	(*GetOrderReply)(nil),   // 19: damselfly.daemon.v1.GetOrderReply
+	(*PutOrderRequest)(nil), // 20: damselfly.daemon.v1.PutOrderRequest
+	(*PutOrderReply)(nil),   // 21: damselfly.daemon.v1.PutOrderReply
+	(*Progress)(nil),        // 22: damselfly.daemon.v1.Progress
+	(*EvictRequest)(nil),    // 23: damselfly.daemon.v1.EvictRequest
+	(*EvictReply)(nil),      // 24: damselfly.daemon.v1.EvictReply
+	(*RemoveRequest)(nil),   // 25: damselfly.daemon.v1.RemoveRequest
+	(*RemoveReply)(nil),     // 26: damselfly.daemon.v1.RemoveReply
+	(*StatusRequest)(nil),   // 27: damselfly.daemon.v1.StatusRequest
+	(*StatusReply)(nil),     // 28: damselfly.daemon.v1.StatusReply
+	(*Reads)(nil),           // 29: damselfly.daemon.v1.Reads
+	(*Work)(nil),            // 30: damselfly.daemon.v1.Work
+	(*FileActivity)(nil),    // 31: damselfly.daemon.v1.FileActivity
+	(*MountInfo)(nil),       // 32: damselfly.daemon.v1.MountInfo
+	(*SchedulerState)(nil),  // 33: damselfly.daemon.v1.SchedulerState
+	(*MountRequest)(nil),    // 34: damselfly.daemon.v1.MountRequest
+	(*MountReply)(nil),      // 35: damselfly.daemon.v1.MountReply
+	(*UnmountRequest)(nil),  // 36: damselfly.daemon.v1.UnmountRequest
+	(*UnmountReply)(nil),    // 37: damselfly.daemon.v1.UnmountReply
+	(*DownloadRequest)(nil), // 38: damselfly.daemon.v1.DownloadRequest
+	(*DownloadReply)(nil),   // 39: damselfly.daemon.v1.DownloadReply
+	(*Descriptor)(nil),      // 40: damselfly.daemon.v1.Descriptor
+	(*DoctorRequest)(nil),   // 41: damselfly.daemon.v1.DoctorRequest
+	(*DoctorReply)(nil),     // 42: damselfly.daemon.v1.DoctorReply
+	(*Check)(nil),           // 43: damselfly.daemon.v1.Check
+	(*commonpb.Facts)(nil),  // 44: damselfly.common.v1.Facts
+	(*commonpb.Host)(nil),   // 45: damselfly.common.v1.Host
 }
 var file_proto_daemonpb_control_proto_depIdxs = []int32{
 	3,  // 0: damselfly.daemon.v1.Source.headers:type_name -> damselfly.daemon.v1.Header
 	2,  // 1: damselfly.daemon.v1.AddRequest.source:type_name -> damselfly.daemon.v1.Source
 	2,  // 2: damselfly.daemon.v1.Ref.source:type_name -> damselfly.daemon.v1.Source
-	36, // 3: damselfly.daemon.v1.TaskInfo.facts:type_name -> damselfly.common.v1.Facts
+	44, // 3: damselfly.daemon.v1.TaskInfo.facts:type_name -> damselfly.common.v1.Facts
 	8,  // 4: damselfly.daemon.v1.TaskInfo.traffic:type_name -> damselfly.daemon.v1.Traffic
 	7,  // 5: damselfly.daemon.v1.ListReply.tasks:type_name -> damselfly.daemon.v1.TaskInfo
-	6,  // 6: damselfly.daemon.v1.StatRequest.ref:type_name -> damselfly.daemon.v1.Ref
-	7,  // 7: damselfly.daemon.v1.StatReply.task:type_name -> damselfly.daemon.v1.TaskInfo
-	6,  // 8: damselfly.daemon.v1.WarmRequest.ref:type_name -> damselfly.daemon.v1.Ref
-	8,  // 9: damselfly.daemon.v1.Progress.traffic:type_name -> damselfly.daemon.v1.Traffic
-	6,  // 10: damselfly.daemon.v1.EvictRequest.ref:type_name -> damselfly.daemon.v1.Ref
-	6,  // 11: damselfly.daemon.v1.RemoveRequest.ref:type_name -> damselfly.daemon.v1.Ref
-	37, // 12: damselfly.daemon.v1.StatusReply.host:type_name -> damselfly.common.v1.Host
-	24, // 13: damselfly.daemon.v1.StatusReply.mounts:type_name -> damselfly.daemon.v1.MountInfo
-	25, // 14: damselfly.daemon.v1.StatusReply.schedulers:type_name -> damselfly.daemon.v1.SchedulerState
-	8,  // 15: damselfly.daemon.v1.StatusReply.traffic:type_name -> damselfly.daemon.v1.Traffic
-	21, // 16: damselfly.daemon.v1.StatusReply.reads:type_name -> damselfly.daemon.v1.Reads
-	22, // 17: damselfly.daemon.v1.StatusReply.work:type_name -> damselfly.daemon.v1.Work
-	23, // 18: damselfly.daemon.v1.StatusReply.files:type_name -> damselfly.daemon.v1.FileActivity
-	21, // 19: damselfly.daemon.v1.FileActivity.reads:type_name -> damselfly.daemon.v1.Reads
-	8,  // 20: damselfly.daemon.v1.FileActivity.traffic:type_name -> damselfly.daemon.v1.Traffic
-	2,  // 21: damselfly.daemon.v1.DownloadRequest.source:type_name -> damselfly.daemon.v1.Source
-	14, // 22: damselfly.daemon.v1.DownloadReply.progress:type_name -> damselfly.daemon.v1.Progress
-	32, // 23: damselfly.daemon.v1.DownloadReply.descriptor:type_name -> damselfly.daemon.v1.Descriptor
-	35, // 24: damselfly.daemon.v1.DoctorReply.checks:type_name -> damselfly.daemon.v1.Check
-	0,  // 25: damselfly.daemon.v1.Control.Ping:input_type -> damselfly.daemon.v1.PingRequest
-	4,  // 26: damselfly.daemon.v1.Control.Add:input_type -> damselfly.daemon.v1.AddRequest
-	9,  // 27: damselfly.daemon.v1.Control.List:input_type -> damselfly.daemon.v1.ListRequest
-	11, // 28: damselfly.daemon.v1.Control.Stat:input_type -> damselfly.daemon.v1.StatRequest
-	13, // 29: damselfly.daemon.v1.Control.Warm:input_type -> damselfly.daemon.v1.WarmRequest
-	15, // 30: damselfly.daemon.v1.Control.Evict:input_type -> damselfly.daemon.v1.EvictRequest
-	17, // 31: damselfly.daemon.v1.Control.Remove:input_type -> damselfly.daemon.v1.RemoveRequest
-	19, // 32: damselfly.daemon.v1.Control.Status:input_type -> damselfly.daemon.v1.StatusRequest
-	26, // 33: damselfly.daemon.v1.Control.Mount:input_type -> damselfly.daemon.v1.MountRequest
-	28, // 34: damselfly.daemon.v1.Control.Unmount:input_type -> damselfly.daemon.v1.UnmountRequest
-	30, // 35: damselfly.daemon.v1.Control.Download:input_type -> damselfly.daemon.v1.DownloadRequest
-	33, // 36: damselfly.daemon.v1.Control.Doctor:input_type -> damselfly.daemon.v1.DoctorRequest
-	1,  // 37: damselfly.daemon.v1.Control.Ping:output_type -> damselfly.daemon.v1.PingReply
-	5,  // 38: damselfly.daemon.v1.Control.Add:output_type -> damselfly.daemon.v1.AddReply
-	10, // 39: damselfly.daemon.v1.Control.List:output_type -> damselfly.daemon.v1.ListReply
-	12, // 40: damselfly.daemon.v1.Control.Stat:output_type -> damselfly.daemon.v1.StatReply
-	14, // 41: damselfly.daemon.v1.Control.Warm:output_type -> damselfly.daemon.v1.Progress
-	16, // 42: damselfly.daemon.v1.Control.Evict:output_type -> damselfly.daemon.v1.EvictReply
-	18, // 43: damselfly.daemon.v1.Control.Remove:output_type -> damselfly.daemon.v1.RemoveReply
-	20, // 44: damselfly.daemon.v1.Control.Status:output_type -> damselfly.daemon.v1.StatusReply
-	27, // 45: damselfly.daemon.v1.Control.Mount:output_type -> damselfly.daemon.v1.MountReply
-	29, // 46: damselfly.daemon.v1.Control.Unmount:output_type -> damselfly.daemon.v1.UnmountReply
-	31, // 47: damselfly.daemon.v1.Control.Download:output_type -> damselfly.daemon.v1.DownloadReply
-	34, // 48: damselfly.daemon.v1.Control.Doctor:output_type -> damselfly.daemon.v1.DoctorReply
-	37, // [37:49] is the sub-list for method output_type
-	25, // [25:37] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	11, // 6: damselfly.daemon.v1.ListReply.remote:type_name -> damselfly.daemon.v1.RemoteName
+	6,  // 7: damselfly.daemon.v1.StatRequest.ref:type_name -> damselfly.daemon.v1.Ref
+	7,  // 8: damselfly.daemon.v1.StatReply.task:type_name -> damselfly.daemon.v1.TaskInfo
+	6,  // 9: damselfly.daemon.v1.WarmRequest.ref:type_name -> damselfly.daemon.v1.Ref
+	6,  // 10: damselfly.daemon.v1.CachedRequest.ref:type_name -> damselfly.daemon.v1.Ref
+	6,  // 11: damselfly.daemon.v1.GetOrderRequest.ref:type_name -> damselfly.daemon.v1.Ref
+	17, // 12: damselfly.daemon.v1.GetOrderReply.ranges:type_name -> damselfly.daemon.v1.ByteRange
+	6,  // 13: damselfly.daemon.v1.PutOrderRequest.ref:type_name -> damselfly.daemon.v1.Ref
+	17, // 14: damselfly.daemon.v1.PutOrderRequest.ranges:type_name -> damselfly.daemon.v1.ByteRange
+	8,  // 15: damselfly.daemon.v1.Progress.traffic:type_name -> damselfly.daemon.v1.Traffic
+	6,  // 16: damselfly.daemon.v1.EvictRequest.ref:type_name -> damselfly.daemon.v1.Ref
+	6,  // 17: damselfly.daemon.v1.RemoveRequest.ref:type_name -> damselfly.daemon.v1.Ref
+	45, // 18: damselfly.daemon.v1.StatusReply.host:type_name -> damselfly.common.v1.Host
+	32, // 19: damselfly.daemon.v1.StatusReply.mounts:type_name -> damselfly.daemon.v1.MountInfo
+	33, // 20: damselfly.daemon.v1.StatusReply.schedulers:type_name -> damselfly.daemon.v1.SchedulerState
+	8,  // 21: damselfly.daemon.v1.StatusReply.traffic:type_name -> damselfly.daemon.v1.Traffic
+	29, // 22: damselfly.daemon.v1.StatusReply.reads:type_name -> damselfly.daemon.v1.Reads
+	30, // 23: damselfly.daemon.v1.StatusReply.work:type_name -> damselfly.daemon.v1.Work
+	31, // 24: damselfly.daemon.v1.StatusReply.files:type_name -> damselfly.daemon.v1.FileActivity
+	29, // 25: damselfly.daemon.v1.FileActivity.reads:type_name -> damselfly.daemon.v1.Reads
+	8,  // 26: damselfly.daemon.v1.FileActivity.traffic:type_name -> damselfly.daemon.v1.Traffic
+	2,  // 27: damselfly.daemon.v1.DownloadRequest.source:type_name -> damselfly.daemon.v1.Source
+	22, // 28: damselfly.daemon.v1.DownloadReply.progress:type_name -> damselfly.daemon.v1.Progress
+	40, // 29: damselfly.daemon.v1.DownloadReply.descriptor:type_name -> damselfly.daemon.v1.Descriptor
+	43, // 30: damselfly.daemon.v1.DoctorReply.checks:type_name -> damselfly.daemon.v1.Check
+	0,  // 31: damselfly.daemon.v1.Control.Ping:input_type -> damselfly.daemon.v1.PingRequest
+	4,  // 32: damselfly.daemon.v1.Control.Add:input_type -> damselfly.daemon.v1.AddRequest
+	9,  // 33: damselfly.daemon.v1.Control.List:input_type -> damselfly.daemon.v1.ListRequest
+	12, // 34: damselfly.daemon.v1.Control.Stat:input_type -> damselfly.daemon.v1.StatRequest
+	14, // 35: damselfly.daemon.v1.Control.Warm:input_type -> damselfly.daemon.v1.WarmRequest
+	15, // 36: damselfly.daemon.v1.Control.Cached:input_type -> damselfly.daemon.v1.CachedRequest
+	18, // 37: damselfly.daemon.v1.Control.GetOrder:input_type -> damselfly.daemon.v1.GetOrderRequest
+	20, // 38: damselfly.daemon.v1.Control.PutOrder:input_type -> damselfly.daemon.v1.PutOrderRequest
+	23, // 39: damselfly.daemon.v1.Control.Evict:input_type -> damselfly.daemon.v1.EvictRequest
+	25, // 40: damselfly.daemon.v1.Control.Remove:input_type -> damselfly.daemon.v1.RemoveRequest
+	27, // 41: damselfly.daemon.v1.Control.Status:input_type -> damselfly.daemon.v1.StatusRequest
+	34, // 42: damselfly.daemon.v1.Control.Mount:input_type -> damselfly.daemon.v1.MountRequest
+	36, // 43: damselfly.daemon.v1.Control.Unmount:input_type -> damselfly.daemon.v1.UnmountRequest
+	38, // 44: damselfly.daemon.v1.Control.Download:input_type -> damselfly.daemon.v1.DownloadRequest
+	41, // 45: damselfly.daemon.v1.Control.Doctor:input_type -> damselfly.daemon.v1.DoctorRequest
+	1,  // 46: damselfly.daemon.v1.Control.Ping:output_type -> damselfly.daemon.v1.PingReply
+	5,  // 47: damselfly.daemon.v1.Control.Add:output_type -> damselfly.daemon.v1.AddReply
+	10, // 48: damselfly.daemon.v1.Control.List:output_type -> damselfly.daemon.v1.ListReply
+	13, // 49: damselfly.daemon.v1.Control.Stat:output_type -> damselfly.daemon.v1.StatReply
+	22, // 50: damselfly.daemon.v1.Control.Warm:output_type -> damselfly.daemon.v1.Progress
+	16, // 51: damselfly.daemon.v1.Control.Cached:output_type -> damselfly.daemon.v1.CachedReply
+	19, // 52: damselfly.daemon.v1.Control.GetOrder:output_type -> damselfly.daemon.v1.GetOrderReply
+	21, // 53: damselfly.daemon.v1.Control.PutOrder:output_type -> damselfly.daemon.v1.PutOrderReply
+	24, // 54: damselfly.daemon.v1.Control.Evict:output_type -> damselfly.daemon.v1.EvictReply
+	26, // 55: damselfly.daemon.v1.Control.Remove:output_type -> damselfly.daemon.v1.RemoveReply
+	28, // 56: damselfly.daemon.v1.Control.Status:output_type -> damselfly.daemon.v1.StatusReply
+	35, // 57: damselfly.daemon.v1.Control.Mount:output_type -> damselfly.daemon.v1.MountReply
+	37, // 58: damselfly.daemon.v1.Control.Unmount:output_type -> damselfly.daemon.v1.UnmountReply
+	39, // 59: damselfly.daemon.v1.Control.Download:output_type -> damselfly.daemon.v1.DownloadReply
+	42, // 60: damselfly.daemon.v1.Control.Doctor:output_type -> damselfly.daemon.v1.DoctorReply
+	46, // [46:61] is the sub-list for method output_type
+	31, // [31:46] is the sub-list for method input_type
+	31, // [31:31] is the sub-list for extension type_name
+	31, // [31:31] is the sub-list for extension extendee
+	0,  // [0:31] is the sub-list for field type_name
 }
 
 func init() { file_proto_daemonpb_control_proto_init() }
@@ -2685,7 +3272,7 @@ func file_proto_daemonpb_control_proto_init() {
 	if File_proto_daemonpb_control_proto != nil {
 		return
 	}
-	file_proto_daemonpb_control_proto_msgTypes[31].OneofWrappers = []any{
+	file_proto_daemonpb_control_proto_msgTypes[39].OneofWrappers = []any{
 		(*DownloadReply_Progress)(nil),
 		(*DownloadReply_Descriptor_)(nil),
 		(*DownloadReply_Data)(nil),
@@ -2696,7 +3283,7 @@ func file_proto_daemonpb_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_daemonpb_control_proto_rawDesc), len(file_proto_daemonpb_control_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   36,
+			NumMessages:   44,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -28,6 +28,9 @@ const (
 	Control_List_FullMethodName     = "/damselfly.daemon.v1.Control/List"
 	Control_Stat_FullMethodName     = "/damselfly.daemon.v1.Control/Stat"
 	Control_Warm_FullMethodName     = "/damselfly.daemon.v1.Control/Warm"
+	Control_Cached_FullMethodName   = "/damselfly.daemon.v1.Control/Cached"
+	Control_GetOrder_FullMethodName = "/damselfly.daemon.v1.Control/GetOrder"
+	Control_PutOrder_FullMethodName = "/damselfly.daemon.v1.Control/PutOrder"
 	Control_Evict_FullMethodName    = "/damselfly.daemon.v1.Control/Evict"
 	Control_Remove_FullMethodName   = "/damselfly.daemon.v1.Control/Remove"
 	Control_Status_FullMethodName   = "/damselfly.daemon.v1.Control/Status"
@@ -49,6 +52,12 @@ type ControlClient interface {
 	Stat(ctx context.Context, in *StatRequest, opts ...grpc.CallOption) (*StatReply, error)
 	// Warm fetches content into the cache, telling progress until done.
 	Warm(ctx context.Context, in *WarmRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[Progress], error)
+	// Cached answers how much of what Warm would fetch is here, without network.
+	Cached(ctx context.Context, in *CachedRequest, opts ...grpc.CallOption) (*CachedReply, error)
+	// GetOrder answers the access order that this host knows; PutOrder makes
+	// another one known, here and to the swarm.
+	GetOrder(ctx context.Context, in *GetOrderRequest, opts ...grpc.CallOption) (*GetOrderReply, error)
+	PutOrder(ctx context.Context, in *PutOrderRequest, opts ...grpc.CallOption) (*PutOrderReply, error)
 	// Evict drops cached bytes; Remove also the catalogue entry.
 	Evict(ctx context.Context, in *EvictRequest, opts ...grpc.CallOption) (*EvictReply, error)
 	Remove(ctx context.Context, in *RemoveRequest, opts ...grpc.CallOption) (*RemoveReply, error)
@@ -129,6 +138,36 @@ func (c *controlClient) Warm(ctx context.Context, in *WarmRequest, opts ...grpc.
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Control_WarmClient = grpc.ServerStreamingClient[Progress]
+
+func (c *controlClient) Cached(ctx context.Context, in *CachedRequest, opts ...grpc.CallOption) (*CachedReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CachedReply)
+	err := c.cc.Invoke(ctx, Control_Cached_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *controlClient) GetOrder(ctx context.Context, in *GetOrderRequest, opts ...grpc.CallOption) (*GetOrderReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetOrderReply)
+	err := c.cc.Invoke(ctx, Control_GetOrder_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *controlClient) PutOrder(ctx context.Context, in *PutOrderRequest, opts ...grpc.CallOption) (*PutOrderReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PutOrderReply)
+	err := c.cc.Invoke(ctx, Control_PutOrder_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
 
 func (c *controlClient) Evict(ctx context.Context, in *EvictRequest, opts ...grpc.CallOption) (*EvictReply, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -221,6 +260,12 @@ type ControlServer interface {
 	Stat(context.Context, *StatRequest) (*StatReply, error)
 	// Warm fetches content into the cache, telling progress until done.
 	Warm(*WarmRequest, grpc.ServerStreamingServer[Progress]) error
+	// Cached answers how much of what Warm would fetch is here, without network.
+	Cached(context.Context, *CachedRequest) (*CachedReply, error)
+	// GetOrder answers the access order that this host knows; PutOrder makes
+	// another one known, here and to the swarm.
+	GetOrder(context.Context, *GetOrderRequest) (*GetOrderReply, error)
+	PutOrder(context.Context, *PutOrderRequest) (*PutOrderReply, error)
 	// Evict drops cached bytes; Remove also the catalogue entry.
 	Evict(context.Context, *EvictRequest) (*EvictReply, error)
 	Remove(context.Context, *RemoveRequest) (*RemoveReply, error)
@@ -257,6 +302,15 @@ func (UnimplementedControlServer) Stat(context.Context, *StatRequest) (*StatRepl
 }
 func (UnimplementedControlServer) Warm(*WarmRequest, grpc.ServerStreamingServer[Progress]) error {
 	return status.Error(codes.Unimplemented, "method Warm not implemented")
+}
+func (UnimplementedControlServer) Cached(context.Context, *CachedRequest) (*CachedReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Cached not implemented")
+}
+func (UnimplementedControlServer) GetOrder(context.Context, *GetOrderRequest) (*GetOrderReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetOrder not implemented")
+}
+func (UnimplementedControlServer) PutOrder(context.Context, *PutOrderRequest) (*PutOrderReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method PutOrder not implemented")
 }
 func (UnimplementedControlServer) Evict(context.Context, *EvictRequest) (*EvictReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Evict not implemented")
@@ -382,6 +436,60 @@ func _Control_Warm_Handler(srv interface{}, stream grpc.ServerStream) error {
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Control_WarmServer = grpc.ServerStreamingServer[Progress]
+
+func _Control_Cached_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CachedRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServer).Cached(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Control_Cached_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServer).Cached(ctx, req.(*CachedRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Control_GetOrder_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetOrderRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServer).GetOrder(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Control_GetOrder_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServer).GetOrder(ctx, req.(*GetOrderRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Control_PutOrder_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PutOrderRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServer).PutOrder(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Control_PutOrder_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServer).PutOrder(ctx, req.(*PutOrderRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
 
 func _Control_Evict_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(EvictRequest)
@@ -524,6 +632,18 @@ var Control_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Stat",
 			Handler:    _Control_Stat_Handler,
+		},
+		{
+			MethodName: "Cached",
+			Handler:    _Control_Cached_Handler,
+		},
+		{
+			MethodName: "GetOrder",
+			Handler:    _Control_GetOrder_Handler,
+		},
+		{
+			MethodName: "PutOrder",
+			Handler:    _Control_PutOrder_Handler,
 		},
 		{
 			MethodName: "Evict",

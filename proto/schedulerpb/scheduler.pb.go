@@ -1753,6 +1753,7 @@ type SchedulerMessage struct {
 	//	*SchedulerMessage_Moved
 	//	*SchedulerMessage_Rejected
 	//	*SchedulerMessage_Resume
+	//	*SchedulerMessage_AccessOrder
 	Body          isSchedulerMessage_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1917,6 +1918,15 @@ func (x *SchedulerMessage) GetResume() *Resume {
 	return nil
 }
 
+func (x *SchedulerMessage) GetAccessOrder() *AccessOrder {
+	if x != nil {
+		if x, ok := x.Body.(*SchedulerMessage_AccessOrder); ok {
+			return x.AccessOrder
+		}
+	}
+	return nil
+}
+
 type isSchedulerMessage_Body interface {
 	isSchedulerMessage_Body()
 }
@@ -1969,6 +1979,10 @@ type SchedulerMessage_Resume struct {
 	Resume *Resume `protobuf:"bytes,14,opt,name=resume,proto3,oneof"`
 }
 
+type SchedulerMessage_AccessOrder struct {
+	AccessOrder *AccessOrder `protobuf:"bytes,15,opt,name=access_order,json=accessOrder,proto3,oneof"`
+}
+
 func (*SchedulerMessage_Welcome) isSchedulerMessage_Body() {}
 
 func (*SchedulerMessage_Heartbeat) isSchedulerMessage_Body() {}
@@ -1993,6 +2007,54 @@ func (*SchedulerMessage_Rejected) isSchedulerMessage_Body() {}
 
 func (*SchedulerMessage_Resume) isSchedulerMessage_Body() {}
 
+func (*SchedulerMessage_AccessOrder) isSchedulerMessage_Body() {}
+
+// AccessOrder: in which order earlier readers first touched the pieces. It goes to
+// Peers that registered before it was known here.
+type AccessOrder struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Extents       []*commonpb.Extent     `protobuf:"bytes,1,rep,name=extents,proto3" json:"extents,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AccessOrder) Reset() {
+	*x = AccessOrder{}
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AccessOrder) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AccessOrder) ProtoMessage() {}
+
+func (x *AccessOrder) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AccessOrder.ProtoReflect.Descriptor instead.
+func (*AccessOrder) Descriptor() ([]byte, []int) {
+	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *AccessOrder) GetExtents() []*commonpb.Extent {
+	if x != nil {
+		return x.Extents
+	}
+	return nil
+}
+
 // Welcome answers Hello.
 type Welcome struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2004,7 +2066,7 @@ type Welcome struct {
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[22]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2016,7 +2078,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[22]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2029,7 +2091,7 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{22}
+	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Welcome) GetSession() uint64 {
@@ -2056,7 +2118,7 @@ type Parents struct {
 
 func (x *Parents) Reset() {
 	*x = Parents{}
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[23]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2068,7 +2130,7 @@ func (x *Parents) String() string {
 func (*Parents) ProtoMessage() {}
 
 func (x *Parents) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[23]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2081,7 +2143,7 @@ func (x *Parents) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Parents.ProtoReflect.Descriptor instead.
 func (*Parents) Descriptor() ([]byte, []int) {
-	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{23}
+	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Parents) GetParents() []*Parent {
@@ -2101,7 +2163,7 @@ type Holders struct {
 
 func (x *Holders) Reset() {
 	*x = Holders{}
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[24]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2113,7 +2175,7 @@ func (x *Holders) String() string {
 func (*Holders) ProtoMessage() {}
 
 func (x *Holders) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[24]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2126,7 +2188,7 @@ func (x *Holders) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Holders.ProtoReflect.Descriptor instead.
 func (*Holders) Descriptor() ([]byte, []int) {
-	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{24}
+	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Holders) GetHolders() []*Holder {
@@ -2148,7 +2210,7 @@ type Holder struct {
 
 func (x *Holder) Reset() {
 	*x = Holder{}
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[25]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2160,7 +2222,7 @@ func (x *Holder) String() string {
 func (*Holder) ProtoMessage() {}
 
 func (x *Holder) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[25]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2173,7 +2235,7 @@ func (x *Holder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Holder.ProtoReflect.Descriptor instead.
 func (*Holder) Descriptor() ([]byte, []int) {
-	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{25}
+	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Holder) GetHost() *commonpb.Host {
@@ -2212,7 +2274,7 @@ type Digests struct {
 
 func (x *Digests) Reset() {
 	*x = Digests{}
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[26]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2224,7 +2286,7 @@ func (x *Digests) String() string {
 func (*Digests) ProtoMessage() {}
 
 func (x *Digests) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[26]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2237,7 +2299,7 @@ func (x *Digests) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Digests.ProtoReflect.Descriptor instead.
 func (*Digests) Descriptor() ([]byte, []int) {
-	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{26}
+	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Digests) GetSums() []*commonpb.Sums {
@@ -2272,7 +2334,7 @@ type Lease struct {
 
 func (x *Lease) Reset() {
 	*x = Lease{}
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[27]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2284,7 +2346,7 @@ func (x *Lease) String() string {
 func (*Lease) ProtoMessage() {}
 
 func (x *Lease) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[27]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2297,7 +2359,7 @@ func (x *Lease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lease.ProtoReflect.Descriptor instead.
 func (*Lease) Descriptor() ([]byte, []int) {
-	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{27}
+	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Lease) GetId() uint64 {
@@ -2338,7 +2400,7 @@ type LeaseEnd struct {
 
 func (x *LeaseEnd) Reset() {
 	*x = LeaseEnd{}
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[28]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2350,7 +2412,7 @@ func (x *LeaseEnd) String() string {
 func (*LeaseEnd) ProtoMessage() {}
 
 func (x *LeaseEnd) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[28]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2363,7 +2425,7 @@ func (x *LeaseEnd) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseEnd.ProtoReflect.Descriptor instead.
 func (*LeaseEnd) Descriptor() ([]byte, []int) {
-	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{28}
+	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *LeaseEnd) GetId() uint64 {
@@ -2390,7 +2452,7 @@ type TaskFacts struct {
 
 func (x *TaskFacts) Reset() {
 	*x = TaskFacts{}
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[29]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2402,7 +2464,7 @@ func (x *TaskFacts) String() string {
 func (*TaskFacts) ProtoMessage() {}
 
 func (x *TaskFacts) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[29]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2415,7 +2477,7 @@ func (x *TaskFacts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskFacts.ProtoReflect.Descriptor instead.
 func (*TaskFacts) Descriptor() ([]byte, []int) {
-	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{29}
+	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *TaskFacts) GetFacts() *commonpb.Facts {
@@ -2435,7 +2497,7 @@ type Moved struct {
 
 func (x *Moved) Reset() {
 	*x = Moved{}
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[30]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2447,7 +2509,7 @@ func (x *Moved) String() string {
 func (*Moved) ProtoMessage() {}
 
 func (x *Moved) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[30]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2460,7 +2522,7 @@ func (x *Moved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Moved.ProtoReflect.Descriptor instead.
 func (*Moved) Descriptor() ([]byte, []int) {
-	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{30}
+	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Moved) GetAddress() string {
@@ -2482,7 +2544,7 @@ type Resume struct {
 
 func (x *Resume) Reset() {
 	*x = Resume{}
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[31]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2494,7 +2556,7 @@ func (x *Resume) String() string {
 func (*Resume) ProtoMessage() {}
 
 func (x *Resume) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[31]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2507,7 +2569,7 @@ func (x *Resume) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resume.ProtoReflect.Descriptor instead.
 func (*Resume) Descriptor() ([]byte, []int) {
-	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{31}
+	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{32}
 }
 
 // Rejected: the scheduler does not know this peer (any more), or has put it out
@@ -2522,7 +2584,7 @@ type Rejected struct {
 
 func (x *Rejected) Reset() {
 	*x = Rejected{}
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[32]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2534,7 +2596,7 @@ func (x *Rejected) String() string {
 func (*Rejected) ProtoMessage() {}
 
 func (x *Rejected) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[32]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2547,7 +2609,7 @@ func (x *Rejected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rejected.ProtoReflect.Descriptor instead.
 func (*Rejected) Descriptor() ([]byte, []int) {
-	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{32}
+	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Rejected) GetReason() string {
@@ -2581,7 +2643,7 @@ type ReportPeerResultRequest struct {
 
 func (x *ReportPeerResultRequest) Reset() {
 	*x = ReportPeerResultRequest{}
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[33]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2593,7 +2655,7 @@ func (x *ReportPeerResultRequest) String() string {
 func (*ReportPeerResultRequest) ProtoMessage() {}
 
 func (x *ReportPeerResultRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[33]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2606,7 +2668,7 @@ func (x *ReportPeerResultRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportPeerResultRequest.ProtoReflect.Descriptor instead.
 func (*ReportPeerResultRequest) Descriptor() ([]byte, []int) {
-	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{33}
+	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ReportPeerResultRequest) GetHostId() string {
@@ -2680,7 +2742,7 @@ type ReportPeerResultReply struct {
 
 func (x *ReportPeerResultReply) Reset() {
 	*x = ReportPeerResultReply{}
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[34]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2692,7 +2754,7 @@ func (x *ReportPeerResultReply) String() string {
 func (*ReportPeerResultReply) ProtoMessage() {}
 
 func (x *ReportPeerResultReply) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[34]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2705,7 +2767,7 @@ func (x *ReportPeerResultReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportPeerResultReply.ProtoReflect.Descriptor instead.
 func (*ReportPeerResultReply) Descriptor() ([]byte, []int) {
-	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{34}
+	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{35}
 }
 
 type LeaveTaskRequest struct {
@@ -2724,7 +2786,7 @@ type LeaveTaskRequest struct {
 
 func (x *LeaveTaskRequest) Reset() {
 	*x = LeaveTaskRequest{}
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[35]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2736,7 +2798,7 @@ func (x *LeaveTaskRequest) String() string {
 func (*LeaveTaskRequest) ProtoMessage() {}
 
 func (x *LeaveTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[35]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2749,7 +2811,7 @@ func (x *LeaveTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveTaskRequest.ProtoReflect.Descriptor instead.
 func (*LeaveTaskRequest) Descriptor() ([]byte, []int) {
-	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{35}
+	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *LeaveTaskRequest) GetHostId() string {
@@ -2795,7 +2857,7 @@ type LeaveTaskReply struct {
 
 func (x *LeaveTaskReply) Reset() {
 	*x = LeaveTaskReply{}
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[36]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2807,7 +2869,7 @@ func (x *LeaveTaskReply) String() string {
 func (*LeaveTaskReply) ProtoMessage() {}
 
 func (x *LeaveTaskReply) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[36]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2820,7 +2882,7 @@ func (x *LeaveTaskReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveTaskReply.ProtoReflect.Descriptor instead.
 func (*LeaveTaskReply) Descriptor() ([]byte, []int) {
-	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{36}
+	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{37}
 }
 
 type AnnounceHostRequest struct {
@@ -2837,7 +2899,7 @@ type AnnounceHostRequest struct {
 
 func (x *AnnounceHostRequest) Reset() {
 	*x = AnnounceHostRequest{}
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[37]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2849,7 +2911,7 @@ func (x *AnnounceHostRequest) String() string {
 func (*AnnounceHostRequest) ProtoMessage() {}
 
 func (x *AnnounceHostRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[37]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2862,7 +2924,7 @@ func (x *AnnounceHostRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnnounceHostRequest.ProtoReflect.Descriptor instead.
 func (*AnnounceHostRequest) Descriptor() ([]byte, []int) {
-	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{37}
+	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *AnnounceHostRequest) GetHost() *commonpb.Host {
@@ -2897,7 +2959,7 @@ type InventoryItem struct {
 
 func (x *InventoryItem) Reset() {
 	*x = InventoryItem{}
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[38]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2909,7 +2971,7 @@ func (x *InventoryItem) String() string {
 func (*InventoryItem) ProtoMessage() {}
 
 func (x *InventoryItem) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[38]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2922,7 +2984,7 @@ func (x *InventoryItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InventoryItem.ProtoReflect.Descriptor instead.
 func (*InventoryItem) Descriptor() ([]byte, []int) {
-	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{38}
+	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *InventoryItem) GetTask() string {
@@ -2959,7 +3021,7 @@ type AnnounceHostReply struct {
 
 func (x *AnnounceHostReply) Reset() {
 	*x = AnnounceHostReply{}
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[39]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2971,7 +3033,7 @@ func (x *AnnounceHostReply) String() string {
 func (*AnnounceHostReply) ProtoMessage() {}
 
 func (x *AnnounceHostReply) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[39]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2984,7 +3046,7 @@ func (x *AnnounceHostReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnnounceHostReply.ProtoReflect.Descriptor instead.
 func (*AnnounceHostReply) Descriptor() ([]byte, []int) {
-	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{39}
+	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *AnnounceHostReply) GetIntervalMs() uint32 {
@@ -3010,7 +3072,7 @@ type LeaveHostRequest struct {
 
 func (x *LeaveHostRequest) Reset() {
 	*x = LeaveHostRequest{}
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[40]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3022,7 +3084,7 @@ func (x *LeaveHostRequest) String() string {
 func (*LeaveHostRequest) ProtoMessage() {}
 
 func (x *LeaveHostRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[40]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3035,7 +3097,7 @@ func (x *LeaveHostRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveHostRequest.ProtoReflect.Descriptor instead.
 func (*LeaveHostRequest) Descriptor() ([]byte, []int) {
-	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{40}
+	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *LeaveHostRequest) GetHostId() string {
@@ -3053,7 +3115,7 @@ type LeaveHostReply struct {
 
 func (x *LeaveHostReply) Reset() {
 	*x = LeaveHostReply{}
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[41]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3065,7 +3127,7 @@ func (x *LeaveHostReply) String() string {
 func (*LeaveHostReply) ProtoMessage() {}
 
 func (x *LeaveHostReply) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[41]
+	mi := &file_proto_schedulerpb_scheduler_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3078,7 +3140,7 @@ func (x *LeaveHostReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveHostReply.ProtoReflect.Descriptor instead.
 func (*LeaveHostReply) Descriptor() ([]byte, []int) {
-	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{41}
+	return file_proto_schedulerpb_scheduler_proto_rawDescGZIP(), []int{42}
 }
 
 var File_proto_schedulerpb_scheduler_proto protoreflect.FileDescriptor
@@ -3196,7 +3258,7 @@ const file_proto_schedulerpb_scheduler_proto_rawDesc = "" +
 	"\x05error\x18\x02 \x01(\v2\x1a.damselfly.common.v1.ErrorR\x05error\x125\n" +
 	"\aextents\x18\x03 \x03(\v2\x1b.damselfly.common.v1.ExtentR\aextents\"@\n" +
 	"\aTouched\x125\n" +
-	"\aextents\x18\x01 \x03(\v2\x1b.damselfly.common.v1.ExtentR\aextents\"\xb6\x06\n" +
+	"\aextents\x18\x01 \x03(\v2\x1b.damselfly.common.v1.ExtentR\aextents\"\x80\a\n" +
 	"\x10SchedulerMessage\x12\x12\n" +
 	"\x04task\x18\x01 \x01(\tR\x04task\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12;\n" +
@@ -3213,8 +3275,11 @@ const file_proto_schedulerpb_scheduler_proto_rawDesc = "" +
 	"\forigin_error\x18\v \x01(\v2#.damselfly.scheduler.v1.OriginErrorH\x00R\voriginError\x125\n" +
 	"\x05moved\x18\f \x01(\v2\x1d.damselfly.scheduler.v1.MovedH\x00R\x05moved\x12>\n" +
 	"\brejected\x18\r \x01(\v2 .damselfly.scheduler.v1.RejectedH\x00R\brejected\x128\n" +
-	"\x06resume\x18\x0e \x01(\v2\x1e.damselfly.scheduler.v1.ResumeH\x00R\x06resumeB\x06\n" +
-	"\x04body\"F\n" +
+	"\x06resume\x18\x0e \x01(\v2\x1e.damselfly.scheduler.v1.ResumeH\x00R\x06resume\x12H\n" +
+	"\faccess_order\x18\x0f \x01(\v2#.damselfly.scheduler.v1.AccessOrderH\x00R\vaccessOrderB\x06\n" +
+	"\x04body\"D\n" +
+	"\vAccessOrder\x125\n" +
+	"\aextents\x18\x01 \x03(\v2\x1b.damselfly.common.v1.ExtentR\aextents\"F\n" +
 	"\aWelcome\x12\x18\n" +
 	"\asession\x18\x01 \x01(\x04R\asession\x12!\n" +
 	"\fheartbeat_ms\x18\x02 \x01(\rR\vheartbeatMs\"C\n" +
@@ -3320,7 +3385,7 @@ func file_proto_schedulerpb_scheduler_proto_rawDescGZIP() []byte {
 }
 
 var file_proto_schedulerpb_scheduler_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_proto_schedulerpb_scheduler_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
+var file_proto_schedulerpb_scheduler_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
 var file_proto_schedulerpb_scheduler_proto_goTypes = []any{
 	(SizeScope)(0),                   // 0: damselfly.scheduler.v1.SizeScope
 	(Policy)(0),                      // 1: damselfly.scheduler.v1.Policy
@@ -3348,54 +3413,55 @@ var file_proto_schedulerpb_scheduler_proto_goTypes = []any{
 	(*OriginError)(nil),              // 23: damselfly.scheduler.v1.OriginError
 	(*Touched)(nil),                  // 24: damselfly.scheduler.v1.Touched
 	(*SchedulerMessage)(nil),         // 25: damselfly.scheduler.v1.SchedulerMessage
-	(*Welcome)(nil),                  // 26: damselfly.scheduler.v1.Welcome
-	(*Parents)(nil),                  // 27: damselfly.scheduler.v1.Parents
-	(*Holders)(nil),                  // 28: damselfly.scheduler.v1.Holders
-	(*Holder)(nil),                   // 29: damselfly.scheduler.v1.Holder
-	(*Digests)(nil),                  // 30: damselfly.scheduler.v1.Digests
-	(*Lease)(nil),                    // 31: damselfly.scheduler.v1.Lease
-	(*LeaseEnd)(nil),                 // 32: damselfly.scheduler.v1.LeaseEnd
-	(*TaskFacts)(nil),                // 33: damselfly.scheduler.v1.TaskFacts
-	(*Moved)(nil),                    // 34: damselfly.scheduler.v1.Moved
-	(*Resume)(nil),                   // 35: damselfly.scheduler.v1.Resume
-	(*Rejected)(nil),                 // 36: damselfly.scheduler.v1.Rejected
-	(*ReportPeerResultRequest)(nil),  // 37: damselfly.scheduler.v1.ReportPeerResultRequest
-	(*ReportPeerResultReply)(nil),    // 38: damselfly.scheduler.v1.ReportPeerResultReply
-	(*LeaveTaskRequest)(nil),         // 39: damselfly.scheduler.v1.LeaveTaskRequest
-	(*LeaveTaskReply)(nil),           // 40: damselfly.scheduler.v1.LeaveTaskReply
-	(*AnnounceHostRequest)(nil),      // 41: damselfly.scheduler.v1.AnnounceHostRequest
-	(*InventoryItem)(nil),            // 42: damselfly.scheduler.v1.InventoryItem
-	(*AnnounceHostReply)(nil),        // 43: damselfly.scheduler.v1.AnnounceHostReply
-	(*LeaveHostRequest)(nil),         // 44: damselfly.scheduler.v1.LeaveHostRequest
-	(*LeaveHostReply)(nil),           // 45: damselfly.scheduler.v1.LeaveHostReply
-	(*commonpb.Swarm)(nil),           // 46: damselfly.common.v1.Swarm
-	(*commonpb.Task)(nil),            // 47: damselfly.common.v1.Task
-	(*commonpb.Facts)(nil),           // 48: damselfly.common.v1.Facts
-	(*commonpb.Error)(nil),           // 49: damselfly.common.v1.Error
-	(*commonpb.Extent)(nil),          // 50: damselfly.common.v1.Extent
-	(*commonpb.Sums)(nil),            // 51: damselfly.common.v1.Sums
-	(*commonpb.Host)(nil),            // 52: damselfly.common.v1.Host
-	(*commonpb.SchedulerTotals)(nil), // 53: damselfly.common.v1.SchedulerTotals
+	(*AccessOrder)(nil),              // 26: damselfly.scheduler.v1.AccessOrder
+	(*Welcome)(nil),                  // 27: damselfly.scheduler.v1.Welcome
+	(*Parents)(nil),                  // 28: damselfly.scheduler.v1.Parents
+	(*Holders)(nil),                  // 29: damselfly.scheduler.v1.Holders
+	(*Holder)(nil),                   // 30: damselfly.scheduler.v1.Holder
+	(*Digests)(nil),                  // 31: damselfly.scheduler.v1.Digests
+	(*Lease)(nil),                    // 32: damselfly.scheduler.v1.Lease
+	(*LeaseEnd)(nil),                 // 33: damselfly.scheduler.v1.LeaseEnd
+	(*TaskFacts)(nil),                // 34: damselfly.scheduler.v1.TaskFacts
+	(*Moved)(nil),                    // 35: damselfly.scheduler.v1.Moved
+	(*Resume)(nil),                   // 36: damselfly.scheduler.v1.Resume
+	(*Rejected)(nil),                 // 37: damselfly.scheduler.v1.Rejected
+	(*ReportPeerResultRequest)(nil),  // 38: damselfly.scheduler.v1.ReportPeerResultRequest
+	(*ReportPeerResultReply)(nil),    // 39: damselfly.scheduler.v1.ReportPeerResultReply
+	(*LeaveTaskRequest)(nil),         // 40: damselfly.scheduler.v1.LeaveTaskRequest
+	(*LeaveTaskReply)(nil),           // 41: damselfly.scheduler.v1.LeaveTaskReply
+	(*AnnounceHostRequest)(nil),      // 42: damselfly.scheduler.v1.AnnounceHostRequest
+	(*InventoryItem)(nil),            // 43: damselfly.scheduler.v1.InventoryItem
+	(*AnnounceHostReply)(nil),        // 44: damselfly.scheduler.v1.AnnounceHostReply
+	(*LeaveHostRequest)(nil),         // 45: damselfly.scheduler.v1.LeaveHostRequest
+	(*LeaveHostReply)(nil),           // 46: damselfly.scheduler.v1.LeaveHostReply
+	(*commonpb.Swarm)(nil),           // 47: damselfly.common.v1.Swarm
+	(*commonpb.Task)(nil),            // 48: damselfly.common.v1.Task
+	(*commonpb.Facts)(nil),           // 49: damselfly.common.v1.Facts
+	(*commonpb.Error)(nil),           // 50: damselfly.common.v1.Error
+	(*commonpb.Extent)(nil),          // 51: damselfly.common.v1.Extent
+	(*commonpb.Sums)(nil),            // 52: damselfly.common.v1.Sums
+	(*commonpb.Host)(nil),            // 53: damselfly.common.v1.Host
+	(*commonpb.SchedulerTotals)(nil), // 54: damselfly.common.v1.SchedulerTotals
 }
 var file_proto_schedulerpb_scheduler_proto_depIdxs = []int32{
-	46, // 0: damselfly.scheduler.v1.GetSwarmReply.versions:type_name -> damselfly.common.v1.Swarm
-	47, // 1: damselfly.scheduler.v1.StatTaskRequest.task:type_name -> damselfly.common.v1.Task
-	48, // 2: damselfly.scheduler.v1.StatTaskRequest.facts:type_name -> damselfly.common.v1.Facts
-	49, // 3: damselfly.scheduler.v1.StatTaskRequest.error:type_name -> damselfly.common.v1.Error
-	48, // 4: damselfly.scheduler.v1.StatTaskReply.facts:type_name -> damselfly.common.v1.Facts
-	47, // 5: damselfly.scheduler.v1.RegisterPeerTaskRequest.task:type_name -> damselfly.common.v1.Task
+	47, // 0: damselfly.scheduler.v1.GetSwarmReply.versions:type_name -> damselfly.common.v1.Swarm
+	48, // 1: damselfly.scheduler.v1.StatTaskRequest.task:type_name -> damselfly.common.v1.Task
+	49, // 2: damselfly.scheduler.v1.StatTaskRequest.facts:type_name -> damselfly.common.v1.Facts
+	50, // 3: damselfly.scheduler.v1.StatTaskRequest.error:type_name -> damselfly.common.v1.Error
+	49, // 4: damselfly.scheduler.v1.StatTaskReply.facts:type_name -> damselfly.common.v1.Facts
+	48, // 5: damselfly.scheduler.v1.RegisterPeerTaskRequest.task:type_name -> damselfly.common.v1.Task
 	10, // 6: damselfly.scheduler.v1.RegisterPeerTaskRequest.leases:type_name -> damselfly.scheduler.v1.RunningLease
-	48, // 7: damselfly.scheduler.v1.RegisterPeerTaskRequest.facts:type_name -> damselfly.common.v1.Facts
-	50, // 8: damselfly.scheduler.v1.RegisterPeerTaskRequest.held:type_name -> damselfly.common.v1.Extent
-	51, // 9: damselfly.scheduler.v1.RegisterPeerTaskRequest.sums:type_name -> damselfly.common.v1.Sums
-	50, // 10: damselfly.scheduler.v1.RunningLease.extents:type_name -> damselfly.common.v1.Extent
-	48, // 11: damselfly.scheduler.v1.RegisterPeerTaskReply.facts:type_name -> damselfly.common.v1.Facts
+	49, // 7: damselfly.scheduler.v1.RegisterPeerTaskRequest.facts:type_name -> damselfly.common.v1.Facts
+	51, // 8: damselfly.scheduler.v1.RegisterPeerTaskRequest.held:type_name -> damselfly.common.v1.Extent
+	52, // 9: damselfly.scheduler.v1.RegisterPeerTaskRequest.sums:type_name -> damselfly.common.v1.Sums
+	51, // 10: damselfly.scheduler.v1.RunningLease.extents:type_name -> damselfly.common.v1.Extent
+	49, // 11: damselfly.scheduler.v1.RegisterPeerTaskReply.facts:type_name -> damselfly.common.v1.Facts
 	0,  // 12: damselfly.scheduler.v1.RegisterPeerTaskReply.scope:type_name -> damselfly.scheduler.v1.SizeScope
 	12, // 13: damselfly.scheduler.v1.RegisterPeerTaskReply.parents:type_name -> damselfly.scheduler.v1.Parent
-	50, // 14: damselfly.scheduler.v1.RegisterPeerTaskReply.access_order:type_name -> damselfly.common.v1.Extent
-	51, // 15: damselfly.scheduler.v1.RegisterPeerTaskReply.sums:type_name -> damselfly.common.v1.Sums
+	51, // 14: damselfly.scheduler.v1.RegisterPeerTaskReply.access_order:type_name -> damselfly.common.v1.Extent
+	52, // 15: damselfly.scheduler.v1.RegisterPeerTaskReply.sums:type_name -> damselfly.common.v1.Sums
 	1,  // 16: damselfly.scheduler.v1.RegisterPeerTaskReply.policy:type_name -> damselfly.scheduler.v1.Policy
-	52, // 17: damselfly.scheduler.v1.Parent.host:type_name -> damselfly.common.v1.Host
+	53, // 17: damselfly.scheduler.v1.Parent.host:type_name -> damselfly.common.v1.Host
 	14, // 18: damselfly.scheduler.v1.PeerMessage.hello:type_name -> damselfly.scheduler.v1.Hello
 	15, // 19: damselfly.scheduler.v1.PeerMessage.heartbeat:type_name -> damselfly.scheduler.v1.Heartbeat
 	16, // 20: damselfly.scheduler.v1.PeerMessage.held:type_name -> damselfly.scheduler.v1.Held
@@ -3406,65 +3472,67 @@ var file_proto_schedulerpb_scheduler_proto_depIdxs = []int32{
 	22, // 25: damselfly.scheduler.v1.PeerMessage.lease_progress:type_name -> damselfly.scheduler.v1.LeaseProgress
 	23, // 26: damselfly.scheduler.v1.PeerMessage.origin_error:type_name -> damselfly.scheduler.v1.OriginError
 	24, // 27: damselfly.scheduler.v1.PeerMessage.touched:type_name -> damselfly.scheduler.v1.Touched
-	50, // 28: damselfly.scheduler.v1.Held.extents:type_name -> damselfly.common.v1.Extent
-	51, // 29: damselfly.scheduler.v1.Held.sums:type_name -> damselfly.common.v1.Sums
+	51, // 28: damselfly.scheduler.v1.Held.extents:type_name -> damselfly.common.v1.Extent
+	52, // 29: damselfly.scheduler.v1.Held.sums:type_name -> damselfly.common.v1.Sums
 	17, // 30: damselfly.scheduler.v1.Held.costs:type_name -> damselfly.scheduler.v1.ParentCost
-	50, // 31: damselfly.scheduler.v1.Lost.extents:type_name -> damselfly.common.v1.Extent
-	50, // 32: damselfly.scheduler.v1.Failed.extents:type_name -> damselfly.common.v1.Extent
+	51, // 31: damselfly.scheduler.v1.Lost.extents:type_name -> damselfly.common.v1.Extent
+	51, // 32: damselfly.scheduler.v1.Failed.extents:type_name -> damselfly.common.v1.Extent
 	3,  // 33: damselfly.scheduler.v1.Failed.reason:type_name -> damselfly.scheduler.v1.Failed.Reason
-	50, // 34: damselfly.scheduler.v1.Want.extents:type_name -> damselfly.common.v1.Extent
+	51, // 34: damselfly.scheduler.v1.Want.extents:type_name -> damselfly.common.v1.Extent
 	2,  // 35: damselfly.scheduler.v1.Want.class:type_name -> damselfly.scheduler.v1.Class
-	50, // 36: damselfly.scheduler.v1.Cancel.extents:type_name -> damselfly.common.v1.Extent
-	49, // 37: damselfly.scheduler.v1.OriginError.error:type_name -> damselfly.common.v1.Error
-	50, // 38: damselfly.scheduler.v1.OriginError.extents:type_name -> damselfly.common.v1.Extent
-	50, // 39: damselfly.scheduler.v1.Touched.extents:type_name -> damselfly.common.v1.Extent
-	26, // 40: damselfly.scheduler.v1.SchedulerMessage.welcome:type_name -> damselfly.scheduler.v1.Welcome
+	51, // 36: damselfly.scheduler.v1.Cancel.extents:type_name -> damselfly.common.v1.Extent
+	50, // 37: damselfly.scheduler.v1.OriginError.error:type_name -> damselfly.common.v1.Error
+	51, // 38: damselfly.scheduler.v1.OriginError.extents:type_name -> damselfly.common.v1.Extent
+	51, // 39: damselfly.scheduler.v1.Touched.extents:type_name -> damselfly.common.v1.Extent
+	27, // 40: damselfly.scheduler.v1.SchedulerMessage.welcome:type_name -> damselfly.scheduler.v1.Welcome
 	15, // 41: damselfly.scheduler.v1.SchedulerMessage.heartbeat:type_name -> damselfly.scheduler.v1.Heartbeat
-	27, // 42: damselfly.scheduler.v1.SchedulerMessage.parents:type_name -> damselfly.scheduler.v1.Parents
-	28, // 43: damselfly.scheduler.v1.SchedulerMessage.holders:type_name -> damselfly.scheduler.v1.Holders
-	30, // 44: damselfly.scheduler.v1.SchedulerMessage.digests:type_name -> damselfly.scheduler.v1.Digests
-	31, // 45: damselfly.scheduler.v1.SchedulerMessage.lease:type_name -> damselfly.scheduler.v1.Lease
-	32, // 46: damselfly.scheduler.v1.SchedulerMessage.lease_end:type_name -> damselfly.scheduler.v1.LeaseEnd
-	33, // 47: damselfly.scheduler.v1.SchedulerMessage.task_facts:type_name -> damselfly.scheduler.v1.TaskFacts
+	28, // 42: damselfly.scheduler.v1.SchedulerMessage.parents:type_name -> damselfly.scheduler.v1.Parents
+	29, // 43: damselfly.scheduler.v1.SchedulerMessage.holders:type_name -> damselfly.scheduler.v1.Holders
+	31, // 44: damselfly.scheduler.v1.SchedulerMessage.digests:type_name -> damselfly.scheduler.v1.Digests
+	32, // 45: damselfly.scheduler.v1.SchedulerMessage.lease:type_name -> damselfly.scheduler.v1.Lease
+	33, // 46: damselfly.scheduler.v1.SchedulerMessage.lease_end:type_name -> damselfly.scheduler.v1.LeaseEnd
+	34, // 47: damselfly.scheduler.v1.SchedulerMessage.task_facts:type_name -> damselfly.scheduler.v1.TaskFacts
 	23, // 48: damselfly.scheduler.v1.SchedulerMessage.origin_error:type_name -> damselfly.scheduler.v1.OriginError
-	34, // 49: damselfly.scheduler.v1.SchedulerMessage.moved:type_name -> damselfly.scheduler.v1.Moved
-	36, // 50: damselfly.scheduler.v1.SchedulerMessage.rejected:type_name -> damselfly.scheduler.v1.Rejected
-	35, // 51: damselfly.scheduler.v1.SchedulerMessage.resume:type_name -> damselfly.scheduler.v1.Resume
-	12, // 52: damselfly.scheduler.v1.Parents.parents:type_name -> damselfly.scheduler.v1.Parent
-	29, // 53: damselfly.scheduler.v1.Holders.holders:type_name -> damselfly.scheduler.v1.Holder
-	52, // 54: damselfly.scheduler.v1.Holder.host:type_name -> damselfly.common.v1.Host
-	50, // 55: damselfly.scheduler.v1.Holder.held:type_name -> damselfly.common.v1.Extent
-	50, // 56: damselfly.scheduler.v1.Holder.fetching:type_name -> damselfly.common.v1.Extent
-	51, // 57: damselfly.scheduler.v1.Digests.sums:type_name -> damselfly.common.v1.Sums
-	50, // 58: damselfly.scheduler.v1.Lease.extent:type_name -> damselfly.common.v1.Extent
-	2,  // 59: damselfly.scheduler.v1.Lease.class:type_name -> damselfly.scheduler.v1.Class
-	48, // 60: damselfly.scheduler.v1.TaskFacts.facts:type_name -> damselfly.common.v1.Facts
-	49, // 61: damselfly.scheduler.v1.ReportPeerResultRequest.error:type_name -> damselfly.common.v1.Error
-	52, // 62: damselfly.scheduler.v1.AnnounceHostRequest.host:type_name -> damselfly.common.v1.Host
-	42, // 63: damselfly.scheduler.v1.AnnounceHostRequest.inventory:type_name -> damselfly.scheduler.v1.InventoryItem
-	7,  // 64: damselfly.scheduler.v1.Scheduler.StatTask:input_type -> damselfly.scheduler.v1.StatTaskRequest
-	9,  // 65: damselfly.scheduler.v1.Scheduler.RegisterPeerTask:input_type -> damselfly.scheduler.v1.RegisterPeerTaskRequest
-	13, // 66: damselfly.scheduler.v1.Scheduler.ReportPieceResult:input_type -> damselfly.scheduler.v1.PeerMessage
-	37, // 67: damselfly.scheduler.v1.Scheduler.ReportPeerResult:input_type -> damselfly.scheduler.v1.ReportPeerResultRequest
-	39, // 68: damselfly.scheduler.v1.Scheduler.LeaveTask:input_type -> damselfly.scheduler.v1.LeaveTaskRequest
-	41, // 69: damselfly.scheduler.v1.Scheduler.AnnounceHost:input_type -> damselfly.scheduler.v1.AnnounceHostRequest
-	44, // 70: damselfly.scheduler.v1.Scheduler.LeaveHost:input_type -> damselfly.scheduler.v1.LeaveHostRequest
-	4,  // 71: damselfly.scheduler.v1.Census.GetSwarm:input_type -> damselfly.scheduler.v1.GetSwarmRequest
-	6,  // 72: damselfly.scheduler.v1.Census.GetTotals:input_type -> damselfly.scheduler.v1.GetTotalsRequest
-	8,  // 73: damselfly.scheduler.v1.Scheduler.StatTask:output_type -> damselfly.scheduler.v1.StatTaskReply
-	11, // 74: damselfly.scheduler.v1.Scheduler.RegisterPeerTask:output_type -> damselfly.scheduler.v1.RegisterPeerTaskReply
-	25, // 75: damselfly.scheduler.v1.Scheduler.ReportPieceResult:output_type -> damselfly.scheduler.v1.SchedulerMessage
-	38, // 76: damselfly.scheduler.v1.Scheduler.ReportPeerResult:output_type -> damselfly.scheduler.v1.ReportPeerResultReply
-	40, // 77: damselfly.scheduler.v1.Scheduler.LeaveTask:output_type -> damselfly.scheduler.v1.LeaveTaskReply
-	43, // 78: damselfly.scheduler.v1.Scheduler.AnnounceHost:output_type -> damselfly.scheduler.v1.AnnounceHostReply
-	45, // 79: damselfly.scheduler.v1.Scheduler.LeaveHost:output_type -> damselfly.scheduler.v1.LeaveHostReply
-	5,  // 80: damselfly.scheduler.v1.Census.GetSwarm:output_type -> damselfly.scheduler.v1.GetSwarmReply
-	53, // 81: damselfly.scheduler.v1.Census.GetTotals:output_type -> damselfly.common.v1.SchedulerTotals
-	73, // [73:82] is the sub-list for method output_type
-	64, // [64:73] is the sub-list for method input_type
-	64, // [64:64] is the sub-list for extension type_name
-	64, // [64:64] is the sub-list for extension extendee
-	0,  // [0:64] is the sub-list for field type_name
+	35, // 49: damselfly.scheduler.v1.SchedulerMessage.moved:type_name -> damselfly.scheduler.v1.Moved
+	37, // 50: damselfly.scheduler.v1.SchedulerMessage.rejected:type_name -> damselfly.scheduler.v1.Rejected
+	36, // 51: damselfly.scheduler.v1.SchedulerMessage.resume:type_name -> damselfly.scheduler.v1.Resume
+	26, // 52: damselfly.scheduler.v1.SchedulerMessage.access_order:type_name -> damselfly.scheduler.v1.AccessOrder
+	51, // 53: damselfly.scheduler.v1.AccessOrder.extents:type_name -> damselfly.common.v1.Extent
+	12, // 54: damselfly.scheduler.v1.Parents.parents:type_name -> damselfly.scheduler.v1.Parent
+	30, // 55: damselfly.scheduler.v1.Holders.holders:type_name -> damselfly.scheduler.v1.Holder
+	53, // 56: damselfly.scheduler.v1.Holder.host:type_name -> damselfly.common.v1.Host
+	51, // 57: damselfly.scheduler.v1.Holder.held:type_name -> damselfly.common.v1.Extent
+	51, // 58: damselfly.scheduler.v1.Holder.fetching:type_name -> damselfly.common.v1.Extent
+	52, // 59: damselfly.scheduler.v1.Digests.sums:type_name -> damselfly.common.v1.Sums
+	51, // 60: damselfly.scheduler.v1.Lease.extent:type_name -> damselfly.common.v1.Extent
+	2,  // 61: damselfly.scheduler.v1.Lease.class:type_name -> damselfly.scheduler.v1.Class
+	49, // 62: damselfly.scheduler.v1.TaskFacts.facts:type_name -> damselfly.common.v1.Facts
+	50, // 63: damselfly.scheduler.v1.ReportPeerResultRequest.error:type_name -> damselfly.common.v1.Error
+	53, // 64: damselfly.scheduler.v1.AnnounceHostRequest.host:type_name -> damselfly.common.v1.Host
+	43, // 65: damselfly.scheduler.v1.AnnounceHostRequest.inventory:type_name -> damselfly.scheduler.v1.InventoryItem
+	7,  // 66: damselfly.scheduler.v1.Scheduler.StatTask:input_type -> damselfly.scheduler.v1.StatTaskRequest
+	9,  // 67: damselfly.scheduler.v1.Scheduler.RegisterPeerTask:input_type -> damselfly.scheduler.v1.RegisterPeerTaskRequest
+	13, // 68: damselfly.scheduler.v1.Scheduler.ReportPieceResult:input_type -> damselfly.scheduler.v1.PeerMessage
+	38, // 69: damselfly.scheduler.v1.Scheduler.ReportPeerResult:input_type -> damselfly.scheduler.v1.ReportPeerResultRequest
+	40, // 70: damselfly.scheduler.v1.Scheduler.LeaveTask:input_type -> damselfly.scheduler.v1.LeaveTaskRequest
+	42, // 71: damselfly.scheduler.v1.Scheduler.AnnounceHost:input_type -> damselfly.scheduler.v1.AnnounceHostRequest
+	45, // 72: damselfly.scheduler.v1.Scheduler.LeaveHost:input_type -> damselfly.scheduler.v1.LeaveHostRequest
+	4,  // 73: damselfly.scheduler.v1.Census.GetSwarm:input_type -> damselfly.scheduler.v1.GetSwarmRequest
+	6,  // 74: damselfly.scheduler.v1.Census.GetTotals:input_type -> damselfly.scheduler.v1.GetTotalsRequest
+	8,  // 75: damselfly.scheduler.v1.Scheduler.StatTask:output_type -> damselfly.scheduler.v1.StatTaskReply
+	11, // 76: damselfly.scheduler.v1.Scheduler.RegisterPeerTask:output_type -> damselfly.scheduler.v1.RegisterPeerTaskReply
+	25, // 77: damselfly.scheduler.v1.Scheduler.ReportPieceResult:output_type -> damselfly.scheduler.v1.SchedulerMessage
+	39, // 78: damselfly.scheduler.v1.Scheduler.ReportPeerResult:output_type -> damselfly.scheduler.v1.ReportPeerResultReply
+	41, // 79: damselfly.scheduler.v1.Scheduler.LeaveTask:output_type -> damselfly.scheduler.v1.LeaveTaskReply
+	44, // 80: damselfly.scheduler.v1.Scheduler.AnnounceHost:output_type -> damselfly.scheduler.v1.AnnounceHostReply
+	46, // 81: damselfly.scheduler.v1.Scheduler.LeaveHost:output_type -> damselfly.scheduler.v1.LeaveHostReply
+	5,  // 82: damselfly.scheduler.v1.Census.GetSwarm:output_type -> damselfly.scheduler.v1.GetSwarmReply
+	54, // 83: damselfly.scheduler.v1.Census.GetTotals:output_type -> damselfly.common.v1.SchedulerTotals
+	75, // [75:84] is the sub-list for method output_type
+	66, // [66:75] is the sub-list for method input_type
+	66, // [66:66] is the sub-list for extension type_name
+	66, // [66:66] is the sub-list for extension extendee
+	0,  // [0:66] is the sub-list for field type_name
 }
 
 func init() { file_proto_schedulerpb_scheduler_proto_init() }
@@ -3497,6 +3565,7 @@ func file_proto_schedulerpb_scheduler_proto_init() {
 		(*SchedulerMessage_Moved)(nil),
 		(*SchedulerMessage_Rejected)(nil),
 		(*SchedulerMessage_Resume)(nil),
+		(*SchedulerMessage_AccessOrder)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -3504,7 +3573,7 @@ func file_proto_schedulerpb_scheduler_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_schedulerpb_scheduler_proto_rawDesc), len(file_proto_schedulerpb_scheduler_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   42,
+			NumMessages:   43,
 			NumExtensions: 0,
 			NumServices:   2,
 		},
