@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -12,29 +14,67 @@ import (
 	"damselfly/pieces"
 )
 
-func newStatusCommand(a *app) *cobra.Command {
-	return &cobra.Command{
-		Use:   "status",
-		Short: "Show this host at a glance",
-		Args:  want(0, 0, "no arguments"),
-		RunE:  func(cmd *cobra.Command, _ []string) error { return runStatus(cmd.Context(), a) },
-	}
+// statusOptions are how a status is shown.
+type statusOptions struct {
+	once bool
+	step time.Duration
 }
 
-func runStatus(ctx context.Context, a *app) error {
-	c, err := a.find(ctx)
-	if err != nil {
-		return err
+func newStatusCommand(a *app) *cobra.Command {
+	o := statusOptions{step: time.Second}
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Show this host at a glance, and on a terminal what it does now",
+		Long: `Show this host at a glance. On a terminal the view is live until q or Ctrl-C:
+bytes by source, where the bytes that programs read were (inline and disk: here;
+peer, seed, origin: fetched for them), stalls, what is under way, and the files
+read most, with the share of their content file in the kernel's page cache. Reads
+that the kernel answers by itself are not seen. Elsewhere, and with --once or
+--json, it is printed once.`,
+		Args: want(0, 0, "no arguments"),
+		RunE: func(cmd *cobra.Command, _ []string) error { return runStatus(cmd.Context(), a, o) },
 	}
-	defer c.Close()
-	st, err := c.Status(ctx)
+	cmd.Flags().BoolVar(&o.once, "once", o.once, "print once, also on a terminal")
+	cmd.Flags().DurationVar(&o.step, "every", o.step, "time between two views")
+	return cmd
+}
+
+func runStatus(ctx context.Context, a *app, o statusOptions) error {
+	if o.step < 100*time.Millisecond {
+		return pieces.Errorf(pieces.Invalid, "--every %v: want at least 100ms", o.step)
+	}
+	st, err := a.status(ctx)
 	if err != nil {
 		return err
 	}
 	if a.json {
 		return a.printJSON(st)
 	}
-	return printStatus(a.out, st)
+	out, ok := terminal(a.out)
+	if o.once || !ok {
+		return printStatus(a.out, st)
+	}
+	s, err := openScreen(os.Stdin, out)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	return live(ctx, s, o.step, a.status)
+}
+
+// statusTimeout bounds one question to the daemon.
+const statusTimeout = 10 * time.Second
+
+// status asks the daemon that runs now.
+func (a *app) status(ctx context.Context) (control.Status, error) {
+	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
+	defer cancel()
+	c, err := a.find(ctx)
+	if err != nil {
+		return control.Status{}, err
+	}
+	defer c.Close()
+	return c.Status(ctx)
 }
 
 func newDoctorCommand(a *app) *cobra.Command {

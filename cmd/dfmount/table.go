@@ -112,11 +112,7 @@ func printStatus(w io.Writer, st control.Status) error {
 	t.row("daemon", fmt.Sprintf("%s, pid %d, since %s", st.Version, st.PID, when(st.Started)))
 	t.row(kind, fmt.Sprintf("%s (%s), %s, ports %d and %d", st.Host.Hostname, st.Host.ID.Short(), st.Host.IP, st.Host.PeerPort, st.Host.UploadPort))
 	for _, m := range st.Mounts {
-		pass := "passthrough"
-		if !m.Passthrough {
-			pass = "no passthrough: " + m.PassthroughReason
-		}
-		t.row("mount", m.Path+" ("+pass+")")
+		t.row("mount", mountLine(m))
 	}
 	if len(st.Mounts) == 0 {
 		t.row("mount", "none; 'dfmount MOUNTPOINT' makes one")
@@ -136,8 +132,19 @@ func printStatus(w io.Writer, st control.Status) error {
 	}
 	t.row("cache", fmt.Sprintf("%s of %s in %s, %s free on disk%s", boot.FormatBytes(st.CacheUsed), boot.FormatBytes(st.CacheSize), st.DataDir, boot.FormatBytes(st.DiskFree), full))
 	t.row("tasks", fmt.Sprintf("%d, %d handles open, %d uploads running", st.Tasks, st.OpenHandles, st.Uploads))
+	t.row("under way", workLine(st.Work))
 	t.row("came from", traffic(st.Traffic))
+	t.row("reads", readsLine(st.Reads))
 	return t.flush()
+}
+
+// readsLine is where the bytes that programs read were.
+func readsLine(r control.Reads) string {
+	s := fmt.Sprintf("%d", r.Count.Total())
+	for h := pieces.HitInline; h < pieces.Hits; h++ {
+		s += fmt.Sprintf(", %v %s", h, boot.FormatBytes(r.Bytes[h]))
+	}
+	return s + fmt.Sprintf("; %d waited, %v in sum", r.Stalls, time.Duration(r.StalledMicros)*time.Microsecond)
 }
 
 func state(ok bool) string {
