@@ -115,7 +115,7 @@ func run(ctx context.Context, o options, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	srv := rpc.NewServer(rpc.ServerOptions{Log: log, Registry: reg, MaxConns: rpc.ClusterMaxConns})
+	srv := rpc.NewServer(rpc.ServerOptions{Log: log, Registry: reg, MaxConns: rpc.ClusterMaxConns, ConnShare: 2})
 	s.Register(srv)
 
 	all, ctx := errgroup.WithContext(ctx)

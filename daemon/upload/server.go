@@ -95,7 +95,7 @@ func (s *Server) Serve(ctx context.Context, lis net.Listener) error {
 		ErrorLog:          log.New(logWriter{s.opts.Log}, "", 0),
 	}
 	failed := make(chan error, 1)
-	limited := rpc.LimitConns(listener{lis, &s.sent}, rpc.MaxConns(s.opts.MaxConns))
+	limited := rpc.LimitConns(listener{lis, &s.sent}, rpc.MaxConns(s.opts.MaxConns, rpc.DefaultShare))
 	go func() { failed <- srv.Serve(limited) }()
 	var err error
 	select {

@@ -12,15 +12,19 @@ import (
 )
 
 // MaxConns returns how many connections a listener that wants max of them may
-// hold: no more than an eighth of the descriptors that the process may open, so
-// that a crowd at one port leaves room for files and the other ports.
-func MaxConns(max int) int {
+// hold: no more than one in share of the descriptors that the process may open,
+// so that a crowd at one port leaves room for files and the other ports.
+func MaxConns(max, share int) int {
 	var l unix.Rlimit
-	if unix.Getrlimit(unix.RLIMIT_NOFILE, &l) == nil && l.Cur/8 < uint64(max) {
-		max = int(l.Cur / 8)
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &l) == nil && l.Cur/uint64(share) < uint64(max) {
+		max = int(l.Cur / uint64(share))
 	}
 	return max
 }
+
+// DefaultShare is the share of its descriptors that a listener gives to
+// connections beside others: one in eight.
+const DefaultShare = 8
 
 // LimitConns returns lis with at most max open connections. One more takes the
 // place of another: of those of the address that has most, one that never said

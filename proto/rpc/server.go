@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -61,8 +62,9 @@ type ServerOptions struct {
 	// StopTimeout: 0 is DefaultStopTimeout.
 	StopTimeout time.Duration
 	// MaxConns bounds connections, as LimitConns does; 0 is DefaultMaxConns,
-	// negative is no limit. It is lowered to what MaxConns allows.
-	MaxConns int
+	// negative is no limit. It is lowered to one in ConnShare of the descriptors
+	// that the process may open; 0 is DefaultShare.
+	MaxConns, ConnShare int
 	// OpenTimeout and IdleTimeout: 0 are the defaults.
 	OpenTimeout time.Duration
 	IdleTimeout time.Duration
@@ -132,7 +134,7 @@ func NewServer(o ServerOptions) *Server {
 func (s *Server) Serve(ctx context.Context, lis net.Listener) error {
 	if lis.Addr().Network() != "unix" {
 		plaintext.check(s.log, lis.Addr().String())
-		lis = LimitConns(lis, MaxConns(s.opts.MaxConns))
+		lis = LimitConns(lis, MaxConns(s.opts.MaxConns, cmp.Or(s.opts.ConnShare, DefaultShare)))
 	}
 	defer s.stop()
 	served := make(chan error, 1)

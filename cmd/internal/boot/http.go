@@ -88,7 +88,7 @@ func ServeHTTP(ctx context.Context, lis net.Listener, h http.Handler) error {
 			srv.Close()
 		}
 	})
-	err := srv.Serve(rpc.LimitConns(lis, rpc.MaxConns(httpMaxConns)))
+	err := srv.Serve(rpc.LimitConns(lis, rpc.MaxConns(httpMaxConns, rpc.DefaultShare)))
 	if !undo() {
 		<-stopped
 	}
