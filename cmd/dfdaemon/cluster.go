@@ -57,7 +57,10 @@ func (p *process) startManager(ctx context.Context) (addr string, err error) {
 		return "", err
 	}
 	log := p.log.WithField("part", "manager")
-	m, err := manager.New(manager.Options{Store: db, Log: log, Registry: p.reg, Version: boot.Version()})
+	m, err := manager.New(manager.Options{Store: db, Log: log, Registry: p.reg, Version: boot.Version(), LocalAdmin: p.o.LocalAdmin})
+	if err == nil {
+		err = boot.FirstLogin(ctx, m.People(), p.out)
+	}
 	if err != nil {
 		http.Close()
 		return "", err

@@ -32,7 +32,7 @@ unclean stop the next start makes the mounts again.`,
 			if err := boot.LoadConfig(cmd, &o); err != nil {
 				return err
 			}
-			return run(cmd.Context(), o, cmd.ErrOrStderr())
+			return run(cmd.Context(), o, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	boot.ConfigFlag(cmd.Flags(), "dfdaemon")

@@ -32,6 +32,7 @@ const scarceReadAheadKiB = 128
 // process is a dfdaemon while it runs.
 type process struct {
 	o     hostcfg.Options
+	out   io.Writer // gets what is shown once and stands in no log
 	log   *logrus.Entry
 	reg   *prometheus.Registry
 	quit  context.CancelFunc // asks for a clean stop
@@ -47,7 +48,7 @@ type process struct {
 // run is dfdaemon from its options to its clean end: when ctx ends, when it
 // has been idle for long enough, after its last umount if so asked, or when a
 // part of it fails.
-func run(ctx context.Context, o hostcfg.Options, stderr io.Writer) error {
+func run(ctx context.Context, o hostcfg.Options, stdout, stderr io.Writer) error {
 	log, err := o.Log.Logger(stderr, "dfdaemon")
 	if err != nil {
 		return err
@@ -57,7 +58,7 @@ func run(ctx context.Context, o hostcfg.Options, stderr io.Writer) error {
 	}
 	ctx, quit := context.WithCancel(ctx)
 	defer quit()
-	p := &process{o: o, log: log, reg: boot.NewRegistry(), quit: quit}
+	p := &process{o: o, out: stdout, log: log, reg: boot.NewRegistry(), quit: quit}
 	p.memory = boot.PlanMemory(boot.AvailableMemory(), int64(o.Memory))
 	p.memory.Apply()
 	if err = p.start(ctx); err == nil {

@@ -13,6 +13,7 @@ import (
 
 	"damselfly/cmd/internal/boot"
 	"damselfly/manager"
+	"damselfly/manager/people"
 	"damselfly/manager/store"
 	"damselfly/pieces"
 	"damselfly/proto/rpc"
@@ -20,18 +21,33 @@ import (
 
 // options of dfmanager; the yaml tags are the keys of its config file.
 type options struct {
-	GRPC     string          `yaml:"grpc"`
-	HTTP     string          `yaml:"http"`
-	Database string          `yaml:"database"`
-	Log      boot.LogOptions `yaml:"log"`
+	GRPC     string `yaml:"grpc"`
+	HTTP     string `yaml:"http"`
+	Database string `yaml:"database"`
+	// URL is how browsers reach this manager.
+	URL string `yaml:"url"`
+	// LocalAdmin takes callers on this machine for administrators.
+	LocalAdmin bool `yaml:"insecure-local-admin"`
+	// SessionIdle and SessionLife end sessions.
+	SessionIdle time.Duration   `yaml:"session-idle"`
+	SessionLife time.Duration   `yaml:"session-life"`
+	AuditKeep   time.Duration   `yaml:"audit-keep"`
+	Log         boot.LogOptions `yaml:"log"`
+}
+
+func defaults() options {
+	return options{
+		GRPC:        ":65003",
+		HTTP:        "127.0.0.1:8080",
+		Database:    "sqlite:" + filepath.Join(boot.ProcessEnv().DataDir(), "manager.db"),
+		SessionIdle: people.DefaultIdle,
+		SessionLife: people.DefaultSession,
+		AuditKeep:   people.DefaultAuditKeep,
+	}
 }
 
 func newCommand() *cobra.Command {
-	o := options{
-		GRPC:     ":65003",
-		HTTP:     "127.0.0.1:8080",
-		Database: "sqlite:" + filepath.Join(boot.ProcessEnv().DataDir(), "manager.db"),
-	}
+	o := defaults()
 	cmd := &cobra.Command{
 		Use:   "dfmanager",
 		Short: "Manager of a Damselfly cluster: registry, config, catalogue of URLs, jobs",
@@ -40,8 +56,9 @@ over gRPC; people use dfctl, or REST under /api/v1/ (described by
 /api/v1/openapi.json). Several managers may share one PostgreSQL: each can take
 any call, and each goes on with the jobs of one that died.
 
-There are no users yet: what people do is answered to callers on this machine
-alone.`,
+The first start makes the user admin and prints its password to stdout, once.
+Log in with it ('dfctl login', or the console) and make users for the others;
+'dfmanager users reset-password' on this machine helps when it is lost.`,
 		Example: `  # serve hosts on port 65003, REST, metrics and health on 127.0.0.1:8080
   dfmanager
 
@@ -55,22 +72,33 @@ alone.`,
 			if err := boot.LoadConfig(cmd, &o); err != nil {
 				return err
 			}
-			return run(cmd.Context(), o, cmd.ErrOrStderr())
+			return run(cmd.Context(), o, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	boot.ConfigFlag(cmd.Flags(), "dfmanager")
 	o.Log.Flags(cmd.Flags())
 	cmd.Flags().StringVar(&o.GRPC, "grpc", o.GRPC, "serve schedulers and daemons on HOST:PORT; port 0 is any")
 	cmd.Flags().StringVar(&o.HTTP, "http", o.HTTP, "serve the REST API, /metrics and /healthz on HOST:PORT; port 0 is any")
-	cmd.Flags().StringVar(&o.Database, "database", o.Database, "keep everything in sqlite:PATH, or for several managers in postgres://USER:PASSWORD@HOST/DATABASE")
+	databaseFlag(cmd, &o)
+	cmd.Flags().StringVar(&o.URL, "url", o.URL, "how browsers reach this manager, https://HOST[:PORT], if a proxy ends TLS for it")
+	cmd.Flags().DurationVar(&o.SessionIdle, "session-idle", o.SessionIdle, "end sessions that were not used for so long")
+	cmd.Flags().DurationVar(&o.SessionLife, "session-life", o.SessionLife, "end sessions after so long in any case")
+	cmd.Flags().DurationVar(&o.AuditKeep, "audit-keep", o.AuditKeep, "keep the audit log for so long")
+	cmd.Flags().BoolVar(&o.LocalAdmin, "insecure-local-admin", o.LocalAdmin, "for trials: everybody on this machine is administrator, without a password")
+	cmd.AddCommand(newUsersCommand())
 	return cmd
+}
+
+func databaseFlag(cmd *cobra.Command, o *options) {
+	cmd.Flags().StringVar(&o.Database, "database", o.Database, "keep everything in sqlite:PATH, or for several managers in postgres://USER:PASSWORD@HOST/DATABASE")
 }
 
 // readyTimeout bounds the question that /healthz asks the database.
 const readyTimeout = 2 * time.Second
 
-// run serves until ctx ends. The log goes to stderr.
-func run(ctx context.Context, o options, stderr io.Writer) (err error) {
+// run serves until ctx ends. The first password goes to stdout, the log to
+// stderr.
+func run(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
 	log, err := o.Log.Logger(stderr, "dfmanager")
 	if err != nil {
 		return err
@@ -95,11 +123,20 @@ func run(ctx context.Context, o options, stderr io.Writer) (err error) {
 	defer func() { err = errors.Join(err, db.Close()) }()
 
 	reg := boot.NewRegistry()
-	m, err := manager.New(manager.Options{Store: db, Log: log, Registry: reg, Version: boot.Version()})
+	m, err := manager.New(manager.Options{
+		Store: db, Log: log, Registry: reg, Version: boot.Version(), URL: o.URL, LocalAdmin: o.LocalAdmin,
+		People: people.Options{Idle: o.SessionIdle, Session: o.SessionLife, AuditKeep: o.AuditKeep},
+	})
 	if err != nil {
 		return err
 	}
-	srv := rpc.NewServer(rpc.ServerOptions{Log: log, Registry: reg, MaxConns: rpc.ClusterMaxConns})
+	if err := boot.FirstLogin(ctx, m.People(), stdout); err != nil {
+		return err
+	}
+	if o.LocalAdmin {
+		log.Warn("everybody on this machine is administrator without a password: --insecure-local-admin")
+	}
+	srv := rpc.NewServer(rpc.ServerOptions{Log: log, Registry: reg, MaxConns: rpc.ClusterMaxConns, ConnShare: 2})
 	m.Register(srv)
 	m.RegisterAdmin(srv)
 	web := boot.DebugHandler(reg, func() error {

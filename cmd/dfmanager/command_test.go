@@ -30,13 +30,20 @@ type process struct {
 	stop func() int
 }
 
+// startProcess starts one that takes the test for an administrator.
 func startProcess(t *testing.T, args ...string) *process {
+	return startShowing(t, io.Discard, io.Discard, append([]string{"--insecure-local-admin"}, args...)...)
+}
+
+// startShowing starts one whose stdout and log are also written to shown and
+// logged.
+func startShowing(t *testing.T, shown, logged io.Writer, args ...string) *process {
 	ctx, cancel := context.WithCancel(context.Background())
 	logRead, logWrite := io.Pipe()
 	code := make(chan int, 1)
 	go func() {
 		code <- boot.Execute(ctx, newCommand(), append([]string{
-			"--log-format", "json", "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0"}, args...), io.Discard, logWrite)
+			"--log-format", "json", "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0"}, args...), shown, io.MultiWriter(logged, logWrite))
 		logWrite.Close()
 	}()
 	p := &process{stop: func() int {

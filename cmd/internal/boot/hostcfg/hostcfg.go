@@ -64,6 +64,7 @@ type Options struct {
 	ManagerHTTP     string `yaml:"manager-http"`
 	SchedulerListen string `yaml:"scheduler-listen"`
 	Database        string `yaml:"database"`
+	LocalAdmin      bool   `yaml:"insecure-local-admin"`
 
 	// UploadSlots is how many uploads run at once; 0 is the default.
 	UploadSlots int `yaml:"upload-slots"`
@@ -158,6 +159,7 @@ func (o *Options) Flags(fs *pflag.FlagSet) {
 	fs.StringVar(&o.ManagerHTTP, "manager-http", o.ManagerHTTP, "all-in-one: HTTP address of the manager")
 	fs.StringVar(&o.SchedulerListen, "scheduler-listen", o.SchedulerListen, "all-in-one: listen address of the scheduler")
 	fs.StringVar(&o.Database, "database", o.Database, "all-in-one: database of the manager (default: sqlite in the data dir)")
+	fs.BoolVar(&o.LocalAdmin, "insecure-local-admin", o.LocalAdmin, "all-in-one, for trials: everybody on this machine is administrator of the manager, without a password")
 	o.Log.Flags(fs)
 }
 
