@@ -60,7 +60,7 @@ var only = []struct {
 
 var pbEdges = []string{
 	"proto/commonpb", "proto/managerpb", "proto/schedulerpb", "proto/daemonpb", "proto/wire", "proto/rpc",
-	"daemon/announce", "daemon/exchange", "daemon/control", "daemon", "scheduler", "manager",
+	"daemon/announce", "daemon/exchange", "daemon/control", "daemon", "scheduler", "manager", "manager/console",
 	"cmd", "cmd/internal/cluster", "cmd/internal/supervisor", "cmd/internal/e2e", "cmd/internal/e2e/lab", "cmd/internal/load",
 }
 

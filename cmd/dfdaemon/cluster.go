@@ -79,6 +79,12 @@ func (p *process) startManager(ctx context.Context) (addr string, err error) {
 		return "", err
 	}
 	web.Handle(manager.APIPrefix, api)
+	pages, err := m.Console()
+	if err != nil {
+		http.Close()
+		return "", err
+	}
+	web.Handle("/", pages)
 	// In this order the manager still writes what the last calls said.
 	p.run(m.Run)
 	p.run(func(ctx context.Context) error { return srv.Serve(ctx, grpc) })

@@ -149,6 +149,11 @@ func run(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
 		return err
 	}
 	web.Handle(manager.APIPrefix, api)
+	pages, err := m.Console()
+	if err != nil {
+		return err
+	}
+	web.Handle("/", pages)
 
 	all, ctx := errgroup.WithContext(ctx)
 	// Run goes on until the last call was answered, so that it is written too.

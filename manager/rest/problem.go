@@ -44,6 +44,9 @@ var statuses = [...]int{
 	pieces.Unauthenticated: http.StatusUnauthorized,
 }
 
+// Status is the HTTP status of an error.
+func Status(err error) int { return statuses[pieces.KindOf(wire.FromStatus(err))] }
+
 // WriteProblem answers err.
 func WriteProblem(w http.ResponseWriter, err error) {
 	err = wire.FromStatus(err)
