@@ -27,6 +27,8 @@ func encode(id pieces.TaskID, v pieces.VersionID, msg swarm.Message) *schedulerp
 		}}
 	case swarm.LeaseEnd:
 		m.Body = &schedulerpb.SchedulerMessage_LeaseEnd{LeaseEnd: &schedulerpb.LeaseEnd{Id: uint64(msg.ID), Reason: msg.Reason}}
+	case swarm.AccessOrder:
+		m.Body = &schedulerpb.SchedulerMessage_AccessOrder{AccessOrder: &schedulerpb.AccessOrder{Extents: wire.ExtentsTo(msg.Order)}}
 	case swarm.NewFacts:
 		m.Body = &schedulerpb.SchedulerMessage_TaskFacts{TaskFacts: &schedulerpb.TaskFacts{Facts: wire.FactsTo(msg.Facts)}}
 	case swarm.OriginError:

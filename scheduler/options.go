@@ -41,6 +41,11 @@ type Options struct {
 	AnnounceEvery, HostTTL time.Duration
 	// KeepAlive at the manager, until it says another interval.
 	KeepAlive time.Duration
+	// OrderEvery is how often access orders that have grown are told to the
+	// manager's catalogue, and those not known asked for once more; OrderMost
+	// bounds the calls of one round.
+	OrderEvery time.Duration
+	OrderMost  int
 	// ResolveEvery is how often names of SeedPeers are looked up.
 	ResolveEvery time.Duration
 	// Wakers is how many seeds are woken at once.
@@ -89,6 +94,8 @@ func (o Options) withDefaults() Options {
 	or(&o.AnnounceEvery, 10*time.Second)
 	or(&o.HostTTL, time.Minute)
 	or(&o.KeepAlive, 5*time.Second)
+	or(&o.OrderEvery, 30*time.Second)
+	or(&o.OrderMost, 256)
 	or(&o.ResolveEvery, 30*time.Second)
 	or(&o.Wakers, 32)
 	or(&o.YoungFor, 30*time.Second)

@@ -26,6 +26,8 @@ type Server struct {
 	tasks   *tasks
 	timer   *timer
 	wakes   chan wake
+	// recalls are Tasks whose access order the catalogue may know.
+	recalls chan *entry
 	fellows *fellows
 	// inventory says who holds what of Tasks it takes no part in.
 	inventory *inventory
@@ -51,7 +53,9 @@ func New(o Options) (*Server, error) {
 		o: o, log: o.Log, metrics: newMetrics(o.Registry), timer: newTimer(), wakes: make(chan wake, 1024), started: time.Now(),
 	}
 	s.hosts = newHosts(o.MaxHosts)
+	s.recalls = make(chan *entry, maxRecalls)
 	s.tasks = newTasks(o.MaxTasks)
+	s.tasks.made = s.recallOrder
 	s.config.Store(&config{swarm: o.Swarm})
 	s.inventory = newInventory(o.MaxInventory)
 	s.age = &age{start: time.Now()}
@@ -87,6 +91,7 @@ func (s *Server) Run(ctx context.Context) error {
 	running.Go(func() { s.handBack(ctx) })
 	if len(s.o.Managers) > 0 {
 		running.Go(func() { s.keepWithManager(ctx) })
+		running.Go(func() { s.chronicle(ctx) })
 	}
 	defer s.fellows.close()
 	s.ready.Store(true)

@@ -20,6 +20,8 @@ const taskShards = 64
 type tasks struct {
 	shards [taskShards]taskShard
 	most   int
+	// made, if not nil, hears of each new entry; it must not block.
+	made func(*entry)
 }
 
 type taskShard struct {
@@ -51,6 +53,11 @@ type entry struct {
 	handed time.Time
 	// flows is nil while nobody looks.
 	flows *flows
+	// remembered: the catalogue was asked for the access order. noted is how many
+	// pieces of which Version it was told of last.
+	remembered bool
+	noted      int
+	notedOf    pieces.VersionID
 }
 
 func newTasks(most int) *tasks {
@@ -109,6 +116,9 @@ func (t *tasks) findOrAdd(spec *pieces.Task) (*entry, error) {
 		ID: spec.ID, Public: spec.Public(), SeedsCanFetch: spec.Public() && len(spec.FilterQuery) == 0,
 	}, rand.Uint64(), pieces.LeaseID(rand.Uint64()>>16)<<8)
 	s.m[spec.ID] = e
+	if t.made != nil {
+		t.made(e)
+	}
 	return e, nil
 }
 

@@ -36,6 +36,9 @@ func decode(m *schedulerpb.SchedulerMessage) (Event, error) {
 		return decodeLease(b.Lease)
 	case *schedulerpb.SchedulerMessage_LeaseEnd:
 		return LeaseEnd{ID: pieces.LeaseID(b.LeaseEnd.GetId()), Reason: b.LeaseEnd.GetReason()}, nil
+	case *schedulerpb.SchedulerMessage_AccessOrder:
+		es, err := wire.ExtentsFrom(b.AccessOrder.GetExtents())
+		return AccessOrder{es}, err
 	case *schedulerpb.SchedulerMessage_TaskFacts:
 		f, err := wire.FactsFrom(b.TaskFacts.GetFacts())
 		return FactsChanged{f}, err
@@ -91,6 +94,8 @@ func fits(e Event, g pieces.Geometry) bool {
 		return inside(e.Extent)
 	case OriginError:
 		return inside(e.Extents...)
+	case AccessOrder:
+		return inside(e.Order...)
 	case Digests:
 		for _, r := range e.Runs {
 			if !inside(r.Extent()) {
@@ -142,7 +147,7 @@ func decodeRegistration(m *schedulerpb.RegisterPeerTaskReply, from string) (Regi
 			return r, err
 		}
 	}
-	if !fits(Digests{r.Sums}, g) || !fits(OriginError{Extents: r.AccessOrder}, g) {
+	if !fits(Digests{r.Sums}, g) || !fits(AccessOrder{r.AccessOrder}, g) {
 		return r, pieces.Errorf(pieces.Invalid, "the answer speaks of pieces that version %s does not have", r.Version)
 	}
 	r.Tiny = tinyOf(m.Tiny, r)

@@ -36,6 +36,9 @@ type (
 		ID     pieces.LeaseID
 		Reason string
 	}
+	// AccessOrder is that of earlier readers, known only after the Peer
+	// registered.
+	AccessOrder struct{ Order []pieces.Extent }
 	// FactsChanged: the Task has a newer Version than this Peer's.
 	FactsChanged struct{ Facts pieces.Facts }
 	// OriginError answers wanted extents: the origin failed for whoever read
@@ -67,6 +70,7 @@ func (Holders) event()      {}
 func (Digests) event()      {}
 func (Lease) event()        {}
 func (LeaseEnd) event()     {}
+func (AccessOrder) event()  {}
 func (FactsChanged) event() {}
 func (OriginError) event()  {}
 func (SessionDown) event()  {}

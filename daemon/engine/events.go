@@ -44,6 +44,9 @@ func (c *Content) HandleEvent(ev announce.Event) {
 		}
 	case announce.Lease:
 		c.startOrigin(ev.ID, ev.Extent, ev.Class, ev.Reread)
+	case announce.AccessOrder:
+		c.takeOrder(ev.Order)
+		c.wantOrder()
 	case announce.LeaseEnd:
 		c.endLease(ev.ID)
 	case announce.FactsChanged:

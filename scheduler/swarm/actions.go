@@ -126,6 +126,8 @@ type (
 		ID     pieces.LeaseID
 		Reason string
 	}
+	// AccessOrder of earlier readers, for who registered before it was known.
+	AccessOrder struct{ Order []pieces.Extent }
 	// NewFacts: the Task has a newer Version than the peer's.
 	NewFacts struct{ Facts pieces.Facts }
 	// OriginError ends the wants for these extents.
@@ -146,6 +148,7 @@ func (Holders) isMessage()     {}
 func (Digests) isMessage()     {}
 func (Lease) isMessage()       {}
 func (LeaseEnd) isMessage()    {}
+func (AccessOrder) isMessage() {}
 func (NewFacts) isMessage()    {}
 func (OriginError) isMessage() {}
 func (Rejected) isMessage()    {}

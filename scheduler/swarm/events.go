@@ -131,6 +131,11 @@ type (
 		Seed    string
 		Version pieces.VersionID
 	}
+	// Recalled is the access order of a Version that a catalogue kept.
+	Recalled struct {
+		Version pieces.VersionID
+		Order   []pieces.Extent
+	}
 	// PutOut takes everybody out of the Task: it is not served any more.
 	PutOut struct{ Err *pieces.Error }
 	// Tick lets time pass; due at Task.Next.
@@ -152,6 +157,7 @@ func (Touched) isEvent()      {}
 func (SessionUp) isEvent()    {}
 func (SessionDown) isEvent()  {}
 func (WakeFailed) isEvent()   {}
+func (Recalled) isEvent()     {}
 func (PutOut) isEvent()       {}
 func (Tick) isEvent()         {}
 

@@ -267,6 +267,9 @@ func (t *Task) learn(facts pieces.Facts, checked time.Time, tiny []byte, by piec
 	if id != old {
 		t.order = accessOrder{}
 	}
+	if t.catalogued.Version == id && id != "" {
+		t.recalled(t.catalogued)
+	}
 	return nil
 }
 

@@ -31,6 +31,9 @@ func (v *version) attach(p *peer, session uint64) {
 	v.detached--
 	v.change(p)
 	v.due = true
+	if v.id == v.t.facts.version && v.t.order.isNews(v.t.now) {
+		v.send(p, AccessOrder{v.t.order.list()})
+	}
 }
 
 // silence takes p out of everything but the list of peers: its session is gone.

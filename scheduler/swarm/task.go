@@ -22,6 +22,8 @@ type Task struct {
 	// versions holds the current one and older ones that still have peers.
 	versions []*version
 	order    accessOrder
+	// catalogued is an order that came before the facts.
+	catalogued Recalled
 	// hosts counts the Peers of each host in all versions.
 	hosts map[pieces.HostID]int
 
@@ -91,6 +93,8 @@ func (t *Task) Step(view View, ev Event) []Action {
 		t.sessionDown(e)
 	case WakeFailed:
 		t.wakeFailed(e)
+	case Recalled:
+		t.recalled(e)
 	case PutOut:
 		t.putOut(e.Err)
 	case Tick:

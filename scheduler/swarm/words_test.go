@@ -159,6 +159,8 @@ func (w *world) messageWords(m Message) string {
 		return s
 	case LeaseEnd:
 		return fmt.Sprintf("end of lease %d: %s", m.ID, m.Reason)
+	case AccessOrder:
+		return "order " + extentWords(m.Order)
 	case NewFacts:
 		return "new facts " + w.versionName(m.Facts.VersionID())
 	case OriginError:

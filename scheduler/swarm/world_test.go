@@ -131,6 +131,8 @@ func (w *world) command(words []string) ([]string, error) {
 		return w.say(w.step(OriginFailed{from, pieces.LeaseID(a.num("lease", 0)), errOf(a)})), nil
 	case "touched":
 		return w.say(w.step(Touched{from, a.extents()})), nil
+	case "recalled":
+		return w.say(w.step(Recalled{w.versionID(a.set["version"]), a.extents()})), nil
 	case "leave":
 		return w.say(w.step(Leave{Host: host})), nil
 	case "putout":
