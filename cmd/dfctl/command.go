@@ -29,9 +29,11 @@ const callTimeout = 30 * time.Second
 
 // app is what all sub-commands share.
 type app struct {
-	managers []string
-	json     bool
-	out      io.Writer
+	managers  []string
+	tokenFile string
+	anonymous bool // sends nothing that proves who calls
+	json      bool
+	out       io.Writer
 }
 
 func newCommand() *cobra.Command {
@@ -41,14 +43,17 @@ func newCommand() *cobra.Command {
 	}
 	root := &cobra.Command{
 		Use:   "dfctl",
-		Short: "Clusters, hosts, catalogue and jobs of a Damselfly manager",
+		Short: "Clusters, hosts, catalogue, jobs and users of a Damselfly manager",
 		Long: `Dfctl speaks with a manager: --manager, or $DAMSELFLY_MANAGER, or the one on this
-machine. Of several, the first that answers is asked. $DAMSELFLY_TOKEN is sent
-as the caller's token.
+machine. Of several, the first that answers is asked.
+
+It knows you by the session that 'dfctl login' began, or scripts by a token: the
+first line of --token-file, or $DAMSELFLY_TOKEN.
 
 Exit codes: 1 other failures, 2 usage, 3 access denied, 4 not found or changed
 meanwhile, 6 timeout.`,
-		Example: `  dfctl task add https://example.org/model.bin --name model
+		Example: `  dfctl login ann
+  dfctl task add https://example.org/model.bin --name model
   dfctl preheat https://example.org/model.bin --to all --wait
   dfctl job ls
   dfctl config get default
@@ -60,9 +65,11 @@ meanwhile, 6 timeout.`,
 	}
 	fs := root.PersistentFlags()
 	fs.StringSliceVar(&a.managers, "manager", a.managers, "managers, HOST:65003,…; the first that answers is asked")
+	fs.StringVar(&a.tokenFile, "token-file", "", "send the token in the first line of a file")
 	fs.BoolVar(&a.json, "json", false, "print JSON for scripts")
 	root.AddCommand(newOverviewCommand(a), newClusterCommand(a), newConfigCommand(a), newSchedulerCommand(a), newHostCommand(a),
-		newTaskCommand(a), newJobCommand(a), newPreheatCommand(a), newDeleteCommand(a), newHoldersCommand(a), newCollectCommand(a))
+		newTaskCommand(a), newJobCommand(a), newPreheatCommand(a), newDeleteCommand(a), newHoldersCommand(a), newCollectCommand(a),
+		newLoginCommand(a), newLogoutCommand(a), newWhoamiCommand(a), newPasswdCommand(a), newUserCommand(a), newTokenCommand(a), newAuditCommand(a))
 	return root
 }
 
@@ -71,18 +78,24 @@ meanwhile, 6 timeout.`,
 func (a *app) call(ctx context.Context, f func(ctx context.Context, c managerpb.AdminClient) error) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	if token := os.Getenv(tokenEnv); token != "" {
-		ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+token)
-	}
 	for _, addr := range a.managers {
-		if err = callOne(ctx, addr, f); !rpc.IsTransport(err) {
+		if err = a.callOne(ctx, addr, f); !rpc.IsTransport(err) {
 			return err
 		}
 	}
 	return err
 }
 
-func callOne(ctx context.Context, addr string, f func(ctx context.Context, c managerpb.AdminClient) error) error {
+func (a *app) callOne(ctx context.Context, addr string, f func(ctx context.Context, c managerpb.AdminClient) error) error {
+	if !a.anonymous {
+		secret, err := a.secretFor(addr)
+		if err != nil {
+			return err
+		}
+		if secret != "" {
+			ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+secret)
+		}
+	}
 	conn, err := rpc.Dial(addr, rpc.DialOptions{CallTimeout: callTimeout})
 	if err != nil {
 		return err

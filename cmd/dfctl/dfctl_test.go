@@ -34,6 +34,7 @@ func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
 // startManager runs a manager on a database and answers its address; kill ends
 // it as a kill would: its leases are not given back.
 func startManager(t *testing.T, database string, o manager.Options) (addr string, kill func()) {
+	o.LocalAdmin = true
 	return startManagerAt(t, "127.0.0.1:0", database, o)
 }
 
@@ -259,6 +260,7 @@ func TestAPreheatOutlivesItsManager(t *testing.T) {
 		items, _ := c.reply("job", "show", id)["items"].(map[string]any)
 		return items["running"] == 3.0
 	}, time.Minute, 20*time.Millisecond)
+	quick.LocalAdmin = true
 	startManagerAt(t, second, database, quick)
 	kill()
 	at := time.Now()
