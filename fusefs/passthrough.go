@@ -29,15 +29,45 @@ type passthrough struct {
 // server must have shaken hands.
 func probePassthrough(server *fuse.Server, o Options) *passthrough {
 	p := &passthrough{kernel: server}
-	switch {
-	case o.NoPassthrough:
-		p.off = "switched off"
-	case server.KernelSettings().Flags64()&fuse.CAP_PASSTHROUGH == 0:
-		p.off = "the kernel has none: it needs Linux 6.9"
-	default:
+	if p.off = unable(o, server.KernelSettings().Flags64()); p.off == "" {
 		p.off = p.probe(o.ProbeDir)
 	}
 	return p
+}
+
+// unable returns why there is nothing to probe, or "". flags are those that the
+// kernel answered.
+func unable(o Options, flags uint64) string {
+	switch {
+	case o.NoPassthrough:
+		return whySwitched
+	case flags&fuse.CAP_PASSTHROUGH == 0:
+		return whyKernel
+	}
+	return ""
+}
+
+// The usual reasons against passthrough.
+const (
+	whySwitched = "switched off"
+	whyKernel   = "the kernel has none: it needs Linux 6.9"
+	whyRights   = "the daemon lacks CAP_SYS_ADMIN"
+	whyStacked  = "the cache is on a stacked file system (overlayfs or the like); put --data-dir on a plain one"
+)
+
+// PassthroughFix returns what to do about a reason that Mount.Passthrough gave.
+func PassthroughFix(why string) string {
+	switch why {
+	case whySwitched:
+		return "leave out no-passthrough in the daemon's configuration"
+	case whyKernel:
+		return "use Linux 6.9 or later for native speed of complete files"
+	case whyRights:
+		return "run the daemon as root with CAP_SYS_ADMIN, in a container too"
+	case whyStacked:
+		return "put --data-dir on a local, not stacked file system such as ext4 or xfs; in a container on a volume"
+	}
+	return "put --data-dir on a local file system such as ext4 or xfs, and see the daemon's log"
 }
 
 // probe returns why a file in dir can't be passed through, or "".
@@ -66,9 +96,9 @@ func why(errno syscall.Errno) string {
 	case 0:
 		return ""
 	case syscall.EPERM:
-		return "the daemon lacks CAP_SYS_ADMIN"
+		return whyRights
 	case syscall.ELOOP:
-		return "the cache is on a stacked file system (overlayfs or the like); put --data-dir on a plain one"
+		return whyStacked
 	case syscall.EOPNOTSUPP, syscall.ENOTTY, syscall.EINVAL:
 		return "the kernel or the cache's file system does not support it: " + errno.Error()
 	}

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"damselfly/daemon/control"
+	"damselfly/fusefs"
 )
 
 // System is what the checks look at; the zero value is this machine.
@@ -99,7 +100,7 @@ func (s System) passthrough(mounts []control.MountInfo) control.Check {
 	}
 	for _, m := range mounts {
 		if !m.Passthrough {
-			return bad(name, "off for "+m.Path+": "+m.PassthroughReason, "put --data-dir on a local, not stacked file system such as ext4 or xfs, and run the daemon as root on Linux 6.9 or later")
+			return bad(name, "off for "+m.Path+": "+m.PassthroughReason+"; reads go through the daemon", fusefs.PassthroughFix(m.PassthroughReason))
 		}
 	}
 	if len(mounts) == 0 {
