@@ -32,7 +32,7 @@ var floors = [][]string{
 		"scheduler/swarm", "manager/store", "manager/ca",
 		"daemon/source", "daemon/limit", "daemon/picker", "daemon/readahead"},
 	2: {"proto/wire", "manager/people"},
-	3: {"proto/rpc"},
+	3: {"proto/rpc", "manager/oidc"},
 	4: {"daemon/announce", "daemon/exchange", "daemon/fetch", "daemon/upload", "daemon/control", "manager/console",
 		"cmd/internal/boot"},
 	5: {"daemon", "fusefs", "scheduler", "manager", "cmd/internal/boot/hostcfg", "cmd/internal/e2e/lab"},
