@@ -42,9 +42,7 @@ func (v *visit) addTask() error {
 		Url: v.field("url"), Name: v.field("name"), Cluster: v.field("cluster"), Tag: v.field("tag"),
 		Application: v.field("application"), Digest: v.field("digest"),
 	}
-	for _, name := range strings.FieldsFunc(v.field("filter_query"), func(r rune) bool { return r == ',' || r == ' ' }) {
-		req.FilterQuery = append(req.FilterQuery, name)
-	}
+	req.FilterQuery = strings.FieldsFunc(v.field("filter_query"), func(r rune) bool { return r == ',' || r == ' ' })
 	if req.Url == "" {
 		f.wrong("url", "which URL?")
 		return v.showCatalogue(400, f)
