@@ -80,5 +80,5 @@ func (s sessions) Logout(ctx context.Context, r *http.Request) (*http.Cookie, er
 	return people.NoCookie(s.secure(r)), nil
 }
 
-// SSO says that there is no login elsewhere.
-func (s sessions) SSO() (url, name string) { return "", "" }
+// SSO is where people may log in elsewhere.
+func (s sessions) SSO() (url, name string) { return s.opts.SSO.Path, s.opts.SSO.Name }

@@ -65,12 +65,18 @@ type Options struct {
 	// URL is how browsers reach this manager (https://…); may be empty. With
 	// https their cookies are sent over TLS alone.
 	URL string
+	// SSO is offered by the console's login page.
+	SSO SSO
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
 	// Log: nil discards. Registry: nil keeps no metrics.
 	Log      *logrus.Entry
 	Registry prometheus.Registerer
 }
+
+// SSO is a login elsewhere: where browsers begin it on this server, and how
+// people call it. Zero: there is none.
+type SSO struct{ Path, Name string }
 
 func (o Options) withDefaults() Options {
 	if o.KeepAlive <= 0 {

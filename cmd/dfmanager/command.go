@@ -13,6 +13,7 @@ import (
 
 	"damselfly/cmd/internal/boot"
 	"damselfly/manager"
+	"damselfly/manager/oidc"
 	"damselfly/manager/people"
 	"damselfly/manager/store"
 	"damselfly/pieces"
@@ -32,6 +33,7 @@ type options struct {
 	SessionIdle time.Duration   `yaml:"session-idle"`
 	SessionLife time.Duration   `yaml:"session-life"`
 	AuditKeep   time.Duration   `yaml:"audit-keep"`
+	OIDC        oidcOptions     `yaml:"oidc"`
 	Log         boot.LogOptions `yaml:"log"`
 }
 
@@ -85,6 +87,7 @@ Log in with it ('dfctl login', or the console) and make users for the others;
 	cmd.Flags().DurationVar(&o.SessionLife, "session-life", o.SessionLife, "end sessions after so long in any case")
 	cmd.Flags().DurationVar(&o.AuditKeep, "audit-keep", o.AuditKeep, "keep the audit log for so long")
 	cmd.Flags().BoolVar(&o.LocalAdmin, "insecure-local-admin", o.LocalAdmin, "for trials: everybody on this machine is administrator, without a password")
+	o.OIDC.flags(cmd.Flags())
 	cmd.AddCommand(newUsersCommand())
 	return cmd
 }
@@ -124,13 +127,10 @@ func run(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
 
 	reg := boot.NewRegistry()
 	m, err := manager.New(manager.Options{
-		Store: db, Log: log, Registry: reg, Version: boot.Version(), URL: o.URL, LocalAdmin: o.LocalAdmin,
+		Store: db, Log: log, Registry: reg, Version: boot.Version(), URL: o.URL, LocalAdmin: o.LocalAdmin, SSO: o.OIDC.sso(),
 		People: people.Options{Idle: o.SessionIdle, Session: o.SessionLife, AuditKeep: o.AuditKeep},
 	})
 	if err != nil {
-		return err
-	}
-	if err := boot.FirstLogin(ctx, m.People(), stdout); err != nil {
 		return err
 	}
 	if o.LocalAdmin {
@@ -154,7 +154,18 @@ func run(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
 		return err
 	}
 	web.Handle("/", pages)
+	door, err := o.provider(m.People(), log)
+	if err != nil {
+		return err
+	}
+	if door != nil {
+		web.Handle(oidc.Prefix, door)
+	}
 
+	// Last, when nothing can stand in the way of the one who reads it.
+	if err := boot.FirstLogin(ctx, m.People(), stdout); err != nil {
+		return err
+	}
 	all, ctx := errgroup.WithContext(ctx)
 	// Run goes on until the last call was answered, so that it is written too.
 	runCtx, served := context.WithCancel(context.WithoutCancel(ctx))

@@ -149,6 +149,11 @@ func TestUsageErrorsAreOneLineAndExitTwo(t *testing.T) {
 		{[]string{"--database", database, "--grpc", "65003"}, "--grpc"},
 		{[]string{"--database", database, "--http", "h:x"}, "--http"},
 		{[]string{"--database", database, "--log-level", "loud"}, "loud"},
+		{[]string{"--database", database, "--oidc-issuer", "https://i"}, "the manager's own URL"},
+		{[]string{"--database", database, "--oidc-issuer", "https://i", "--url", "https://m", "--oidc-client-id", "c"}, "nobody would get a role"},
+		{[]string{"--database", database, "--oidc-issuer", "https://i", "--url", "https://m", "--oidc-client-id", "c", "--oidc-role", "ops=king"}, "king"},
+		{[]string{"--database", database, "--oidc-issuer", "https://i", "--url", "https://m", "--oidc-client-id", "c", "--oidc-role", "ops=admin", "--oidc-client-secret-file", "/nonexistent"}, "/nonexistent"},
+		{[]string{"--database", database, "--url", "manager"}, "https://HOST"},
 		{[]string{"--no-such-flag"}, "--no-such-flag"},
 		{[]string{"surplus"}, "surplus"},
 	} {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -75,5 +77,43 @@ func TestTheFirstPasswordIsShownOnce(t *testing.T) {
 	code = boot.Execute(context.Background(), newCommand(), []string{"users", "reset-password", "nobody", "--database", database}, &out, &errs)
 	require.Equal(t, boot.ExitOrigin, code)
 	require.Contains(t, errs.String(), `no user "nobody"`)
+	require.Equal(t, boot.ExitOK, p.stop())
+}
+
+// A manager that knows a provider sends browsers there, with what it needs to
+// know them again.
+func TestLoginElsewhere(t *testing.T) {
+	var provider *httptest.Server
+	provider = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		require.Equal(t, "/.well-known/openid-configuration", r.URL.Path)
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprintf(w, `{"issuer":%q,"authorization_endpoint":"%[1]s/auth","token_endpoint":"%[1]s/token","jwks_uri":"%[1]s/keys"}`, provider.URL)
+	}))
+	defer provider.Close()
+	dir := t.TempDir()
+	config := filepath.Join(dir, "c.yaml")
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "secret"), []byte("hush\n"), 0o600))
+	require.NoError(t, os.WriteFile(config, fmt.Appendf(nil, `
+database: sqlite:%s/m.db
+url: https://manager.example.org
+oidc:
+  issuer: %s
+  client-id: dfmanager
+  client-secret-file: %[1]s/secret
+  roles: {ops: operator}
+`, dir, provider.URL), 0o600))
+	p := startShowing(t, io.Discard, io.Discard, "--config", config)
+	client := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	resp, err := client.Get("http://" + p.http + "/auth/oidc/login")
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	require.Equal(t, 302, resp.StatusCode)
+	to := resp.Header.Get("Location")
+	for _, want := range []string{provider.URL + "/auth?", "client_id=dfmanager", "code_challenge_method=S256", "manager.example.org%2Fauth%2Foidc%2Fcallback", "nonce=", "state="} {
+		require.Contains(t, to, want)
+	}
+	require.Contains(t, resp.Header.Get("Set-Cookie"), "Secure")
+	_, page := p.get(t, "/login")
+	require.Contains(t, page, "/auth/oidc/login")
 	require.Equal(t, boot.ExitOK, p.stop())
 }
