@@ -1,12 +1,14 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"os"
 	"time"
 
 	"damselfly/daemon/control"
 	"damselfly/daemon/engine"
+	"damselfly/daemon/readahead"
 	"damselfly/pieces"
 	"damselfly/pieces/store"
 )
@@ -102,7 +104,7 @@ func (t *task) describe(held map[pieces.Key]store.VersionInfo) control.TaskInfo 
 	info := control.TaskInfo{
 		ID: t.id, URL: e.Task.PublicURL, Tag: e.Task.Tag, Application: e.Task.Application, Digest: e.Task.Digest,
 		Private: !e.Task.Public(), Owner: control.Owner{UID: e.UID, GID: e.GID}, Names: e.Names,
-		Added: e.Added, State: control.StateUnknown,
+		Added: e.Added, State: control.StateUnknown, Fill: cmp.Or(e.Fill, readahead.FillAuto.String()),
 	}
 	if facts == nil {
 		return info
@@ -162,16 +164,7 @@ func (h controlHandle) Facts() pieces.Facts { return h.h.Content().Facts() }
 func (h controlHandle) Key() pieces.Key     { return h.h.Content().Key() }
 
 func (h controlHandle) Fetch(ctx context.Context, off, n int64, progress func(done, total int64, tr control.Traffic)) error {
-	before := h.h.Content().Traffic()
-	return h.h.Fetch(ctx, off, n, func(done, total int64) {
-		if progress == nil {
-			return
-		}
-		now := h.h.Content().Traffic()
-		tr := control.Traffic{Origin: now.Origin - before.Origin, Peers: now.Peers - before.Peers, Seeds: now.Seeds - before.Seeds}
-		tr.Cache = max(0, done-tr.Origin-tr.Peers-tr.Seeds)
-		progress(done, total, tr)
-	})
+	return h.h.Fetch(ctx, off, n, h.follow(progress))
 }
 
 // Content waits for what is in memory to be on disk, then opens it.

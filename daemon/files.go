@@ -97,6 +97,12 @@ func (d *Daemon) Files() ([]FileInfo, error) {
 
 // OpenFile makes a Version readable. A Version that was replaced is Changed.
 func (d *Daemon) OpenFile(ctx context.Context, key pieces.Key) (*File, error) {
+	return d.OpenFilled(ctx, key, readahead.FillAuto)
+}
+
+// OpenFilled is OpenFile where fill says when the file is fetched whole, unless
+// that was said when it was added.
+func (d *Daemon) OpenFilled(ctx context.Context, key pieces.Key, fill readahead.Fill) (*File, error) {
 	t, err := d.task(ctx, key.Task)
 	if err != nil {
 		return nil, err
@@ -108,7 +114,7 @@ func (d *Daemon) OpenFile(ctx context.Context, key pieces.Key) (*File, error) {
 	if f.VersionID() != key.Version {
 		return nil, pieces.Errorf(pieces.Changed, "%v was replaced at its origin", key)
 	}
-	return t.open(f, func(c *engine.Content) (*engine.Handle, error) { return c.OpenReader(readahead.FillAuto) })
+	return t.open(f, func(c *engine.Content) (*engine.Handle, error) { return c.OpenReader(t.fill(fill)) })
 }
 
 // open opens the content that facts describe.

@@ -88,7 +88,7 @@ func TestWorkWithTasks(t *testing.T) {
 	require.EqualValues(t, id, info.ID)
 	require.EqualValues(t, 1<<20, info.Facts.Size)
 
-	require.Regexp(t, `^TASK +SIZE +CACHED +STATE +NAME +URL\n`+id[:12]+` +1 MiB +- +idle +model +`+fileURL+`\n$`, ok(t, "ls"))
+	require.Regexp(t, `^TASK +SIZE +CACHED +STATE +AGE +SOURCE +NAME +URL\n`+id[:12]+` +1 MiB +- +idle +\d+d +- +model +`+fileURL+`\n$`, ok(t, "ls"))
 	var list []control.TaskInfo
 	require.NoError(t, json.Unmarshal([]byte(ok(t, "ls", "--json")), &list))
 	require.Len(t, list, 1)

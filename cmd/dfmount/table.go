@@ -25,17 +25,55 @@ func (t table) flush() error {
 	return pieces.WithKind(pieces.Internal, t.w.Flush(), "printing")
 }
 
-// printTasks lists tasks, the last added first.
-func printTasks(w io.Writer, tasks []control.TaskInfo) error {
+// printTasks lists tasks, the last added first, at the time now.
+func printTasks(w io.Writer, tasks []control.TaskInfo, now time.Time) error {
 	slices.SortFunc(tasks, func(a, b control.TaskInfo) int {
 		return cmp.Or(b.Added.Compare(a.Added), cmp.Compare(a.ID, b.ID))
 	})
 	t := newTable(w)
-	t.row("TASK", "SIZE", "CACHED", "STATE", "NAME", "URL")
+	t.row("TASK", "SIZE", "CACHED", "STATE", "AGE", "SOURCE", "NAME", "URL")
 	for _, info := range tasks {
-		t.row(info.ID.Short(), size(info), cached(info), string(info.State), orDash(strings.Join(info.Names, ",")), info.URL)
+		t.row(info.ID.Short(), size(info), cached(info), string(info.State), age(info.Added, now), source(info.Traffic),
+			orDash(strings.Join(info.Names, ",")), orDash(info.URL))
 	}
 	return t.flush()
+}
+
+// age is how long ago something was, in its largest unit.
+func age(t, now time.Time) string {
+	d := now.Sub(t)
+	switch {
+	case t.IsZero():
+		return "-"
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", max(0, int(d.Seconds())))
+	case d < time.Hour:
+		return fmt.Sprintf("%dm", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh", int(d.Hours()))
+	}
+	return fmt.Sprintf("%dd", int(d.Hours()/24))
+}
+
+// source says where a task's bytes came from, the largest share first.
+func source(tr control.Traffic) string {
+	type share struct {
+		name  string
+		bytes int64
+	}
+	shares := []share{{"peers", tr.Peers}, {"seeds", tr.Seeds}, {"origin", tr.Origin}}
+	slices.SortStableFunc(shares, func(a, b share) int { return cmp.Compare(b.bytes, a.bytes) })
+	sum := tr.Peers + tr.Seeds + tr.Origin
+	var words []string
+	for _, s := range shares {
+		if s.bytes == sum && sum > 0 {
+			return s.name
+		}
+		if s.bytes > 0 {
+			words = append(words, fmt.Sprintf("%s %d%%", s.name, s.bytes*100/sum))
+		}
+	}
+	return orDash(strings.Join(words, ","))
 }
 
 func size(t control.TaskInfo) string {

@@ -9,8 +9,8 @@ import (
 
 	"damselfly/cmd/internal/boot"
 	"damselfly/cmd/internal/boot/client"
-	"damselfly/cmd/internal/boot/console"
 	"damselfly/daemon/control"
+	"damselfly/daemon/readahead"
 	"damselfly/pieces"
 )
 
@@ -18,7 +18,7 @@ const refWords = "a URL, task id, name or path in a mount"
 
 func newAddCommand(a *app) *cobra.Command {
 	var flags client.TaskFlags
-	name := ""
+	name, fill := "", ""
 	cmd := &cobra.Command{
 		Use:   "add URL",
 		Short: "Add a URL and print its path in the mount",
@@ -32,15 +32,16 @@ func newAddCommand(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return runAdd(cmd.Context(), a, args[0], o, name)
+			return runAdd(cmd.Context(), a, args[0], o, name, fill)
 		},
 	}
 	flags.Bind(cmd.Flags())
 	cmd.Flags().StringVar(&name, "name", "", "also show it as by-name/NAME")
+	cmd.Flags().StringVar(&fill, "fill", "", "when it is fetched whole behind who reads it: auto (when it is evidently wanted whole), always or never")
 	return cmd
 }
 
-func runAdd(ctx context.Context, a *app, url string, o pieces.Options, name string) error {
+func runAdd(ctx context.Context, a *app, url string, o pieces.Options, name, fill string) error {
 	if err := client.CheckURL(url, o); err != nil {
 		return err
 	}
@@ -49,12 +50,15 @@ func runAdd(ctx context.Context, a *app, url string, o pieces.Options, name stri
 			return err
 		}
 	}
+	if _, ok := readahead.ParseFill(fill); !ok && fill != "" {
+		return pieces.Errorf(pieces.Invalid, "--fill %.40q: want auto, always or never", fill)
+	}
 	c, err := a.connect(ctx)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	id, paths, err := c.Add(ctx, url, o, name)
+	id, paths, err := c.AddFilled(ctx, url, o, name, fill)
 	if err != nil {
 		return err
 	}
@@ -78,9 +82,14 @@ func newLsCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:     "ls",
 		Aliases: []string{"list"},
-		Short:   "List what was added or is held here",
-		Args:    want(0, 0, "no arguments; 'dfmount stat' shows one task"),
-		RunE:    func(cmd *cobra.Command, _ []string) error { return runLs(cmd.Context(), a) },
+		Short:   "List what was added or is held here, and the manager's names",
+		Long: `List what was added or is held here: how large it is, how much of it is cached,
+what it is doing, how long ago it was added, where its bytes came from since the
+daemon started, its names and its URL. Names that only the manager knows come
+last, in state remote: they are files of by-name/ too, and become known here
+when they are first used.`,
+		Args: want(0, 0, "no arguments; 'dfmount stat' shows one task"),
+		RunE: func(cmd *cobra.Command, _ []string) error { return runLs(cmd.Context(), a) },
 	}
 }
 
@@ -90,14 +99,17 @@ func runLs(ctx context.Context, a *app) error {
 		return err
 	}
 	defer c.Close()
-	tasks, err := c.List(ctx)
+	tasks, missing, err := c.ListAll(ctx)
 	if err != nil {
 		return err
+	}
+	if missing != "" {
+		a.note("names that only the manager knows are not listed: " + missing)
 	}
 	if a.json {
 		return a.printJSON(tasks)
 	}
-	return printTasks(a.out, tasks)
+	return printTasks(a.out, tasks, time.Now())
 }
 
 // refCommand makes a command whose one argument names a Task. do gets the
@@ -139,11 +151,16 @@ func parseRef(text string, o pieces.Options) (control.Ref, error) {
 	return ref, err
 }
 
-// completeRef offers names and ids to the shell, of a daemon that runs.
-func (a *app) completeRef(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+// completeRef offers names and ids to the shell for the first argument.
+func (a *app) completeRef(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
+	return a.completeRefs(cmd, args, word)
+}
+
+// completeRefs offers names and ids to the shell, of a daemon that runs.
+func (a *app) completeRefs(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
 	c, err := a.find(ctx)
@@ -174,38 +191,6 @@ func newStatCommand(a *app) *cobra.Command {
 			}
 			return printTask(a.out, t)
 		})
-}
-
-func newWarmCommand(a *app) *cobra.Command {
-	ranges := ""
-	cmd := refCommand(a, "warm", "Fetch a task into this host's cache", "  dfmount warm model\n  dfmount warm https://example.org/model.bin --range 0-1048575",
-		func(ctx context.Context, c *control.Client, ref control.Ref) error {
-			r := control.Whole
-			if ranges != "" {
-				var err error
-				if r, err = client.ParseRange(ranges); err != nil {
-					return err
-				}
-			}
-			return a.warm(ctx, c, ref, r)
-		})
-	cmd.Flags().StringVar(&ranges, "range", "", "only these bytes, FIRST-LAST, both inclusive")
-	return cmd
-}
-
-func (a *app) warm(ctx context.Context, c *control.Client, ref control.Ref, r control.Range) error {
-	show := console.New(a.err, "dfmount", a.json)
-	began := time.Now()
-	last, err := c.Warm(ctx, ref, r, show.Progress)
-	show.Stop()
-	if err != nil {
-		return err
-	}
-	if a.json {
-		return a.printJSON(last)
-	}
-	show.Summary(ref.Text, last.Done, time.Since(began), last.Traffic)
-	return nil
 }
 
 func newEvictCommand(a *app) *cobra.Command {

@@ -50,7 +50,13 @@ func (c *Client) Ping(ctx context.Context) (Ping, error) {
 // Add puts a URL in the catalogue and returns its id and where it is found in
 // the mounts.
 func (c *Client) Add(ctx context.Context, url string, o pieces.Options, name string) (pieces.TaskID, []string, error) {
-	m, err := c.api.Add(ctx, &daemonpb.AddRequest{Source: sourceTo(url, o), Name: name})
+	return c.AddFilled(ctx, url, o, name, "")
+}
+
+// AddFilled is Add that says when the file is fetched whole while it is read:
+// auto, always or never.
+func (c *Client) AddFilled(ctx context.Context, url string, o pieces.Options, name, fill string) (pieces.TaskID, []string, error) {
+	m, err := c.api.Add(ctx, &daemonpb.AddRequest{Source: sourceTo(url, o), Name: name, Fill: fill})
 	return pieces.TaskID(m.GetTaskId()), m.GetPaths(), err
 }
 
@@ -71,6 +77,34 @@ func (c *Client) List(ctx context.Context) ([]TaskInfo, error) {
 	return infos, nil
 }
 
+// ListAll is List with the Tasks that only the manager knows, of which there is
+// but the id and the names, in state StateRemote. missing says why they are not
+// there; empty: they are.
+func (c *Client) ListAll(ctx context.Context) (infos []TaskInfo, missing string, err error) {
+	m, err := c.api.List(ctx, &daemonpb.ListRequest{Remote: true})
+	if err != nil {
+		return nil, "", err
+	}
+	infos = make([]TaskInfo, 0, len(m.GetTasks()))
+	for _, t := range m.GetTasks() {
+		info, err := infoFrom(t)
+		if err != nil {
+			return nil, "", err
+		}
+		infos = append(infos, info)
+	}
+	at := map[pieces.TaskID]int{}
+	for _, r := range m.GetRemote() {
+		id := pieces.TaskID(r.GetTaskId())
+		if _, ok := at[id]; !ok {
+			at[id] = len(infos)
+			infos = append(infos, TaskInfo{ID: id, State: StateRemote})
+		}
+		infos[at[id]].Names = append(infos[at[id]].Names, r.GetName())
+	}
+	return infos, m.GetRemoteError(), nil
+}
+
 // Stat answers one Task with its facts.
 func (c *Client) Stat(ctx context.Context, ref Ref) (TaskInfo, error) {
 	m, err := c.api.Stat(ctx, &daemonpb.StatRequest{Ref: refTo(ref)})
@@ -82,10 +116,17 @@ func (c *Client) Stat(ctx context.Context, ref Ref) (TaskInfo, error) {
 
 // Warm fetches r into the cache; progress may be nil.
 func (c *Client) Warm(ctx context.Context, ref Ref, r Range, progress func(Progress)) (Progress, error) {
+	return c.WarmThe(ctx, ref, Portion{Range: r}, progress)
+}
+
+// WarmThe fetches a portion into the cache; progress may be nil.
+func (c *Client) WarmThe(ctx context.Context, ref Ref, p Portion, progress func(Progress)) (Progress, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var last Progress
-	stream, err := c.api.Warm(ctx, &daemonpb.WarmRequest{Ref: refTo(ref), Offset: r.Off, Length: max(r.N, 0)})
+	stream, err := c.api.Warm(ctx, &daemonpb.WarmRequest{
+		Ref: refTo(ref), Offset: p.Range.Off, Length: max(p.Range.N, 0), Order: p.Order, Background: p.Background,
+	})
 	if err != nil {
 		return last, err
 	}

@@ -109,7 +109,7 @@ func (s *Server) infoTo(t TaskInfo) *daemonpb.TaskInfo {
 		Audience: t.Private, Names: t.Names, Version: string(t.Version), CachedBytes: t.CachedBytes,
 		Pieces: uint32(t.Pieces), CachedPieces: uint32(t.CachedPieces), PieceSize: t.PieceSize,
 		State: string(t.State), Added: secondsTo(t.Added), Accessed: secondsTo(t.Accessed),
-		OpenHandles: uint32(t.OpenHandles), Traffic: trafficTo(t.Traffic), Paths: s.paths(string(t.ID)),
+		OpenHandles: uint32(t.OpenHandles), Traffic: trafficTo(t.Traffic), Paths: s.paths(string(t.ID)), Fill: t.Fill,
 	}
 	if t.Facts != nil {
 		m.Facts = wire.FactsTo(*t.Facts)
@@ -124,7 +124,7 @@ func infoFrom(m *daemonpb.TaskInfo) (TaskInfo, error) {
 		Version: pieces.VersionID(m.GetVersion()), CachedBytes: m.GetCachedBytes(),
 		Pieces: int(m.GetPieces()), CachedPieces: int(m.GetCachedPieces()), PieceSize: m.GetPieceSize(),
 		State: State(m.GetState()), Added: secondsFrom(m.GetAdded()), Accessed: secondsFrom(m.GetAccessed()),
-		OpenHandles: int(m.GetOpenHandles()), Traffic: trafficFrom(m.GetTraffic()), Paths: m.GetPaths(),
+		OpenHandles: int(m.GetOpenHandles()), Traffic: trafficFrom(m.GetTraffic()), Paths: m.GetPaths(), Fill: m.GetFill(),
 	}
 	if m.GetFacts() == nil {
 		return t, nil

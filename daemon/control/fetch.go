@@ -29,16 +29,19 @@ func (s *Server) Warm(req *daemonpb.WarmRequest, stream daemonpb.Control_WarmSer
 	if err != nil {
 		return err
 	}
-	defer h.Close()
-	n := req.GetLength()
-	if n == 0 {
-		n = -1
+	w, err := warming(ctx, id, h, req)
+	if err == nil && req.GetBackground() {
+		if err := s.background.run(func(ctx context.Context) { s.warmBehind(ctx, w) }); err != nil {
+			h.Close()
+			return err
+		}
+		return stream.Send(progressTo(id, Progress{Total: w.total}, true))
 	}
-	r, err := Range{req.GetOffset(), n}.clip(h.Facts().Size)
+	defer h.Close()
 	if err != nil {
 		return err
 	}
-	last, err := s.follow(ctx, h, r, func(p Progress) error {
+	last, err := s.watch(ctx, w.total, w.fetch, func(p Progress) error {
 		return stream.Send(progressTo(id, p, false))
 	})
 	if err != nil {
@@ -47,13 +50,23 @@ func (s *Server) Warm(req *daemonpb.WarmRequest, stream daemonpb.Control_WarmSer
 	return stream.Send(progressTo(id, last, true))
 }
 
-// follow fetches r and tells how it goes, at most every progressEvery. It
-// returns the final progress.
+// follow fetches r and tells how it goes.
 func (s *Server) follow(ctx context.Context, h Handle, r Range, tell func(Progress) error) (Progress, error) {
+	return s.watch(ctx, r.N, func(ctx context.Context, progress progressFunc) error {
+		return h.Fetch(ctx, r.Off, r.N, progress)
+	}, tell)
+}
+
+// progressFunc is told how far a fetch is.
+type progressFunc = func(have, total int64, tr Traffic)
+
+// watch runs a fetch of total bytes and tells how it goes, at most every
+// progressEvery. It returns the final progress.
+func (s *Server) watch(ctx context.Context, total int64, fetch func(context.Context, progressFunc) error, tell func(Progress) error) (Progress, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var mu sync.Mutex
-	at := Progress{Total: r.N} // guarded by mu
+	at := Progress{Total: total} // guarded by mu
 	current := func() Progress {
 		mu.Lock()
 		defer mu.Unlock()
@@ -61,7 +74,7 @@ func (s *Server) follow(ctx context.Context, h Handle, r Range, tell func(Progre
 	}
 	done := make(chan error, 1)
 	go func() {
-		done <- h.Fetch(ctx, r.Off, r.N, func(have, total int64, tr Traffic) {
+		done <- fetch(ctx, func(have, total int64, tr Traffic) {
 			mu.Lock()
 			defer mu.Unlock()
 			at = Progress{have, total, tr}
@@ -74,7 +87,7 @@ func (s *Server) follow(ctx context.Context, h Handle, r Range, tell func(Progre
 		case err := <-done:
 			last := current()
 			if err == nil {
-				last.Done, last.Total = r.N, r.N
+				last.Done, last.Total = total, total
 			}
 			return last, err
 		case <-tick.C:

@@ -2,7 +2,9 @@ package control
 
 import (
 	"context"
+	"maps"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -49,6 +51,8 @@ type Server struct {
 	tickets       *tickets
 	log           *logrus.Entry
 	rpc           *rpc.Server
+	// background are fetches that nobody waits for; they end with Serve.
+	background background
 	// self is the user the daemon runs as.
 	self uint32
 }
@@ -88,6 +92,8 @@ func (s *Server) Serve(ctx context.Context, l *Listener) error {
 	defer l.closeSockets()
 	g, ctx := errgroup.WithContext(ctx)
 	calls, files := l.rpc, l.files
+	s.background.start(ctx)
+	defer s.background.wait()
 	g.Go(func() error { return s.rpc.Serve(ctx, calls) })
 	g.Go(func() error { return s.serveFiles(files) })
 	g.Go(func() error {
@@ -119,6 +125,11 @@ func (s *Server) Add(ctx context.Context, req *daemonpb.AddRequest) (*daemonpb.A
 	if err := s.engine.Add(ctx, t, req.GetName(), who.Owner); err != nil {
 		return nil, err
 	}
+	if fill := req.GetFill(); fill != "" {
+		if err := s.setFill(ctx, who, t.ID, fill); err != nil {
+			return nil, err
+		}
+	}
 	entry := string(t.ID)
 	if req.GetName() != "" {
 		entry = byName + "/" + req.GetName()
@@ -126,8 +137,20 @@ func (s *Server) Add(ctx context.Context, req *daemonpb.AddRequest) (*daemonpb.A
 	return &daemonpb.AddReply{TaskId: string(t.ID), Paths: s.paths(entry)}, nil
 }
 
+// setFill is for who added the Task.
+func (s *Server) setFill(ctx context.Context, who caller, id pieces.TaskID, fill string) error {
+	info, err := s.engine.Info(ctx, id)
+	if err != nil {
+		return err
+	}
+	if !s.mayChange(who, info) {
+		return denied(id)
+	}
+	return s.engine.SetFill(ctx, id, fill)
+}
+
 // List answers the Tasks that the caller may see.
-func (s *Server) List(ctx context.Context, _ *daemonpb.ListRequest) (*daemonpb.ListReply, error) {
+func (s *Server) List(ctx context.Context, req *daemonpb.ListRequest) (*daemonpb.ListReply, error) {
 	who, err := callerOf(ctx)
 	if err != nil {
 		return nil, err
@@ -141,6 +164,16 @@ func (s *Server) List(ctx context.Context, _ *daemonpb.ListRequest) (*daemonpb.L
 		if s.mayUse(who, info) {
 			reply.Tasks = append(reply.Tasks, s.infoTo(info))
 		}
+	}
+	if !req.GetRemote() {
+		return reply, nil
+	}
+	names, err := s.engine.RemoteNames(ctx)
+	if err != nil {
+		reply.RemoteError = err.Error()
+	}
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		reply.Remote = append(reply.Remote, &daemonpb.RemoteName{Name: name, TaskId: string(names[name])})
 	}
 	return reply, nil
 }

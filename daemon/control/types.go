@@ -31,6 +31,15 @@ type Engine interface {
 	// return how many bytes that freed.
 	Evict(ctx context.Context, id pieces.TaskID) (int64, error)
 	Remove(ctx context.Context, id pieces.TaskID) (int64, error)
+	// SetFill says when a Task that is in the catalogue is fetched whole while it
+	// is read: auto, always or never; else Invalid.
+	SetFill(ctx context.Context, id pieces.TaskID, fill string) error
+	// Cached tells how many of the bytes of r are here, in whole pieces clipped to
+	// r; with order, of the access order known here instead. It asks nobody;
+	// known is false while the size is unknown.
+	Cached(ctx context.Context, id pieces.TaskID, r Range, order bool) (done, total int64, known bool, err error)
+	// RemoteNames are the manager's names of Tasks that are not known here.
+	RemoteNames(ctx context.Context) (map[string]pieces.TaskID, error)
 	Status(ctx context.Context) (Status, error)
 }
 
@@ -43,6 +52,14 @@ type Handle interface {
 	// too. progress, if not nil, is called now and then, from any goroutine,
 	// and must not block.
 	Fetch(ctx context.Context, off, n int64, progress func(done, total int64, tr Traffic)) error
+	// FetchAll is Fetch of several ranges, the first ones first.
+	FetchAll(ctx context.Context, rs []Range, progress func(done, total int64, tr Traffic)) error
+	// Order returns the access order that is known, waiting until the scheduler
+	// has told what it knows; empty: none is.
+	Order(ctx context.Context) ([]Range, error)
+	// PutOrder makes another one known, here and to the swarm, behind what is
+	// known there. It returns how many ranges were kept.
+	PutOrder(rs []Range) (kept int)
 	// ReadAt reads verified bytes, fetching what is missing.
 	ReadAt(ctx context.Context, p []byte, off int64) (int, error)
 	// Content is a read-only descriptor of the complete content, which the
@@ -85,6 +102,7 @@ const (
 	StateIdle     State = "idle"     // partly held, nobody fetches
 	StateFetching State = "fetching" // bytes are coming
 	StateComplete State = "complete" // all pieces held
+	StateRemote   State = "remote"   // only the manager knows it, by its names
 )
 
 // TaskInfo is one Task as people see it. URL is without userinfo and filtered
@@ -113,6 +131,8 @@ type TaskInfo struct {
 	Accessed    time.Time `json:"accessed,omitzero"`
 	OpenHandles int       `json:"open_handles"`
 	Traffic     Traffic   `json:"traffic"`
+	// Fill says when it is fetched whole while it is read: auto, always, never.
+	Fill string `json:"fill,omitempty"`
 	// Paths in the mounts of this host, one per mount.
 	Paths []string `json:"paths,omitempty"`
 }
@@ -197,9 +217,33 @@ type Progress struct {
 	Traffic Traffic `json:"traffic"`
 }
 
+// Cached is how much of what was asked for is here. Known is false while nobody
+// knows its size.
+type Cached struct {
+	ID    pieces.TaskID `json:"id"`
+	Known bool          `json:"known"`
+	Done  int64         `json:"done"`
+	Total int64         `json:"total"`
+}
+
+// Whole reports whether nothing is missing.
+func (c Cached) Whole() bool { return c.Known && c.Done == c.Total }
+
+// Order is an access order: byte ranges of a Version in the order in which they
+// were first touched.
+type Order struct {
+	ID      pieces.TaskID    `json:"id"`
+	Version pieces.VersionID `json:"version"`
+	Size    int64            `json:"size"`
+	Ranges  []Range          `json:"ranges"`
+}
+
 // Range is bytes [Off, Off+N) of some content. As a request, N < 0 means up
 // to the end.
-type Range struct{ Off, N int64 }
+type Range struct {
+	Off int64 `json:"offset"`
+	N   int64 `json:"length"`
+}
 
 // Whole is the range of all bytes.
 var Whole = Range{0, -1}

@@ -61,6 +61,8 @@ type Content struct {
 	order   []pieces.Extent
 	touches touches
 	filling bool
+	// heard is closed when a scheduler has answered a registration, or none did.
+	heard chan struct{}
 
 	interests map[*interest]struct{}
 	// counted are the interests whose missing pieces are kept count of.
@@ -140,7 +142,7 @@ func newContent(e *Engine, t *pieces.Task, key pieces.Key, facts pieces.Facts, c
 	if e.o.Host.Type == pieces.SeedHost {
 		c.seeding = picker.NewSeeding(geo, picker.SeedingConfig{})
 	}
-	c.ahead = c.newAhead()
+	c.ahead, c.heard = c.newAhead(), make(chan struct{})
 	c.ctx, c.cancel = context.WithCancel(e.ctx)
 	return c, nil
 }

@@ -97,17 +97,6 @@ func (c *Content) takeOrder(order []pieces.Extent) {
 	c.followOrder()
 }
 
-// Order returns the access order that is known here: that of earlier readers, or
-// else that of this host's.
-func (c *Content) Order() []pieces.Extent {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(c.order) > 0 {
-		return append([]pieces.Extent(nil), c.order...)
-	}
-	return append([]pieces.Extent(nil), c.touches.list...)
-}
-
 // followOrder begins to follow the order that is known, if any. What readers
 // have touched already counts. c.mu is held.
 func (c *Content) followOrder() {

@@ -70,6 +70,7 @@ func (c *Content) register() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.registering = false
+		c.answered()
 		if err != nil {
 			c.registrationFailed(err)
 			return

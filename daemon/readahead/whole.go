@@ -25,3 +25,17 @@ const (
 	FillAlways             // from its first open on
 	FillNever
 )
+
+var fillNames = [...]string{"auto", "always", "never"}
+
+func (f Fill) String() string { return fillNames[f] }
+
+// ParseFill reads what String writes; false: it is neither.
+func ParseFill(s string) (Fill, bool) {
+	for f, name := range fillNames {
+		if s == name {
+			return Fill(f), true
+		}
+	}
+	return 0, false
+}

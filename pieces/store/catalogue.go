@@ -26,6 +26,9 @@ type Entry struct {
 	UID, GID uint32
 	// Added is when somebody added it; zero if it is only kept beside bytes.
 	Added time.Time
+	// Fill says when a file that is read is fetched whole: auto, always, never;
+	// empty: nobody has said.
+	Fill string
 	// Held: some bytes of it are here. Set when read, ignored when put.
 	Held bool
 }

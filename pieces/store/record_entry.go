@@ -19,11 +19,12 @@ type entryRecord struct {
 	Names       []string      `json:",omitempty"`
 	UID, GID    uint32
 	Added       time.Time
+	Fill        string `json:",omitempty"`
 }
 
 func encodeEntry(e Entry) ([]byte, error) {
 	t := e.Task
-	return json.Marshal(entryRecord{t.URL, t.PublicURL, t.Tag, t.Application, t.Digest, t.FilterQuery, t.Audience, e.Names, e.UID, e.GID, e.Added})
+	return json.Marshal(entryRecord{t.URL, t.PublicURL, t.Tag, t.Application, t.Digest, t.FilterQuery, t.Audience, e.Names, e.UID, e.GID, e.Added, e.Fill})
 }
 
 // parseEntry decodes the entry of a Task; it must hash to id.
@@ -37,7 +38,7 @@ func parseEntry(id pieces.TaskID, b []byte) (Entry, error) {
 			ID: id, URL: r.URL, PublicURL: r.PublicURL, Tag: r.Tag, Application: r.Application,
 			Digest: r.Digest, FilterQuery: r.FilterQuery, Audience: r.Audience,
 		},
-		Names: r.Names, UID: r.UID, GID: r.GID, Added: r.Added,
+		Names: r.Names, UID: r.UID, GID: r.GID, Added: r.Added, Fill: r.Fill,
 	}
 	if err := e.Task.CheckID(); err != nil {
 		return Entry{}, pieces.WithKind(pieces.Integrity, err, "damaged catalogue entry "+id.Short())

@@ -31,6 +31,9 @@ type Engine struct {
 	Gate chan struct{}
 	// Fail, if not nil, is what every Fetch ends with.
 	Fail error
+	// Remote are names that only the manager knows; RemoteFail is why not.
+	Remote     map[string]pieces.TaskID
+	RemoteFail error
 
 	mu      sync.Mutex
 	tasks   map[pieces.TaskID]*entry // guarded by mu
@@ -43,6 +46,9 @@ type entry struct {
 	task  *pieces.Task
 	owner control.Owner
 	facts *pieces.Facts
+	fill  string
+	// order is the access order, held what was fetched.
+	order, held []control.Range
 }
 
 // NewTask implements control.Engine, as do the methods below.
@@ -96,7 +102,7 @@ func (e *Engine) Info(_ context.Context, id pieces.TaskID) (control.TaskInfo, er
 func (e *Engine) info(t *entry) control.TaskInfo {
 	info := control.TaskInfo{
 		ID: t.task.ID, URL: t.task.PublicURL, Tag: t.task.Tag, Private: !t.task.Public(), Owner: t.owner,
-		State: control.StateUnknown, Added: time.Unix(1e9, 0).UTC(), Facts: t.facts,
+		State: control.StateUnknown, Added: time.Unix(1e9, 0).UTC(), Facts: t.facts, Fill: t.fill,
 	}
 	if t.facts != nil {
 		info.State, info.Version = control.StateIdle, t.facts.VersionID()
@@ -216,6 +222,7 @@ func (h *handle) Fetch(ctx context.Context, off, n int64, progress func(done, to
 	}
 	h.engine.mu.Lock()
 	h.engine.fetched = append(h.engine.fetched, control.Range{Off: off, N: n})
+	h.entry.held = append(h.entry.held, control.Range{Off: off, N: n})
 	h.engine.mu.Unlock()
 	if progress != nil {
 		progress(n, n, control.Traffic{Origin: n})
