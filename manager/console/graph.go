@@ -42,7 +42,9 @@ type edge struct {
 	// Width in tenths.
 	Width float64
 	Title string
-	Rate  float64
+	// Label stands in the middle of it, at X, Y; "" for none.
+	Label string
+	X, Y  int
 }
 
 // origin is the id of the node that is no host.
@@ -160,7 +162,7 @@ func (g *graph) join(s *commonpb.Swarm, shown []*commonpb.SwarmPeer, at map[stri
 			return
 		}
 		drawn[[2]string{from, to}] = true
-		e.Path = curve(a, b)
+		e.Path, e.X, e.Y = curve(a, b)
 		g.Edges = append(g.Edges, e)
 	}
 	for _, f := range s.Flows {
@@ -175,7 +177,7 @@ func (g *graph) join(s *commonpb.Swarm, shown []*commonpb.SwarmPeer, at map[stri
 			class = "fromseed"
 		}
 		add(f.From, f.To, edge{
-			Class: class, Rate: f.Rate, Width: math.Round(10*min(8, 1+math.Log2(1+f.Rate/(256<<10)))) / 10,
+			Class: class, Label: label(f.Rate, len(g.Edges)), Width: math.Round(10*min(8, 1+math.Log2(1+f.Rate/(256<<10)))) / 10,
 			Title: fmt.Sprintf("%s → %s: %s/s, %s", at[f.From].Name, at[f.To].Name, size(int64(f.Rate)), size(f.Bytes)),
 		})
 	}
@@ -190,17 +192,32 @@ func (g *graph) join(s *commonpb.Swarm, shown []*commonpb.SwarmPeer, at map[stri
 // nodeRadius keeps edges off the nodes.
 const nodeRadius = 26
 
-// curve goes from one node to another; both ways side by side.
-func curve(a, b node) string {
+// maxLabels bounds the rates written into the picture; the busiest edges come
+// first.
+const maxLabels = 16
+
+func label(rate float64, before int) string {
+	if before >= maxLabels {
+		return ""
+	}
+	return size(int64(rate)) + "/s"
+}
+
+// curve goes from one node to another, both ways side by side, and answers its
+// middle too.
+func curve(a, b node) (path string, x, y int) {
 	dx, dy := float64(b.X-a.X), float64(b.Y-a.Y)
 	d := math.Hypot(dx, dy)
 	if d < 1 {
-		return ""
+		return "", a.X, a.Y
 	}
 	ux, uy := dx/d, dy/d
 	bend := 18 + d/12
 	x1, y1 := float64(a.X)+ux*nodeRadius, float64(a.Y)+uy*nodeRadius
 	x2, y2 := float64(b.X)-ux*nodeRadius, float64(b.Y)-uy*nodeRadius
 	mx, my := (x1+x2)/2-uy*bend, (y1+y2)/2+ux*bend
-	return fmt.Sprintf("M%.0f %.0fQ%.0f %.0f %.0f %.0f", x1, y1, mx, my, x2, y2)
+	// Not half of the way, so that labels of both ways keep apart.
+	const t = 0.4
+	at := func(p, q, r float64) int { return int((1-t)*(1-t)*p + 2*t*(1-t)*q + t*t*r) }
+	return fmt.Sprintf("M%.0f %.0fQ%.0f %.0f %.0f %.0f", x1, y1, mx, my, x2, y2), at(x1, mx, x2), at(y1, my, y2)
 }

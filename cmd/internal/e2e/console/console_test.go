@@ -109,6 +109,7 @@ func (b *browser) preheatsIt(task string) (job string) {
 	b.wait(`document.querySelector(".graph .exchange") || document.querySelectorAll(".graph .fromseed").length > 1`)
 	b.wait(`document.querySelectorAll(".graph .node").length === 5`)
 	b.says("Exchanges", "/s", "seed", "ada", "bell", "curie", "origin")
+	b.wait(`[...document.querySelectorAll(".node.peer .done-text, .node.complete .done-text")].every((e) => parseInt(e.textContent) >= 25)`)
 	b.scheme("dark")
 	b.snap("console-swarm")
 	b.scheme("light")
@@ -256,6 +257,7 @@ func (b *browser) obeysTheKeyboard(paths []string) {
 }
 
 func (b *browser) snaps() {
+	b.size(1200, 740)
 	b.open("/")
 	b.wait(`document.querySelector(".bars")`)
 	b.snap("console-overview")
