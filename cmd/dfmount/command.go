@@ -33,7 +33,8 @@ other hosts, or from the origin.
 If no daemon runs, one is started with --config and -o; it leaves after its last
 umount. SOURCE is only a label, so that this works from fstab as type
 fuse.dfmount. Of the options, allow_other, private, uid=N, gid=N and umask=OCTAL
-say who may read; those of mount(8) and systemd mean nothing here.
+say who may read, fill=auto, always or never when a file that is read is fetched
+whole behind its readers; those of mount(8) and systemd mean nothing here.
 
 Exit codes: 1 other failures, 2 usage, 3 access denied, 4 origin, 5 integrity,
 6 timeout.`

@@ -18,8 +18,8 @@ var daemonKeys = map[string]bool{
 }
 
 // mountKeys are the options of the mount itself, which the daemon knows (see
-// fusefs.Options.Set); true for those with a value.
-var mountKeys = map[string]bool{"allow_other": false, "private": false, "uid": true, "gid": true, "umask": true, "source": true}
+// fusefs.Options.Set and host.Mounts); true for those with a value.
+var mountKeys = map[string]bool{"allow_other": false, "private": false, "uid": true, "gid": true, "umask": true, "source": true, "fill": true}
 
 // ignored are options that mount(8), fstab(5), and other FUSE file systems'
 // users pass along: they are for others, or true of every mount of ours.
@@ -102,7 +102,7 @@ func ParseMountOptions(values []string) (MountOptions, error) {
 			}
 		case sloppy:
 		default:
-			return m, pieces.Errorf(pieces.Invalid, "-o %.60s: no such option; known are manager=HOST:PORT, scheduler=HOST:PORT, config=FILE, socket=PATH, data-dir=DIR, cache-size=SIZE, allow_other, private, uid=N, gid=N, umask=OCTAL and those of mount(8)", word)
+			return m, pieces.Errorf(pieces.Invalid, "-o %.60s: no such option; known are manager=HOST:PORT, scheduler=HOST:PORT, config=FILE, socket=PATH, data-dir=DIR, cache-size=SIZE, allow_other, private, uid=N, gid=N, umask=OCTAL, fill=auto|always|never and those of mount(8)", word)
 		}
 	}
 	return m, nil

@@ -6,14 +6,30 @@ import (
 	"context"
 
 	"damselfly/daemon"
+	"damselfly/daemon/readahead"
 	"damselfly/fusefs"
 	"damselfly/pieces"
 )
 
 // Backend shows a daemon's Tasks in a mount.
-func Backend(d *daemon.Daemon) fusefs.Backend { return backend{d} }
+func Backend(d *daemon.Daemon) fusefs.Backend { return backend{d, readahead.FillAuto} }
 
-type backend struct{ d *daemon.Daemon }
+// backend is that of one mount; fill says when its files are fetched whole, where
+// that was not said as they were added.
+type backend struct {
+	d    *daemon.Daemon
+	fill readahead.Fill
+}
+
+// filling returns the backend of a mount with option fill=VALUE.
+func (b backend) filling(value string) (fusefs.Backend, error) {
+	f, ok := readahead.ParseFill(value)
+	if !ok {
+		return nil, pieces.Errorf(pieces.Invalid, "mount option \"fill=%.40s\": want auto, always or never", value)
+	}
+	b.fill = f
+	return b, nil
+}
 
 func (b backend) Lookup(ctx context.Context, id pieces.TaskID) (fusefs.Entry, error) {
 	i, err := b.d.Lookup(ctx, id)
@@ -42,7 +58,7 @@ func (b backend) List(context.Context) ([]fusefs.Entry, error) {
 var _ fusefs.Progresser = (*daemon.File)(nil)
 
 func (b backend) Open(ctx context.Context, key pieces.Key) (fusefs.File, error) {
-	f, err := b.d.OpenFile(ctx, key)
+	f, err := b.d.OpenFilled(ctx, key, b.fill)
 	if err != nil {
 		return nil, err
 	}

@@ -107,7 +107,8 @@ func (m *Mounts) Restore(ctx context.Context) error {
 	return nil
 }
 
-// Mount implements control.Mounts. The options are those of fusefs.Options.Set.
+// Mount implements control.Mounts. The options are those of fusefs.Options.Set,
+// and fill=auto|always|never.
 func (m *Mounts) Mount(_ context.Context, path string, options []string) error {
 	m.changing <- struct{}{}
 	defer func() { <-m.changing }()
@@ -120,11 +121,27 @@ func (m *Mounts) Mount(_ context.Context, path string, options []string) error {
 	o := m.o.FUSE
 	o.Dir = path
 	for _, option := range options {
-		if err := o.Set(option); err != nil {
+		if err := set(&o, option); err != nil {
 			return err
 		}
 	}
 	return m.mount(o, options)
+}
+
+// filler is a backend that takes the option fill=auto|always|never.
+type filler interface {
+	filling(value string) (fusefs.Backend, error)
+}
+
+// set applies one option of a mount: ours, or one of fusefs.
+func set(o *fusefs.Options, option string) (err error) {
+	if value, ok := strings.CutPrefix(option, "fill="); ok {
+		if b, ok := o.Backend.(filler); ok {
+			o.Backend, err = b.filling(value)
+			return err
+		}
+	}
+	return o.Set(option)
 }
 
 // mount makes a mount with o, in which options were set. The caller is the one
