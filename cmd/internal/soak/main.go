@@ -10,6 +10,8 @@
 //	soak -bin bin -duration 1h [-seed N] [-round N]
 //
 // -round runs that round of the seed again and again, to replay a failure.
+//
+// With -model N it reads one mount in every way instead: see package model.
 package main
 
 import (
@@ -26,6 +28,7 @@ import (
 	"syscall"
 	"time"
 
+	"damselfly/cmd/internal/e2e/content"
 	"damselfly/cmd/internal/e2e/lab"
 )
 
@@ -37,6 +40,7 @@ type options struct {
 	keep     bool
 	readers  int
 	share    int
+	model    int
 }
 
 func main() {
@@ -48,6 +52,7 @@ func main() {
 	flag.BoolVar(&o.keep, "keep", false, "keep logs and data also when all was well")
 	flag.IntVar(&o.readers, "readers", 4, "readers on each host")
 	flag.IntVar(&o.share, "share", 0, "only print one part of the duration, of so many")
+	flag.IntVar(&o.model, "model", 0, "instead: so many operations of every kind on one mount, checked byte by byte")
 	flag.Parse()
 	if o.share > 0 {
 		fmt.Println(max(time.Second, (o.duration / time.Duration(o.share)).Round(time.Second)))
@@ -58,7 +63,11 @@ func main() {
 	if o.seed == 0 {
 		o.seed = rand.Uint64N(1 << 32)
 	}
-	if err := run(ctx, o, os.Stdout); err != nil {
+	do := run
+	if o.model > 0 {
+		do = runModel
+	}
+	if err := do(ctx, o, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "soak:", err)
 		cancel()
 		os.Exit(1)
@@ -198,8 +207,8 @@ func (k *soak) play(ctx context.Context, i int, r Round) error {
 // afterwards waits until the catalogue takes entries again and adds a file that
 // nobody has seen.
 func (k *soak) afterwards(ctx context.Context, i int) (fresh []*file, err error) {
-	f := &file{name: fmt.Sprintf("fresh%d.bin", i), base: 5<<20 + 11}
-	if f.url, err = k.stage.origin.Add(f.next(k.o.seed)); err != nil {
+	f := &file{Versions: content.NewVersions(k.o.seed, fmt.Sprintf("fresh%d.bin", i), 5<<20+11)}
+	if f.url, err = k.stage.origin.Add(f.Next()); err != nil {
 		return nil, err
 	}
 	err = lab.Until(ctx, healDeadline, "adding a file", func() error {

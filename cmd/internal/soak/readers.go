@@ -99,7 +99,7 @@ type versioned struct {
 }
 
 func (l *load) open(d *lab.Daemon, f *file, flags int) (*opened, error) {
-	o := l.tally.begin(openDeadline, "open %s on %s", f.name, d.Host.Name)
+	o := l.tally.begin(openDeadline, "open %s on %s", f.Name, d.Host.Name)
 	h, err := os.OpenFile(filepath.Join(d.Mount, f.id), flags, 0)
 	var size int64
 	if err == nil {
@@ -114,7 +114,7 @@ func (l *load) open(d *lab.Daemon, f *file, flags int) (*opened, error) {
 		l.judge(err, d.Host.Name, o)
 		return nil, err
 	}
-	v, err := f.ofSize(size)
+	v, err := f.OfSize(size)
 	if err != nil {
 		h.Close()
 		l.tally.wrongBytes(0, fmt.Errorf("%s: %w", d.Host.Name, err))
@@ -209,7 +209,7 @@ func (l *load) get(ctx context.Context, d *lab.Daemon, f *file) error {
 	defer os.Remove(out)
 	run, cancel := context.WithTimeout(context.WithoutCancel(ctx), getDeadline)
 	defer cancel()
-	o := l.tally.begin(getDeadline, "dfget %s on %s", f.name, d.Host.Name)
+	o := l.tally.begin(getDeadline, "dfget %s on %s", f.Name, d.Host.Name)
 	res, err := d.Dfget(run, f.url, "-O", out)
 	if err == nil && res.Exit != 0 {
 		err = fmt.Errorf("exit code %d", res.Exit)
@@ -230,7 +230,7 @@ func (l *load) get(ctx context.Context, d *lab.Daemon, f *file) error {
 	if err != nil {
 		return err
 	}
-	v, err := f.ofSize(st.Size())
+	v, err := f.OfSize(st.Size())
 	if err == nil {
 		err = v.CheckReader(h, 0, v.Size)
 	}
@@ -253,7 +253,7 @@ func (l *load) proves(ctx context.Context, d *lab.Daemon, f *file, n int64) {
 		}
 		if ctx.Err() != nil {
 			if !errors.Is(context.Cause(ctx), context.Canceled) {
-				l.tally.failed("%s can't read %s %v after the last fault ended: %v", d.Host.Name, f.name, healDeadline, err)
+				l.tally.failed("%s can't read %s %v after the last fault ended: %v", d.Host.Name, f.Name, healDeadline, err)
 			}
 			return
 		}

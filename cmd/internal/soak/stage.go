@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"damselfly/cmd/internal/e2e/content"
 	"damselfly/cmd/internal/e2e/lab"
 )
 
@@ -73,8 +74,8 @@ func (s *stage) part(name string) part {
 func (s *stage) serve(ctx context.Context, n int) ([]*file, error) {
 	var files []*file
 	for name, size := range sizes {
-		f := &file{name: fmt.Sprintf("r%d-%s.bin", n, name), base: size}
-		url, err := s.origin.Add(f.next(s.seed))
+		f := &file{Versions: content.NewVersions(s.seed, fmt.Sprintf("r%d-%s.bin", n, name), size)}
+		url, err := s.origin.Add(f.Next())
 		if err != nil {
 			return nil, err
 		}
@@ -89,7 +90,7 @@ func (s *stage) serve(ctx context.Context, n int) ([]*file, error) {
 	s.files = append(s.files, files)
 	if len(s.files) > 3 {
 		for _, f := range s.files[0] {
-			if err := os.Remove(filepath.Join(s.origin.Host.Dir, "files", f.name)); err != nil {
+			if err := os.Remove(filepath.Join(s.origin.Host.Dir, "files", f.Name)); err != nil {
 				return nil, err
 			}
 		}
@@ -118,7 +119,7 @@ func (s *stage) begin(ctx context.Context, f Fault) error {
 		return s.evict(ctx, f.Target)
 	case Deploy:
 		for _, x := range s.files[len(s.files)-1] {
-			if _, err := s.origin.Add(x.next(s.seed)); err != nil {
+			if _, err := s.origin.Add(x.Next()); err != nil {
 				return err
 			}
 		}
