@@ -15,7 +15,7 @@ import (
 // limitFactor ends a run after so many T.
 const limitFactor = 6
 
-// together measures runs of a crowd of dfget that starts as start says.
+// together measures runs of a crowd of dfmount warm that starts as start says.
 type together struct {
 	hosts int
 	rate  lab.Rate
@@ -54,7 +54,7 @@ func (t together) each(ctx context.Context, b *bench, then func(r *rig, run crow
 		if t.start != nil {
 			start = t.start(r)
 		}
-		run, err := r.crowdGet(ctx, start, limitFactor*r.ideal(f.Size)+30*time.Second, f, url)
+		run, err := r.crowdWarm(ctx, start, limitFactor*r.ideal(f.Size)+30*time.Second, f, url)
 		if err != nil {
 			return err
 		}
@@ -185,7 +185,7 @@ func classic(ctx context.Context, b *bench) error {
 		return err
 	}
 	limit := 4 * r.ideal(f.Size)
-	run, err := r.crowdGet(ctx, nil, limit, f, url)
+	run, err := r.crowdWarm(ctx, nil, limit, f, url)
 	if err != nil && run.last < limit {
 		return err
 	}
@@ -224,7 +224,7 @@ func (b *bench) killedOnce(ctx context.Context) error {
 	doomed, cancel := context.WithCancel(ctx)
 	defer func() { cancel(); _ = g.Wait() }()
 	for _, d := range r.cluster.Hosts[:victims] {
-		g.Go(func() error { _, _ = r.get(doomed, d, url); return nil })
+		g.Go(func() error { _ = r.fetch(doomed, d, url); return nil })
 		g.Go(func() error {
 			select {
 			case <-ctx.Done():
@@ -233,16 +233,14 @@ func (b *bench) killedOnce(ctx context.Context) error {
 			return d.Kill()
 		})
 	}
-	outs := make([]string, len(survivors))
-	run, err := r.crowd(ctx, survivors, nil, limitFactor*ideal, func(ctx context.Context, i int) (err error) {
-		outs[i], err = r.get(ctx, r.cluster.Hosts[victims+i], url)
-		return err
+	run, err := r.crowd(ctx, survivors, nil, limitFactor*ideal, func(ctx context.Context, i int) error {
+		return r.fetch(ctx, r.cluster.Hosts[victims+i], url)
 	})
 	if err != nil {
 		return err
 	}
 	b.table.add(Row{What: "last survivor / LB", Goal: 1.3}, run.last.Seconds()/ideal.Seconds(), run.traffic.busy)
-	return checkAll(f, outs)
+	return r.checkGot(ctx, r.cluster.Hosts[victims:], f, url)
 }
 
 // shuffled returns a share of the numbers below n, at random.

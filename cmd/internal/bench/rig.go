@@ -135,12 +135,15 @@ func (r *rig) get(ctx context.Context, d *lab.Daemon, url string) (out string, e
 }
 
 // warm makes the seed hold the file.
-func (r *rig) warm(ctx context.Context, url string) error {
-	out, err := r.get(ctx, r.cluster.Seed, url)
-	if err != nil {
-		return err
+func (r *rig) warm(ctx context.Context, url string) error { return r.fetch(ctx, r.cluster.Seed, url) }
+
+// fetch brings the whole file into d's cache.
+func (r *rig) fetch(ctx context.Context, d *lab.Daemon, url string) error {
+	res, err := d.Dfmount(ctx, "warm", url)
+	if err == nil {
+		err = res.Err()
 	}
-	return os.Remove(out)
+	return err
 }
 
 // forget drops the bytes of a file everywhere, so that runs don't fill the disk.
