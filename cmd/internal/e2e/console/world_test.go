@@ -38,9 +38,9 @@ type world struct {
 	ctx context.Context
 	dir string
 	// URLs of the console and of the web server.
-	url, origin         string
-	manager, scheduler  string
-	password, firstHost string
+	url, origin        string
+	manager, scheduler string
+	password           string
 }
 
 func newWorld(t *testing.T) *world {
