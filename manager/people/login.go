@@ -28,7 +28,7 @@ func (p *People) Login(ctx context.Context, user, password, addr string) (secret
 		p.auditLogin(ctx, u.Name, "password", addr, err)
 		return "", Identity{}, err
 	}
-	return p.begin(ctx, u, "", "password", addr)
+	return p.begin(ctx, u, "password", addr)
 }
 
 // mayTry takes one failed login of a user and an address.
@@ -75,13 +75,12 @@ func (p *People) checkPassword(ctx context.Context, user, password string) (stor
 	return u, nil
 }
 
-// begin begins a session; role is what who vouches for the user gave it, if
-// anybody does.
-func (p *People) begin(ctx context.Context, u store.User, role store.Role, via, addr string) (string, Identity, error) {
+// begin begins a session.
+func (p *People) begin(ctx context.Context, u store.User, via, addr string) (string, Identity, error) {
 	now := p.opts.Now()
 	id, secret, digest := newSecret(store.Session)
 	c := store.Credential{ID: id, Kind: store.Session, User: u.Name, Digest: digest, Address: hostOf(addr), Created: now, Expires: now.Add(p.opts.Session)}
-	err := p.store.NoteLogin(ctx, u.Name, role, now)
+	err := p.store.NoteLogin(ctx, u.Name, now)
 	if err == nil {
 		err = p.store.KeepCredentials(ctx, store.Session, u.Name, maxSessions-1)
 	}
@@ -91,9 +90,6 @@ func (p *People) begin(ctx context.Context, u store.User, role store.Role, via, 
 	p.auditLogin(ctx, u.Name, via, addr, err)
 	if err != nil {
 		return "", Identity{}, err
-	}
-	if role != "" {
-		u.Role = role
 	}
 	return secret, Identity{User: u.Name, Role: u.Role, Via: store.Session, ID: id, Expires: c.Expires, rights: roleRights[u.Role]}, nil
 }

@@ -19,7 +19,8 @@ type Vouched struct {
 
 // LoginVouched begins a session of a person that proved itself to somebody else.
 // The first time it makes a user, whose name must be free: nobody becomes
-// another one by choosing its name elsewhere. Each time the user gets the role.
+// another one by choosing its name elsewhere. Each time the user gets the role,
+// except that the last administrator stays one.
 func (p *People) LoginVouched(ctx context.Context, v Vouched, addr string) (secret string, who Identity, err error) {
 	if v.Issuer == "" || v.Subject == "" {
 		return "", Identity{}, pieces.Errorf(pieces.Unauthenticated, "nobody is named")
@@ -34,11 +35,17 @@ func (p *People) LoginVouched(ctx context.Context, v Vouched, addr string) (secr
 	if err == nil && u.Disabled {
 		err = pieces.Errorf(pieces.Denied, "user %s is disabled", u.Name)
 	}
+	if err == nil && u.Role != v.Role {
+		var changed bool
+		if changed, err = p.store.SetRole(ctx, u.Name, v.Role); changed {
+			u.Role = v.Role
+		}
+	}
 	if err != nil {
 		p.auditLogin(ctx, u.Name, v.Issuer, addr, err)
 		return "", Identity{}, err
 	}
-	return p.begin(ctx, u, v.Role, v.Issuer, addr)
+	return p.begin(ctx, u, v.Issuer, addr)
 }
 
 func (p *People) addVouched(ctx context.Context, v Vouched) (store.User, error) {

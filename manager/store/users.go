@@ -167,11 +167,20 @@ func (s *Store) SetPassword(ctx context.Context, name, digest, keep string) erro
 	})
 }
 
-// NoteLogin keeps when a user logged in last, and the role that who vouches for
-// the user gave it (empty = as it is).
-func (s *Store) NoteLogin(ctx context.Context, name string, role Role, at time.Time) error {
-	_, err := s.db.ExecContext(ctx, `UPDATE users SET seen = $2, role = CASE WHEN CAST($3 AS TEXT) = '' THEN role ELSE $3 END,
-			revision = revision + CASE WHEN CAST($3 AS TEXT) = '' OR role = $3 THEN 0 ELSE 1 END
-		WHERE name = $1`, name, at.UnixMilli(), string(role))
+// NoteLogin keeps when a user logged in last.
+func (s *Store) NoteLogin(ctx context.Context, name string, at time.Time) error {
+	_, err := s.db.ExecContext(ctx, `UPDATE users SET seen = $2 WHERE name = $1`, name, at.UnixMilli())
 	return s.failed(ctx, "noting a login", err)
+}
+
+// SetRole sets the role of a user, whatever its revision. The last administrator
+// stays one: then, and if nothing changes, changed is false.
+func (s *Store) SetRole(ctx context.Context, name string, role Role) (changed bool, err error) {
+	r, err := s.db.ExecContext(ctx, `UPDATE users SET role = $2, revision = revision + 1
+		WHERE name = $1 AND role <> $2 AND (role <> 'admin' OR disabled = 1 OR `+lasting+`)`, name, string(role))
+	if err != nil {
+		return false, s.failed(ctx, "setting the role of user "+name, err)
+	}
+	n, err := r.RowsAffected()
+	return n > 0, s.failed(ctx, "setting the role of user "+name, err)
 }

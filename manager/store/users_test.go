@@ -62,8 +62,12 @@ func TestUsers(t *testing.T) {
 		require.NoError(t, s.RemoveUser(ctx, "admin", 1))
 		kind(pieces.Denied, s.RemoveUser(ctx, "b", 2))
 
-		require.NoError(t, s.NoteLogin(ctx, "c", Operator, now))
-		require.NoError(t, s.NoteLogin(ctx, "c", "", now.Add(time.Second)))
+		for role, want := range map[Role]bool{Operator: true, Viewer: false} {
+			changed, err := s.SetRole(ctx, map[Role]string{Operator: "c", Viewer: "b"}[role], role)
+			require.NoError(t, err)
+			require.Equal(t, want, changed, "b is the last administrator")
+		}
+		require.NoError(t, s.NoteLogin(ctx, "c", now.Add(time.Second)))
 		c, err = s.User(ctx, "c")
 		require.NoError(t, err)
 		require.Equal(t, User{Name: "c", Role: Operator, Issuer: "https://i", Subject: "1", Created: now, Seen: now.Add(time.Second), Revision: 2}, c)
