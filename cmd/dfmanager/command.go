@@ -88,7 +88,7 @@ Log in with it ('dfctl login', or the console) and make users for the others;
 	cmd.Flags().DurationVar(&o.AuditKeep, "audit-keep", o.AuditKeep, "keep the audit log for so long")
 	cmd.Flags().BoolVar(&o.LocalAdmin, "insecure-local-admin", o.LocalAdmin, "for trials: everybody on this machine is administrator, without a password")
 	o.OIDC.flags(cmd.Flags())
-	cmd.AddCommand(newUsersCommand())
+	cmd.AddCommand(newUsersCommand(), newBackupCommand())
 	return cmd
 }
 

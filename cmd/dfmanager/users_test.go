@@ -16,6 +16,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"damselfly/cmd/internal/boot"
+	"damselfly/pieces"
+	"damselfly/proto/managerpb"
+	"damselfly/proto/wire"
 )
 
 // safeBuffer may be written while it is read.
@@ -115,5 +118,44 @@ oidc:
 	require.Contains(t, resp.Header.Get("Set-Cookie"), "Secure")
 	_, page := p.get(t, "/login")
 	require.Contains(t, page, "/auth/oidc/login")
+	require.Equal(t, boot.ExitOK, p.stop())
+}
+
+// What a manager knew when a backup was made, the one started on the copy knows:
+// users with their passwords, tokens, and the catalogue.
+func TestBackupAndRestore(t *testing.T) {
+	dir := t.TempDir()
+	database, backup := "sqlite:"+filepath.Join(dir, "m.db"), filepath.Join(dir, "copy.db")
+	var shown safeBuffer
+	p := startShowing(t, &shown, io.Discard, "--database", database)
+	password := passwordIn(t, shown.String())
+	task, err := pieces.NewTask("https://example.org/a", pieces.Options{}, nil)
+	require.NoError(t, err)
+	_, err = p.client.PutTask(t.Context(), &managerpb.PutTaskRequest{Task: wire.TaskTo(task), Name: "a"})
+	require.NoError(t, err)
+	run := func(args ...string) (int, string) {
+		var errs bytes.Buffer
+		code := boot.Execute(context.Background(), newCommand(), append(args, "--database", database), io.Discard, &errs)
+		return code, errs.String()
+	}
+	code, errs := run("backup", backup)
+	require.Equal(t, boot.ExitOK, code, errs)
+	code, errs = run("backup", backup)
+	require.Equal(t, boot.ExitUsage, code, errs)
+	code, errs = run("backup")
+	require.Equal(t, boot.ExitUsage, code, errs)
+	require.Equal(t, boot.ExitOK, p.stop())
+	for _, lost := range []string{"m.db", "m.db-wal", "m.db-shm"} {
+		_ = os.Remove(filepath.Join(dir, lost))
+	}
+	require.NoError(t, os.Rename(backup, filepath.Join(dir, "m.db")))
+
+	var again safeBuffer
+	p = startShowing(t, &again, io.Discard, "--database", database)
+	require.Empty(t, again.String(), "its users are there")
+	require.Equal(t, 200, p.login(t, password))
+	reply, err := p.client.ResolveTask(t.Context(), &managerpb.ResolveTaskRequest{Name: "a"})
+	require.NoError(t, err)
+	require.Equal(t, string(task.ID), reply.Task.Id)
 	require.Equal(t, boot.ExitOK, p.stop())
 }

@@ -83,6 +83,24 @@ func New(t testing.TB) string {
 	return shared.server.url(name)
 }
 
+// Copy dumps a database as operators do, restores it into a new one, and answers
+// that one's URL.
+func Copy(t testing.TB, from string) string {
+	t.Helper()
+	to := New(t)
+	file := filepath.Join(t.TempDir(), "dump.sql")
+	for _, step := range [][]string{{"pg_dump", "--no-owner", "--file", file, from}, {"psql", "--quiet", "--set", "ON_ERROR_STOP=1", "--file", file, to}} {
+		path, err := program(step[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if out, err := exec.CommandContext(t.Context(), path, step[1:]...).CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v: %s", step[0], err, out)
+		}
+	}
+	return to
+}
+
 // server is a running PostgreSQL.
 type server struct {
 	dir string
