@@ -50,9 +50,7 @@ func (c controlled) RemoteNames(ctx context.Context) (map[string]pieces.TaskID, 
 		return nil, err
 	}
 	for name, id := range names {
-		if _, err := c.d.taskHere(id); err == nil {
-			delete(names, name)
-		} else if other, err := c.d.store.Name(name); err == nil && other != id {
+		if other, err := c.d.store.Name(name); err == nil && other != id {
 			delete(names, name) // the local name wins
 		}
 	}

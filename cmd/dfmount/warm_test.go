@@ -138,7 +138,10 @@ func TestListsTheManagersNames(t *testing.T) {
 	e, _ := fake(t)
 	ok(t, "add", fileURL, "--name", "model", "--fill", "always")
 	far := pieces.TaskID(strings.Repeat("ab", 32))
-	e.Remote = map[string]pieces.TaskID{"far-a": far, "far-b": far}
+	here := pieces.TaskID(strings.TrimSpace(ok(t, "add", fileURL)))
+	e.Remote = map[string]pieces.TaskID{"far-a": far, "far-b": far, "model": here, "near": here}
+	require.Regexp(t, `(?m) model,near +`+fileURL+`$`, ok(t, "ls"))
+	require.Contains(t, ok(t, "warm", "nea*", "--json"), `"done":1048576`)
 	require.Regexp(t, `(?m)^abababababab +- +- +remote +- +- +far-a,far-b +-$`, ok(t, "ls"))
 	require.Contains(t, ok(t, "ls", "--json"), `"fill":"always"`)
 	e.Remote, e.RemoteFail = nil, pieces.Errorf(pieces.Unavailable, "no manager answers")

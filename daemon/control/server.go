@@ -172,10 +172,26 @@ func (s *Server) List(ctx context.Context, req *daemonpb.ListRequest) (*daemonpb
 	if err != nil {
 		reply.RemoteError = err.Error()
 	}
-	for _, name := range slices.Sorted(maps.Keys(names)) {
-		reply.Remote = append(reply.Remote, &daemonpb.RemoteName{Name: name, TaskId: string(names[name])})
-	}
+	addNames(reply, names)
 	return reply, nil
+}
+
+// addNames puts the manager's names at the Tasks they mean. Those of Tasks that
+// are not listed stand apart.
+func addNames(reply *daemonpb.ListReply, names map[string]pieces.TaskID) {
+	listed := make(map[string]*daemonpb.TaskInfo, len(reply.Tasks))
+	for _, t := range reply.Tasks {
+		listed[t.TaskId] = t
+	}
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		t := listed[string(names[name])]
+		switch {
+		case t == nil:
+			reply.Remote = append(reply.Remote, &daemonpb.RemoteName{Name: name, TaskId: string(names[name])})
+		case !slices.Contains(t.Names, name):
+			t.Names = append(t.Names, name)
+		}
+	}
 }
 
 // Stat answers one Task, learning its facts first if they are unknown.

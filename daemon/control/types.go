@@ -38,7 +38,8 @@ type Engine interface {
 	// r; with order, of the access order known here instead. It asks nobody;
 	// known is false while the size is unknown.
 	Cached(ctx context.Context, id pieces.TaskID, r Range, order bool) (done, total int64, known bool, err error)
-	// RemoteNames are the manager's names of Tasks that are not known here.
+	// RemoteNames are the manager's names, but those that mean something else
+	// here.
 	RemoteNames(ctx context.Context) (map[string]pieces.TaskID, error)
 	Status(ctx context.Context) (Status, error)
 }

@@ -75,11 +75,14 @@ func (e *Engine) Add(_ context.Context, t *pieces.Task, name string, owner contr
 	return nil
 }
 
-// Resolve knows the names that were added.
+// Resolve knows the names that were added, and Remote.
 func (e *Engine) Resolve(_ context.Context, ref string) (pieces.TaskID, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if id, ok := e.names[ref]; ok {
+		return id, nil
+	}
+	if id, ok := e.Remote[ref]; ok {
 		return id, nil
 	}
 	if t := e.tasks[pieces.TaskID(ref)]; t != nil {
