@@ -27,6 +27,7 @@ func functions(now func() time.Time) template.FuncMap {
 		"duration": func(d *durationpb.Duration) string { return d.AsDuration().String() },
 		"seconds":  func(s int64) string { return span(time.Duration(s) * time.Second) },
 		"short":    short,
+		"order":    order,
 		"join":     strings.Join,
 
 		"add":    func(a, b int) int { return a + b },
@@ -120,3 +121,21 @@ func short(id string) string { return id[:min(12, len(id))] }
 
 // list is a function of templates that gives these words.
 func list(words ...string) func() []string { return func() []string { return words } }
+
+// order lists the first of the extents that readers touched, given as first, end
+// pairs.
+func order(pairs []uint32) string {
+	const most = 8
+	var all []string
+	for i := 0; i+1 < len(pairs) && len(all) < most; i += 2 {
+		if pairs[i]+1 == pairs[i+1] {
+			all = append(all, count(pairs[i]))
+		} else {
+			all = append(all, count(pairs[i])+"–"+count(pairs[i+1]-1))
+		}
+	}
+	if len(pairs) > 2*most {
+		all = append(all, "…")
+	}
+	return strings.Join(all, ", ")
+}

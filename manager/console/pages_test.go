@@ -155,7 +155,7 @@ func TestWhoMayWhat(t *testing.T) {
 	db, err := store.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "m.db"))
 	require.NoError(t, err)
 	defer db.Close()
-	m, err := manager.New(manager.Options{Store: db})
+	m, err := manager.New(manager.Options{Store: db, SSO: manager.SSO{Path: "/oidc/login", Name: "id.example.org"}})
 	require.NoError(t, err)
 	h, err := m.Console()
 	require.NoError(t, err)
@@ -165,6 +165,7 @@ func TestWhoMayWhat(t *testing.T) {
 	w := s.ask("GET", "/hosts?search=x", "")
 	require.Equal(t, 303, w.Code)
 	require.Equal(t, "/login?next=%2Fhosts%3Fsearch%3Dx", w.Header().Get("Location"))
+	require.Contains(t, s.get(t, "/login"), `<a class="button" href="/oidc/login">Log in with id.example.org</a>`)
 	require.Equal(t, 401, s.ask("POST", "/jobs", "").Code)
 	require.Equal(t, 401, s.ask("GET", "/", "", "Part", "1").Code)
 

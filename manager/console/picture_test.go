@@ -94,6 +94,8 @@ func TestFormats(t *testing.T) {
 	require.Equal(t, "in 5 min", ago(-5*time.Minute))
 	require.Equal(t, "3 days ago", ago(80*time.Hour))
 	require.Equal(t, "ab", short("ab"))
+	require.Equal(t, "0–3, 1,000", order([]uint32{0, 4, 1000, 1001}))
+	require.Equal(t, "0, 0, 0, 0, 0, 0, 0, 0, …", order([]uint32{0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1}))
 }
 
 func TestNextIsAPathOfOurs(t *testing.T) {

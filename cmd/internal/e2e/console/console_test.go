@@ -28,6 +28,7 @@ func TestConsole(t *testing.T) {
 	b.seesHosts()
 	task := b.addsAURL()
 	job := b.preheatsIt(task)
+	b.changesItsMind()
 	b.changesALimit()
 	b.managesPeople()
 	b.readsTheAudit()
@@ -133,6 +134,27 @@ func (b *browser) preheatsIt(task string) (job string) {
 	b.open("/jobs?kind=preheat&state=succeeded")
 	require.Equal(b, 1, b.count("tbody tr"))
 	return job
+}
+
+// changesItsMind starts a preheat by its form, ends it, and tries again.
+func (b *browser) changesItsMind() {
+	b.open("/jobs")
+	require.Equal(b, 200, b.press("a[href='/jobs/new']"))
+	b.choose("select[name=target]", "labels")
+	b.fill("textarea[name=what]", b.origin+"/slow")
+	b.fill("textarea[name=labels]", "rack")
+	require.Equal(b, 400, b.press("main form button"))
+	require.Equal(b, 1, b.count("label:has(textarea[name=labels]) .wrong"))
+	b.fill("textarea[name=labels]", "rack=ada")
+	require.Equal(b, 200, b.press("main form button"))
+	b.says("Started.", "rack=ada")
+	b.wait(`document.querySelectorAll("tbody tr").length === 1`)
+	require.Equal(b, 200, b.press("form[action$=cancel] button"))
+	b.wait(`document.querySelector("h1 .state").textContent === "canceled"`)
+	b.says("ada", "1 canceled")
+	close(b.release)
+	require.Equal(b, 200, b.press("form[action$=retry] button"))
+	b.wait(`document.querySelector("h1 .state").textContent === "succeeded"`)
 }
 
 func (b *browser) changesALimit() {

@@ -24,7 +24,11 @@ func runTests(m *testing.M) int {
 		}
 		defer os.RemoveAll(dir)
 		bin = dir
-		out, err := exec.Command("go", "build", "-o", dir+"/", "damselfly/cmd/dfmanager", "damselfly/cmd/dfscheduler", "damselfly/cmd/dfdaemon").CombinedOutput()
+		args := []string{"build", "-o", dir + "/"}
+		if os.Getenv("DAMSELFLY_RACE") != "" {
+			args = append(args, "-race")
+		}
+		out, err := exec.Command("go", append(args, "damselfly/cmd/dfmanager", "damselfly/cmd/dfscheduler", "damselfly/cmd/dfdaemon")...).CombinedOutput()
 		if err != nil {
 			fmt.Fprintf(os.Stderr, "build: %v\n%s", err, out)
 			return 1

@@ -41,6 +41,8 @@ type world struct {
 	url, origin        string
 	manager, scheduler string
 	password           string
+	// release lets "/slow" be read.
+	release chan struct{}
 }
 
 func newWorld(t *testing.T) *world {
@@ -105,20 +107,32 @@ func (w *world) start(name string, before []string, program string, args ...stri
 		_ = cmd.Wait() // its log says how it ended
 		kill.Stop()
 		b, _ := os.ReadFile(log.Name())
-		if strings.Contains(string(b), "panic:") || w.Failed() {
-			w.Logf("end of %s:\n%s", name, b[max(0, len(b)-2000):])
+		for _, mark := range []string{"panic:", "fatal error:", "WARNING: DATA RACE"} {
+			if i := strings.Index(string(b), mark); i >= 0 {
+				w.Errorf("%s: %.2000s", name, b[i:])
+			}
 		}
-		if strings.Contains(string(b), "panic:") {
-			w.Errorf("%s panicked", name)
+		if w.Failed() {
+			w.Logf("end of %s:\n%s", name, b[max(0, len(b)-2000):])
 		}
 	})
 	return stdout.Name()
 }
 
-// serve starts the origin: every path is a file of 64 MiB.
+// serve starts the origin: every path is a file, of 64 MiB; "/slow" is a small
+// one that waits for release.
 func (w *world) serve() string {
-	const size = 64 * miB
+	w.release = make(chan struct{})
 	s := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		size := int64(64 * miB)
+		if r.URL.Path == "/slow" {
+			size = miB
+			select {
+			case <-w.release:
+			case <-r.Context().Done():
+			case <-w.ctx.Done():
+			}
+		}
 		f := content.New(1, r.URL.Path, size)
 		rw.Header().Set("ETag", `"1"`)
 		http.ServeContent(rw, r, "", time.Unix(1_700_000_000, 0), f.Reader())
