@@ -200,6 +200,7 @@ func (c controlled) Remove(ctx context.Context, id pieces.TaskID) (int64, error)
 	delete(c.d.tasks, id)
 	c.d.mu.Unlock()
 	c.d.untold.drop(id)
+	c.d.names.forget(id)
 	if len(c.d.o.Managers) > 0 && t.spec().Public() {
 		if err := c.d.announce.RemoveTask(ctx, id); err != nil && pieces.KindOf(err) != pieces.NotFound {
 			return freed, pieces.WithKind(pieces.KindOf(err), err, "removed here, but not from the manager's catalogue")

@@ -57,6 +57,7 @@ type Daemon struct {
 	rpc      *rpc.Server
 	prefixes *prefixes
 	unknown  *unknown
+	names    *remoteNames
 	untold   *untold
 	http     *source.HTTP
 	// regained: bytes are held that were not at the start.
@@ -85,7 +86,7 @@ func New(ctx context.Context, o Options) (*Daemon, error) {
 	d := &Daemon{
 		o: o, id: id, started: time.Now(), lastUse: time.Now(),
 		tasks: map[pieces.TaskID]*task{}, prefixes: newPrefixes(64),
-		unknown: newUnknown(o.FailureMemo), untold: newUntold(),
+		unknown: newUnknown(o.FailureMemo), untold: newUntold(), names: newRemoteNames(o.FailureMemo),
 		regained: make(chan struct{}, 1),
 	}
 	d.ctx, d.cancel = context.WithCancel(context.Background())

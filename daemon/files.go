@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -48,38 +47,6 @@ func (d *Daemon) Lookup(ctx context.Context, id pieces.TaskID) (FileInfo, error)
 		return FileInfo{}, err
 	}
 	return t.info(), nil
-}
-
-// LookupName resolves a name: local ones first, then the manager's.
-func (d *Daemon) LookupName(ctx context.Context, name string) (pieces.TaskID, error) {
-	id, err := d.store.Name(name)
-	if err == nil || pieces.KindOf(err) != pieces.NotFound || len(d.o.Managers) == 0 {
-		return id, err
-	}
-	spec, err := d.announce.ResolveName(ctx, name)
-	if err != nil {
-		return "", err
-	}
-	return spec.ID, nil
-}
-
-// Names lists the names known here and, if it answers, to the manager.
-func (d *Daemon) Names(ctx context.Context) ([]string, error) {
-	names, err := d.store.Names()
-	if err != nil {
-		return nil, err
-	}
-	if len(d.o.Managers) > 0 {
-		more, err := d.announce.Names(ctx)
-		if err != nil {
-			d.o.Log.WithError(err).Debug("the manager's names are not listed")
-		}
-		for name := range more {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	return slices.Compact(names), nil
 }
 
 // Files lists the Tasks added or held here, without network.

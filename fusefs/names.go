@@ -21,6 +21,7 @@ func (d *names) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (*f
 	}
 	l := &link{m: d.m, target: "../" + string(id)}
 	l.attr(&out.Attr)
+	out.SetEntryTimeout(d.m.o.NameTimeout)
 	return d.NewInode(ctx, l, stableAttr(fuse.S_IFLNK, inoName, name, string(id))), 0
 }
 

@@ -16,6 +16,7 @@ const (
 	DefaultReadDeadline   = 30 * time.Second
 	DefaultLookupDeadline = 10 * time.Second
 	DefaultTimeout        = 10 * time.Second
+	DefaultNameTimeout    = time.Second
 	DefaultInterruptGrace = time.Second
 	DefaultFailureMemory  = time.Second
 	DefaultReleaseGrace   = 5 * time.Millisecond
@@ -41,6 +42,9 @@ type Options struct {
 	// Timeout is how long the kernel trusts entries and attributes. Misses
 	// are never cached.
 	Timeout time.Duration
+	// NameTimeout is how long it trusts a link of by-name/: names come to mean
+	// another file, or nothing.
+	NameTimeout time.Duration
 	// InterruptGrace is how old a signal that asks the program to end must be
 	// to reach it as EINTR. Other signals never do: see endingSignals.
 	InterruptGrace time.Duration
@@ -91,6 +95,7 @@ func (o Options) withDefaults() (Options, error) {
 		{&o.ReadDeadline, DefaultReadDeadline},
 		{&o.LookupDeadline, DefaultLookupDeadline},
 		{&o.Timeout, DefaultTimeout},
+		{&o.NameTimeout, DefaultNameTimeout},
 		{&o.InterruptGrace, DefaultInterruptGrace},
 		{&o.FailureMemory, DefaultFailureMemory},
 		{&o.ReleaseGrace, DefaultReleaseGrace},

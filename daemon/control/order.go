@@ -48,6 +48,22 @@ func (s *Server) PutOrder(ctx context.Context, req *daemonpb.PutOrderRequest) (*
 	return &daemonpb.PutOrderReply{Kept: uint32(h.PutOrder(rs))}, nil
 }
 
+// Rename gives a file another name, for who added it.
+func (s *Server) Rename(ctx context.Context, req *daemonpb.RenameRequest) (*daemonpb.RenameReply, error) {
+	if _, err := s.find(ctx, &daemonpb.Ref{Ref: req.GetFrom()}, change); err != nil {
+		return nil, err
+	}
+	_, elsewhere, err := s.engine.Rename(ctx, req.GetFrom(), req.GetTo())
+	return &daemonpb.RenameReply{Paths: s.paths(byName + "/" + req.GetTo()), Elsewhere: elsewhere}, err
+}
+
+// Rename asks for another name. It returns where the file is now, and whether
+// the manager still knows it by the old name too.
+func (c *Client) Rename(ctx context.Context, from, to string) (paths []string, elsewhere bool, err error) {
+	m, err := c.api.Rename(ctx, &daemonpb.RenameRequest{From: from, To: to})
+	return m.GetPaths(), m.GetElsewhere(), err
+}
+
 // openRef opens the Task that a reference names, which the caller may read.
 func (s *Server) openRef(ctx context.Context, ref *daemonpb.Ref) (pieces.TaskID, Handle, error) {
 	id, err := s.find(ctx, ref, fetch)

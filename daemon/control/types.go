@@ -34,6 +34,10 @@ type Engine interface {
 	// SetFill says when a Task that is in the catalogue is fetched whole while it
 	// is read: auto, always or never; else Invalid.
 	SetFill(ctx context.Context, id pieces.TaskID, fill string) error
+	// Rename gives a Task of this host another name: NotFound unless from is a
+	// local name, Exists if to is another Task's. elsewhere: the manager still
+	// knows it by the old one too.
+	Rename(ctx context.Context, from, to string) (id pieces.TaskID, elsewhere bool, err error)
 	// Cached tells how many of the bytes of r are here, in whole pieces clipped to
 	// r; with order, of the access order known here instead. It asks nobody;
 	// known is false while the size is unknown.

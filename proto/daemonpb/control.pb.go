@@ -1516,6 +1516,111 @@ func (x *Progress) GetFinished() bool {
 	return false
 }
 
+type RenameRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	From          string                 `protobuf:"bytes,1,opt,name=from,proto3" json:"from,omitempty"`
+	To            string                 `protobuf:"bytes,2,opt,name=to,proto3" json:"to,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RenameRequest) Reset() {
+	*x = RenameRequest{}
+	mi := &file_proto_daemonpb_control_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RenameRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RenameRequest) ProtoMessage() {}
+
+func (x *RenameRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_daemonpb_control_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RenameRequest.ProtoReflect.Descriptor instead.
+func (*RenameRequest) Descriptor() ([]byte, []int) {
+	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *RenameRequest) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *RenameRequest) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
+}
+
+type RenameReply struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Paths []string               `protobuf:"bytes,1,rep,name=paths,proto3" json:"paths,omitempty"`
+	// The manager still knows the old name too.
+	Elsewhere     bool `protobuf:"varint,2,opt,name=elsewhere,proto3" json:"elsewhere,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RenameReply) Reset() {
+	*x = RenameReply{}
+	mi := &file_proto_daemonpb_control_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RenameReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RenameReply) ProtoMessage() {}
+
+func (x *RenameReply) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_daemonpb_control_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RenameReply.ProtoReflect.Descriptor instead.
+func (*RenameReply) Descriptor() ([]byte, []int) {
+	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *RenameReply) GetPaths() []string {
+	if x != nil {
+		return x.Paths
+	}
+	return nil
+}
+
+func (x *RenameReply) GetElsewhere() bool {
+	if x != nil {
+		return x.Elsewhere
+	}
+	return false
+}
+
 type EvictRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Ref           *Ref                   `protobuf:"bytes,1,opt,name=ref,proto3" json:"ref,omitempty"`
@@ -1525,7 +1630,7 @@ type EvictRequest struct {
 
 func (x *EvictRequest) Reset() {
 	*x = EvictRequest{}
-	mi := &file_proto_daemonpb_control_proto_msgTypes[23]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1537,7 +1642,7 @@ func (x *EvictRequest) String() string {
 func (*EvictRequest) ProtoMessage() {}
 
 func (x *EvictRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_daemonpb_control_proto_msgTypes[23]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1550,7 +1655,7 @@ func (x *EvictRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EvictRequest.ProtoReflect.Descriptor instead.
 func (*EvictRequest) Descriptor() ([]byte, []int) {
-	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{23}
+	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *EvictRequest) GetRef() *Ref {
@@ -1569,7 +1674,7 @@ type EvictReply struct {
 
 func (x *EvictReply) Reset() {
 	*x = EvictReply{}
-	mi := &file_proto_daemonpb_control_proto_msgTypes[24]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1581,7 +1686,7 @@ func (x *EvictReply) String() string {
 func (*EvictReply) ProtoMessage() {}
 
 func (x *EvictReply) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_daemonpb_control_proto_msgTypes[24]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1594,7 +1699,7 @@ func (x *EvictReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EvictReply.ProtoReflect.Descriptor instead.
 func (*EvictReply) Descriptor() ([]byte, []int) {
-	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{24}
+	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *EvictReply) GetFreed() int64 {
@@ -1613,7 +1718,7 @@ type RemoveRequest struct {
 
 func (x *RemoveRequest) Reset() {
 	*x = RemoveRequest{}
-	mi := &file_proto_daemonpb_control_proto_msgTypes[25]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1625,7 +1730,7 @@ func (x *RemoveRequest) String() string {
 func (*RemoveRequest) ProtoMessage() {}
 
 func (x *RemoveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_daemonpb_control_proto_msgTypes[25]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1638,7 +1743,7 @@ func (x *RemoveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveRequest.ProtoReflect.Descriptor instead.
 func (*RemoveRequest) Descriptor() ([]byte, []int) {
-	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{25}
+	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *RemoveRequest) GetRef() *Ref {
@@ -1657,7 +1762,7 @@ type RemoveReply struct {
 
 func (x *RemoveReply) Reset() {
 	*x = RemoveReply{}
-	mi := &file_proto_daemonpb_control_proto_msgTypes[26]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1669,7 +1774,7 @@ func (x *RemoveReply) String() string {
 func (*RemoveReply) ProtoMessage() {}
 
 func (x *RemoveReply) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_daemonpb_control_proto_msgTypes[26]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1682,7 +1787,7 @@ func (x *RemoveReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveReply.ProtoReflect.Descriptor instead.
 func (*RemoveReply) Descriptor() ([]byte, []int) {
-	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{26}
+	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *RemoveReply) GetFreed() int64 {
@@ -1700,7 +1805,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_proto_daemonpb_control_proto_msgTypes[27]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1712,7 +1817,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_daemonpb_control_proto_msgTypes[27]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1725,7 +1830,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{27}
+	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{29}
 }
 
 type StatusReply struct {
@@ -1761,7 +1866,7 @@ type StatusReply struct {
 
 func (x *StatusReply) Reset() {
 	*x = StatusReply{}
-	mi := &file_proto_daemonpb_control_proto_msgTypes[28]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1773,7 +1878,7 @@ func (x *StatusReply) String() string {
 func (*StatusReply) ProtoMessage() {}
 
 func (x *StatusReply) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_daemonpb_control_proto_msgTypes[28]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1786,7 +1891,7 @@ func (x *StatusReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusReply.ProtoReflect.Descriptor instead.
 func (*StatusReply) Descriptor() ([]byte, []int) {
-	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{28}
+	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *StatusReply) GetVersion() string {
@@ -1952,7 +2057,7 @@ type Reads struct {
 
 func (x *Reads) Reset() {
 	*x = Reads{}
-	mi := &file_proto_daemonpb_control_proto_msgTypes[29]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1964,7 +2069,7 @@ func (x *Reads) String() string {
 func (*Reads) ProtoMessage() {}
 
 func (x *Reads) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_daemonpb_control_proto_msgTypes[29]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1977,7 +2082,7 @@ func (x *Reads) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reads.ProtoReflect.Descriptor instead.
 func (*Reads) Descriptor() ([]byte, []int) {
-	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{29}
+	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Reads) GetCount() []int64 {
@@ -2023,7 +2128,7 @@ type Work struct {
 
 func (x *Work) Reset() {
 	*x = Work{}
-	mi := &file_proto_daemonpb_control_proto_msgTypes[30]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2035,7 +2140,7 @@ func (x *Work) String() string {
 func (*Work) ProtoMessage() {}
 
 func (x *Work) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_daemonpb_control_proto_msgTypes[30]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2048,7 +2153,7 @@ func (x *Work) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Work.ProtoReflect.Descriptor instead.
 func (*Work) Descriptor() ([]byte, []int) {
-	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{30}
+	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Work) GetRequests() uint32 {
@@ -2105,7 +2210,7 @@ type FileActivity struct {
 
 func (x *FileActivity) Reset() {
 	*x = FileActivity{}
-	mi := &file_proto_daemonpb_control_proto_msgTypes[31]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2117,7 +2222,7 @@ func (x *FileActivity) String() string {
 func (*FileActivity) ProtoMessage() {}
 
 func (x *FileActivity) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_daemonpb_control_proto_msgTypes[31]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2130,7 +2235,7 @@ func (x *FileActivity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FileActivity.ProtoReflect.Descriptor instead.
 func (*FileActivity) Descriptor() ([]byte, []int) {
-	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{31}
+	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *FileActivity) GetTaskId() string {
@@ -2211,7 +2316,7 @@ type MountInfo struct {
 
 func (x *MountInfo) Reset() {
 	*x = MountInfo{}
-	mi := &file_proto_daemonpb_control_proto_msgTypes[32]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2223,7 +2328,7 @@ func (x *MountInfo) String() string {
 func (*MountInfo) ProtoMessage() {}
 
 func (x *MountInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_daemonpb_control_proto_msgTypes[32]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2236,7 +2341,7 @@ func (x *MountInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MountInfo.ProtoReflect.Descriptor instead.
 func (*MountInfo) Descriptor() ([]byte, []int) {
-	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{32}
+	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *MountInfo) GetPath() string {
@@ -2284,7 +2389,7 @@ type SchedulerState struct {
 
 func (x *SchedulerState) Reset() {
 	*x = SchedulerState{}
-	mi := &file_proto_daemonpb_control_proto_msgTypes[33]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2296,7 +2401,7 @@ func (x *SchedulerState) String() string {
 func (*SchedulerState) ProtoMessage() {}
 
 func (x *SchedulerState) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_daemonpb_control_proto_msgTypes[33]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2309,7 +2414,7 @@ func (x *SchedulerState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SchedulerState.ProtoReflect.Descriptor instead.
 func (*SchedulerState) Descriptor() ([]byte, []int) {
-	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{33}
+	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *SchedulerState) GetAddress() string {
@@ -2337,7 +2442,7 @@ type MountRequest struct {
 
 func (x *MountRequest) Reset() {
 	*x = MountRequest{}
-	mi := &file_proto_daemonpb_control_proto_msgTypes[34]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2349,7 +2454,7 @@ func (x *MountRequest) String() string {
 func (*MountRequest) ProtoMessage() {}
 
 func (x *MountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_daemonpb_control_proto_msgTypes[34]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2362,7 +2467,7 @@ func (x *MountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MountRequest.ProtoReflect.Descriptor instead.
 func (*MountRequest) Descriptor() ([]byte, []int) {
-	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{34}
+	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *MountRequest) GetPath() string {
@@ -2387,7 +2492,7 @@ type MountReply struct {
 
 func (x *MountReply) Reset() {
 	*x = MountReply{}
-	mi := &file_proto_daemonpb_control_proto_msgTypes[35]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2399,7 +2504,7 @@ func (x *MountReply) String() string {
 func (*MountReply) ProtoMessage() {}
 
 func (x *MountReply) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_daemonpb_control_proto_msgTypes[35]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2412,7 +2517,7 @@ func (x *MountReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MountReply.ProtoReflect.Descriptor instead.
 func (*MountReply) Descriptor() ([]byte, []int) {
-	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{35}
+	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{37}
 }
 
 type UnmountRequest struct {
@@ -2425,7 +2530,7 @@ type UnmountRequest struct {
 
 func (x *UnmountRequest) Reset() {
 	*x = UnmountRequest{}
-	mi := &file_proto_daemonpb_control_proto_msgTypes[36]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2437,7 +2542,7 @@ func (x *UnmountRequest) String() string {
 func (*UnmountRequest) ProtoMessage() {}
 
 func (x *UnmountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_daemonpb_control_proto_msgTypes[36]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2450,7 +2555,7 @@ func (x *UnmountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnmountRequest.ProtoReflect.Descriptor instead.
 func (*UnmountRequest) Descriptor() ([]byte, []int) {
-	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{36}
+	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *UnmountRequest) GetPath() string {
@@ -2477,7 +2582,7 @@ type UnmountReply struct {
 
 func (x *UnmountReply) Reset() {
 	*x = UnmountReply{}
-	mi := &file_proto_daemonpb_control_proto_msgTypes[37]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2489,7 +2594,7 @@ func (x *UnmountReply) String() string {
 func (*UnmountReply) ProtoMessage() {}
 
 func (x *UnmountReply) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_daemonpb_control_proto_msgTypes[37]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2502,7 +2607,7 @@ func (x *UnmountReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnmountReply.ProtoReflect.Descriptor instead.
 func (*UnmountReply) Descriptor() ([]byte, []int) {
-	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{37}
+	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *UnmountReply) GetStopping() bool {
@@ -2527,7 +2632,7 @@ type DownloadRequest struct {
 
 func (x *DownloadRequest) Reset() {
 	*x = DownloadRequest{}
-	mi := &file_proto_daemonpb_control_proto_msgTypes[38]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2539,7 +2644,7 @@ func (x *DownloadRequest) String() string {
 func (*DownloadRequest) ProtoMessage() {}
 
 func (x *DownloadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_daemonpb_control_proto_msgTypes[38]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2552,7 +2657,7 @@ func (x *DownloadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DownloadRequest.ProtoReflect.Descriptor instead.
 func (*DownloadRequest) Descriptor() ([]byte, []int) {
-	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{38}
+	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *DownloadRequest) GetSource() *Source {
@@ -2604,7 +2709,7 @@ type DownloadReply struct {
 
 func (x *DownloadReply) Reset() {
 	*x = DownloadReply{}
-	mi := &file_proto_daemonpb_control_proto_msgTypes[39]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2616,7 +2721,7 @@ func (x *DownloadReply) String() string {
 func (*DownloadReply) ProtoMessage() {}
 
 func (x *DownloadReply) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_daemonpb_control_proto_msgTypes[39]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2629,7 +2734,7 @@ func (x *DownloadReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DownloadReply.ProtoReflect.Descriptor instead.
 func (*DownloadReply) Descriptor() ([]byte, []int) {
-	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{39}
+	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *DownloadReply) GetBody() isDownloadReply_Body {
@@ -2700,7 +2805,7 @@ type Descriptor struct {
 
 func (x *Descriptor) Reset() {
 	*x = Descriptor{}
-	mi := &file_proto_daemonpb_control_proto_msgTypes[40]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2712,7 +2817,7 @@ func (x *Descriptor) String() string {
 func (*Descriptor) ProtoMessage() {}
 
 func (x *Descriptor) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_daemonpb_control_proto_msgTypes[40]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2725,7 +2830,7 @@ func (x *Descriptor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Descriptor.ProtoReflect.Descriptor instead.
 func (*Descriptor) Descriptor() ([]byte, []int) {
-	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{40}
+	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Descriptor) GetTicket() []byte {
@@ -2757,7 +2862,7 @@ type DoctorRequest struct {
 
 func (x *DoctorRequest) Reset() {
 	*x = DoctorRequest{}
-	mi := &file_proto_daemonpb_control_proto_msgTypes[41]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2769,7 +2874,7 @@ func (x *DoctorRequest) String() string {
 func (*DoctorRequest) ProtoMessage() {}
 
 func (x *DoctorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_daemonpb_control_proto_msgTypes[41]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2782,7 +2887,7 @@ func (x *DoctorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DoctorRequest.ProtoReflect.Descriptor instead.
 func (*DoctorRequest) Descriptor() ([]byte, []int) {
-	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{41}
+	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{43}
 }
 
 type DoctorReply struct {
@@ -2794,7 +2899,7 @@ type DoctorReply struct {
 
 func (x *DoctorReply) Reset() {
 	*x = DoctorReply{}
-	mi := &file_proto_daemonpb_control_proto_msgTypes[42]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2806,7 +2911,7 @@ func (x *DoctorReply) String() string {
 func (*DoctorReply) ProtoMessage() {}
 
 func (x *DoctorReply) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_daemonpb_control_proto_msgTypes[42]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2819,7 +2924,7 @@ func (x *DoctorReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DoctorReply.ProtoReflect.Descriptor instead.
 func (*DoctorReply) Descriptor() ([]byte, []int) {
-	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{42}
+	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *DoctorReply) GetChecks() []*Check {
@@ -2842,7 +2947,7 @@ type Check struct {
 
 func (x *Check) Reset() {
 	*x = Check{}
-	mi := &file_proto_daemonpb_control_proto_msgTypes[43]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2854,7 +2959,7 @@ func (x *Check) String() string {
 func (*Check) ProtoMessage() {}
 
 func (x *Check) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_daemonpb_control_proto_msgTypes[43]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2867,7 +2972,7 @@ func (x *Check) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Check.ProtoReflect.Descriptor instead.
 func (*Check) Descriptor() ([]byte, []int) {
-	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{43}
+	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Check) GetName() string {
@@ -3011,7 +3116,13 @@ const file_proto_daemonpb_control_proto_rawDesc = "" +
 	"\x04done\x18\x02 \x01(\x03R\x04done\x12\x14\n" +
 	"\x05total\x18\x03 \x01(\x03R\x05total\x126\n" +
 	"\atraffic\x18\x04 \x01(\v2\x1c.damselfly.daemon.v1.TrafficR\atraffic\x12\x1a\n" +
-	"\bfinished\x18\x05 \x01(\bR\bfinished\":\n" +
+	"\bfinished\x18\x05 \x01(\bR\bfinished\"3\n" +
+	"\rRenameRequest\x12\x12\n" +
+	"\x04from\x18\x01 \x01(\tR\x04from\x12\x0e\n" +
+	"\x02to\x18\x02 \x01(\tR\x02to\"A\n" +
+	"\vRenameReply\x12\x14\n" +
+	"\x05paths\x18\x01 \x03(\tR\x05paths\x12\x1c\n" +
+	"\telsewhere\x18\x02 \x01(\bR\telsewhere\":\n" +
 	"\fEvictRequest\x12*\n" +
 	"\x03ref\x18\x01 \x01(\v2\x18.damselfly.daemon.v1.RefR\x03ref\"\"\n" +
 	"\n" +
@@ -3119,7 +3230,7 @@ const file_proto_daemonpb_control_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x0e\n" +
 	"\x02ok\x18\x02 \x01(\bR\x02ok\x12\x16\n" +
 	"\x06detail\x18\x03 \x01(\tR\x06detail\x12\x10\n" +
-	"\x03fix\x18\x04 \x01(\tR\x03fix2\xaa\t\n" +
+	"\x03fix\x18\x04 \x01(\tR\x03fix2\xfa\t\n" +
 	"\aControl\x12H\n" +
 	"\x04Ping\x12 .damselfly.daemon.v1.PingRequest\x1a\x1e.damselfly.daemon.v1.PingReply\x12E\n" +
 	"\x03Add\x12\x1f.damselfly.daemon.v1.AddRequest\x1a\x1d.damselfly.daemon.v1.AddReply\x12H\n" +
@@ -3128,7 +3239,8 @@ const file_proto_daemonpb_control_proto_rawDesc = "" +
 	"\x04Warm\x12 .damselfly.daemon.v1.WarmRequest\x1a\x1d.damselfly.daemon.v1.Progress0\x01\x12N\n" +
 	"\x06Cached\x12\".damselfly.daemon.v1.CachedRequest\x1a .damselfly.daemon.v1.CachedReply\x12T\n" +
 	"\bGetOrder\x12$.damselfly.daemon.v1.GetOrderRequest\x1a\".damselfly.daemon.v1.GetOrderReply\x12T\n" +
-	"\bPutOrder\x12$.damselfly.daemon.v1.PutOrderRequest\x1a\".damselfly.daemon.v1.PutOrderReply\x12K\n" +
+	"\bPutOrder\x12$.damselfly.daemon.v1.PutOrderRequest\x1a\".damselfly.daemon.v1.PutOrderReply\x12N\n" +
+	"\x06Rename\x12\".damselfly.daemon.v1.RenameRequest\x1a .damselfly.daemon.v1.RenameReply\x12K\n" +
 	"\x05Evict\x12!.damselfly.daemon.v1.EvictRequest\x1a\x1f.damselfly.daemon.v1.EvictReply\x12N\n" +
 	"\x06Remove\x12\".damselfly.daemon.v1.RemoveRequest\x1a .damselfly.daemon.v1.RemoveReply\x12N\n" +
 	"\x06Status\x12\".damselfly.daemon.v1.StatusRequest\x1a .damselfly.daemon.v1.StatusReply\x12K\n" +
@@ -3149,7 +3261,7 @@ func file_proto_daemonpb_control_proto_rawDescGZIP() []byte {
 	return file_proto_daemonpb_control_proto_rawDescData
 }
 
-var file_proto_daemonpb_control_proto_msgTypes = make([]protoimpl.MessageInfo, 44)
+var file_proto_daemonpb_control_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
 var file_proto_daemonpb_control_proto_goTypes = []any{
 	(*PingRequest)(nil),     // 0: damselfly.daemon.v1.PingRequest
 	(*PingReply)(nil),       // 1: damselfly.daemon.v1.PingReply
@@ -3174,35 +3286,37 @@ var file_proto_daemonpb_control_proto_goTypes = []any{
 	(*PutOrderRequest)(nil), // 20: damselfly.daemon.v1.PutOrderRequest
 	(*PutOrderReply)(nil),   // 21: damselfly.daemon.v1.PutOrderReply
 	(*Progress)(nil),        // 22: damselfly.daemon.v1.Progress
-	(*EvictRequest)(nil),    // 23: damselfly.daemon.v1.EvictRequest
-	(*EvictReply)(nil),      // 24: damselfly.daemon.v1.EvictReply
-	(*RemoveRequest)(nil),   // 25: damselfly.daemon.v1.RemoveRequest
-	(*RemoveReply)(nil),     // 26: damselfly.daemon.v1.RemoveReply
-	(*StatusRequest)(nil),   // 27: damselfly.daemon.v1.StatusRequest
-	(*StatusReply)(nil),     // 28: damselfly.daemon.v1.StatusReply
-	(*Reads)(nil),           // 29: damselfly.daemon.v1.Reads
-	(*Work)(nil),            // 30: damselfly.daemon.v1.Work
-	(*FileActivity)(nil),    // 31: damselfly.daemon.v1.FileActivity
-	(*MountInfo)(nil),       // 32: damselfly.daemon.v1.MountInfo
-	(*SchedulerState)(nil),  // 33: damselfly.daemon.v1.SchedulerState
-	(*MountRequest)(nil),    // 34: damselfly.daemon.v1.MountRequest
-	(*MountReply)(nil),      // 35: damselfly.daemon.v1.MountReply
-	(*UnmountRequest)(nil),  // 36: damselfly.daemon.v1.UnmountRequest
-	(*UnmountReply)(nil),    // 37: damselfly.daemon.v1.UnmountReply
-	(*DownloadRequest)(nil), // 38: damselfly.daemon.v1.DownloadRequest
-	(*DownloadReply)(nil),   // 39: damselfly.daemon.v1.DownloadReply
-	(*Descriptor)(nil),      // 40: damselfly.daemon.v1.Descriptor
-	(*DoctorRequest)(nil),   // 41: damselfly.daemon.v1.DoctorRequest
-	(*DoctorReply)(nil),     // 42: damselfly.daemon.v1.DoctorReply
-	(*Check)(nil),           // 43: damselfly.daemon.v1.Check
-	(*commonpb.Facts)(nil),  // 44: damselfly.common.v1.Facts
-	(*commonpb.Host)(nil),   // 45: damselfly.common.v1.Host
+	(*RenameRequest)(nil),   // 23: damselfly.daemon.v1.RenameRequest
+	(*RenameReply)(nil),     // 24: damselfly.daemon.v1.RenameReply
+	(*EvictRequest)(nil),    // 25: damselfly.daemon.v1.EvictRequest
+	(*EvictReply)(nil),      // 26: damselfly.daemon.v1.EvictReply
+	(*RemoveRequest)(nil),   // 27: damselfly.daemon.v1.RemoveRequest
+	(*RemoveReply)(nil),     // 28: damselfly.daemon.v1.RemoveReply
+	(*StatusRequest)(nil),   // 29: damselfly.daemon.v1.StatusRequest
+	(*StatusReply)(nil),     // 30: damselfly.daemon.v1.StatusReply
+	(*Reads)(nil),           // 31: damselfly.daemon.v1.Reads
+	(*Work)(nil),            // 32: damselfly.daemon.v1.Work
+	(*FileActivity)(nil),    // 33: damselfly.daemon.v1.FileActivity
+	(*MountInfo)(nil),       // 34: damselfly.daemon.v1.MountInfo
+	(*SchedulerState)(nil),  // 35: damselfly.daemon.v1.SchedulerState
+	(*MountRequest)(nil),    // 36: damselfly.daemon.v1.MountRequest
+	(*MountReply)(nil),      // 37: damselfly.daemon.v1.MountReply
+	(*UnmountRequest)(nil),  // 38: damselfly.daemon.v1.UnmountRequest
+	(*UnmountReply)(nil),    // 39: damselfly.daemon.v1.UnmountReply
+	(*DownloadRequest)(nil), // 40: damselfly.daemon.v1.DownloadRequest
+	(*DownloadReply)(nil),   // 41: damselfly.daemon.v1.DownloadReply
+	(*Descriptor)(nil),      // 42: damselfly.daemon.v1.Descriptor
+	(*DoctorRequest)(nil),   // 43: damselfly.daemon.v1.DoctorRequest
+	(*DoctorReply)(nil),     // 44: damselfly.daemon.v1.DoctorReply
+	(*Check)(nil),           // 45: damselfly.daemon.v1.Check
+	(*commonpb.Facts)(nil),  // 46: damselfly.common.v1.Facts
+	(*commonpb.Host)(nil),   // 47: damselfly.common.v1.Host
 }
 var file_proto_daemonpb_control_proto_depIdxs = []int32{
 	3,  // 0: damselfly.daemon.v1.Source.headers:type_name -> damselfly.daemon.v1.Header
 	2,  // 1: damselfly.daemon.v1.AddRequest.source:type_name -> damselfly.daemon.v1.Source
 	2,  // 2: damselfly.daemon.v1.Ref.source:type_name -> damselfly.daemon.v1.Source
-	44, // 3: damselfly.daemon.v1.TaskInfo.facts:type_name -> damselfly.common.v1.Facts
+	46, // 3: damselfly.daemon.v1.TaskInfo.facts:type_name -> damselfly.common.v1.Facts
 	8,  // 4: damselfly.daemon.v1.TaskInfo.traffic:type_name -> damselfly.daemon.v1.Traffic
 	7,  // 5: damselfly.daemon.v1.ListReply.tasks:type_name -> damselfly.daemon.v1.TaskInfo
 	11, // 6: damselfly.daemon.v1.ListReply.remote:type_name -> damselfly.daemon.v1.RemoteName
@@ -3217,19 +3331,19 @@ var file_proto_daemonpb_control_proto_depIdxs = []int32{
 	8,  // 15: damselfly.daemon.v1.Progress.traffic:type_name -> damselfly.daemon.v1.Traffic
 	6,  // 16: damselfly.daemon.v1.EvictRequest.ref:type_name -> damselfly.daemon.v1.Ref
 	6,  // 17: damselfly.daemon.v1.RemoveRequest.ref:type_name -> damselfly.daemon.v1.Ref
-	45, // 18: damselfly.daemon.v1.StatusReply.host:type_name -> damselfly.common.v1.Host
-	32, // 19: damselfly.daemon.v1.StatusReply.mounts:type_name -> damselfly.daemon.v1.MountInfo
-	33, // 20: damselfly.daemon.v1.StatusReply.schedulers:type_name -> damselfly.daemon.v1.SchedulerState
+	47, // 18: damselfly.daemon.v1.StatusReply.host:type_name -> damselfly.common.v1.Host
+	34, // 19: damselfly.daemon.v1.StatusReply.mounts:type_name -> damselfly.daemon.v1.MountInfo
+	35, // 20: damselfly.daemon.v1.StatusReply.schedulers:type_name -> damselfly.daemon.v1.SchedulerState
 	8,  // 21: damselfly.daemon.v1.StatusReply.traffic:type_name -> damselfly.daemon.v1.Traffic
-	29, // 22: damselfly.daemon.v1.StatusReply.reads:type_name -> damselfly.daemon.v1.Reads
-	30, // 23: damselfly.daemon.v1.StatusReply.work:type_name -> damselfly.daemon.v1.Work
-	31, // 24: damselfly.daemon.v1.StatusReply.files:type_name -> damselfly.daemon.v1.FileActivity
-	29, // 25: damselfly.daemon.v1.FileActivity.reads:type_name -> damselfly.daemon.v1.Reads
+	31, // 22: damselfly.daemon.v1.StatusReply.reads:type_name -> damselfly.daemon.v1.Reads
+	32, // 23: damselfly.daemon.v1.StatusReply.work:type_name -> damselfly.daemon.v1.Work
+	33, // 24: damselfly.daemon.v1.StatusReply.files:type_name -> damselfly.daemon.v1.FileActivity
+	31, // 25: damselfly.daemon.v1.FileActivity.reads:type_name -> damselfly.daemon.v1.Reads
 	8,  // 26: damselfly.daemon.v1.FileActivity.traffic:type_name -> damselfly.daemon.v1.Traffic
 	2,  // 27: damselfly.daemon.v1.DownloadRequest.source:type_name -> damselfly.daemon.v1.Source
 	22, // 28: damselfly.daemon.v1.DownloadReply.progress:type_name -> damselfly.daemon.v1.Progress
-	40, // 29: damselfly.daemon.v1.DownloadReply.descriptor:type_name -> damselfly.daemon.v1.Descriptor
-	43, // 30: damselfly.daemon.v1.DoctorReply.checks:type_name -> damselfly.daemon.v1.Check
+	42, // 29: damselfly.daemon.v1.DownloadReply.descriptor:type_name -> damselfly.daemon.v1.Descriptor
+	45, // 30: damselfly.daemon.v1.DoctorReply.checks:type_name -> damselfly.daemon.v1.Check
 	0,  // 31: damselfly.daemon.v1.Control.Ping:input_type -> damselfly.daemon.v1.PingRequest
 	4,  // 32: damselfly.daemon.v1.Control.Add:input_type -> damselfly.daemon.v1.AddRequest
 	9,  // 33: damselfly.daemon.v1.Control.List:input_type -> damselfly.daemon.v1.ListRequest
@@ -3238,30 +3352,32 @@ var file_proto_daemonpb_control_proto_depIdxs = []int32{
 	15, // 36: damselfly.daemon.v1.Control.Cached:input_type -> damselfly.daemon.v1.CachedRequest
 	18, // 37: damselfly.daemon.v1.Control.GetOrder:input_type -> damselfly.daemon.v1.GetOrderRequest
 	20, // 38: damselfly.daemon.v1.Control.PutOrder:input_type -> damselfly.daemon.v1.PutOrderRequest
-	23, // 39: damselfly.daemon.v1.Control.Evict:input_type -> damselfly.daemon.v1.EvictRequest
-	25, // 40: damselfly.daemon.v1.Control.Remove:input_type -> damselfly.daemon.v1.RemoveRequest
-	27, // 41: damselfly.daemon.v1.Control.Status:input_type -> damselfly.daemon.v1.StatusRequest
-	34, // 42: damselfly.daemon.v1.Control.Mount:input_type -> damselfly.daemon.v1.MountRequest
-	36, // 43: damselfly.daemon.v1.Control.Unmount:input_type -> damselfly.daemon.v1.UnmountRequest
-	38, // 44: damselfly.daemon.v1.Control.Download:input_type -> damselfly.daemon.v1.DownloadRequest
-	41, // 45: damselfly.daemon.v1.Control.Doctor:input_type -> damselfly.daemon.v1.DoctorRequest
-	1,  // 46: damselfly.daemon.v1.Control.Ping:output_type -> damselfly.daemon.v1.PingReply
-	5,  // 47: damselfly.daemon.v1.Control.Add:output_type -> damselfly.daemon.v1.AddReply
-	10, // 48: damselfly.daemon.v1.Control.List:output_type -> damselfly.daemon.v1.ListReply
-	13, // 49: damselfly.daemon.v1.Control.Stat:output_type -> damselfly.daemon.v1.StatReply
-	22, // 50: damselfly.daemon.v1.Control.Warm:output_type -> damselfly.daemon.v1.Progress
-	16, // 51: damselfly.daemon.v1.Control.Cached:output_type -> damselfly.daemon.v1.CachedReply
-	19, // 52: damselfly.daemon.v1.Control.GetOrder:output_type -> damselfly.daemon.v1.GetOrderReply
-	21, // 53: damselfly.daemon.v1.Control.PutOrder:output_type -> damselfly.daemon.v1.PutOrderReply
-	24, // 54: damselfly.daemon.v1.Control.Evict:output_type -> damselfly.daemon.v1.EvictReply
-	26, // 55: damselfly.daemon.v1.Control.Remove:output_type -> damselfly.daemon.v1.RemoveReply
-	28, // 56: damselfly.daemon.v1.Control.Status:output_type -> damselfly.daemon.v1.StatusReply
-	35, // 57: damselfly.daemon.v1.Control.Mount:output_type -> damselfly.daemon.v1.MountReply
-	37, // 58: damselfly.daemon.v1.Control.Unmount:output_type -> damselfly.daemon.v1.UnmountReply
-	39, // 59: damselfly.daemon.v1.Control.Download:output_type -> damselfly.daemon.v1.DownloadReply
-	42, // 60: damselfly.daemon.v1.Control.Doctor:output_type -> damselfly.daemon.v1.DoctorReply
-	46, // [46:61] is the sub-list for method output_type
-	31, // [31:46] is the sub-list for method input_type
+	23, // 39: damselfly.daemon.v1.Control.Rename:input_type -> damselfly.daemon.v1.RenameRequest
+	25, // 40: damselfly.daemon.v1.Control.Evict:input_type -> damselfly.daemon.v1.EvictRequest
+	27, // 41: damselfly.daemon.v1.Control.Remove:input_type -> damselfly.daemon.v1.RemoveRequest
+	29, // 42: damselfly.daemon.v1.Control.Status:input_type -> damselfly.daemon.v1.StatusRequest
+	36, // 43: damselfly.daemon.v1.Control.Mount:input_type -> damselfly.daemon.v1.MountRequest
+	38, // 44: damselfly.daemon.v1.Control.Unmount:input_type -> damselfly.daemon.v1.UnmountRequest
+	40, // 45: damselfly.daemon.v1.Control.Download:input_type -> damselfly.daemon.v1.DownloadRequest
+	43, // 46: damselfly.daemon.v1.Control.Doctor:input_type -> damselfly.daemon.v1.DoctorRequest
+	1,  // 47: damselfly.daemon.v1.Control.Ping:output_type -> damselfly.daemon.v1.PingReply
+	5,  // 48: damselfly.daemon.v1.Control.Add:output_type -> damselfly.daemon.v1.AddReply
+	10, // 49: damselfly.daemon.v1.Control.List:output_type -> damselfly.daemon.v1.ListReply
+	13, // 50: damselfly.daemon.v1.Control.Stat:output_type -> damselfly.daemon.v1.StatReply
+	22, // 51: damselfly.daemon.v1.Control.Warm:output_type -> damselfly.daemon.v1.Progress
+	16, // 52: damselfly.daemon.v1.Control.Cached:output_type -> damselfly.daemon.v1.CachedReply
+	19, // 53: damselfly.daemon.v1.Control.GetOrder:output_type -> damselfly.daemon.v1.GetOrderReply
+	21, // 54: damselfly.daemon.v1.Control.PutOrder:output_type -> damselfly.daemon.v1.PutOrderReply
+	24, // 55: damselfly.daemon.v1.Control.Rename:output_type -> damselfly.daemon.v1.RenameReply
+	26, // 56: damselfly.daemon.v1.Control.Evict:output_type -> damselfly.daemon.v1.EvictReply
+	28, // 57: damselfly.daemon.v1.Control.Remove:output_type -> damselfly.daemon.v1.RemoveReply
+	30, // 58: damselfly.daemon.v1.Control.Status:output_type -> damselfly.daemon.v1.StatusReply
+	37, // 59: damselfly.daemon.v1.Control.Mount:output_type -> damselfly.daemon.v1.MountReply
+	39, // 60: damselfly.daemon.v1.Control.Unmount:output_type -> damselfly.daemon.v1.UnmountReply
+	41, // 61: damselfly.daemon.v1.Control.Download:output_type -> damselfly.daemon.v1.DownloadReply
+	44, // 62: damselfly.daemon.v1.Control.Doctor:output_type -> damselfly.daemon.v1.DoctorReply
+	47, // [47:63] is the sub-list for method output_type
+	31, // [31:47] is the sub-list for method input_type
 	31, // [31:31] is the sub-list for extension type_name
 	31, // [31:31] is the sub-list for extension extendee
 	0,  // [0:31] is the sub-list for field type_name
@@ -3272,7 +3388,7 @@ func file_proto_daemonpb_control_proto_init() {
 	if File_proto_daemonpb_control_proto != nil {
 		return
 	}
-	file_proto_daemonpb_control_proto_msgTypes[39].OneofWrappers = []any{
+	file_proto_daemonpb_control_proto_msgTypes[41].OneofWrappers = []any{
 		(*DownloadReply_Progress)(nil),
 		(*DownloadReply_Descriptor_)(nil),
 		(*DownloadReply_Data)(nil),
@@ -3283,7 +3399,7 @@ func file_proto_daemonpb_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_daemonpb_control_proto_rawDesc), len(file_proto_daemonpb_control_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   44,
+			NumMessages:   46,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -31,6 +31,7 @@ const (
 	Control_Cached_FullMethodName   = "/damselfly.daemon.v1.Control/Cached"
 	Control_GetOrder_FullMethodName = "/damselfly.daemon.v1.Control/GetOrder"
 	Control_PutOrder_FullMethodName = "/damselfly.daemon.v1.Control/PutOrder"
+	Control_Rename_FullMethodName   = "/damselfly.daemon.v1.Control/Rename"
 	Control_Evict_FullMethodName    = "/damselfly.daemon.v1.Control/Evict"
 	Control_Remove_FullMethodName   = "/damselfly.daemon.v1.Control/Remove"
 	Control_Status_FullMethodName   = "/damselfly.daemon.v1.Control/Status"
@@ -58,6 +59,8 @@ type ControlClient interface {
 	// another one known, here and to the swarm.
 	GetOrder(ctx context.Context, in *GetOrderRequest, opts ...grpc.CallOption) (*GetOrderReply, error)
 	PutOrder(ctx context.Context, in *PutOrderRequest, opts ...grpc.CallOption) (*PutOrderReply, error)
+	// Rename gives a file another name.
+	Rename(ctx context.Context, in *RenameRequest, opts ...grpc.CallOption) (*RenameReply, error)
 	// Evict drops cached bytes; Remove also the catalogue entry.
 	Evict(ctx context.Context, in *EvictRequest, opts ...grpc.CallOption) (*EvictReply, error)
 	Remove(ctx context.Context, in *RemoveRequest, opts ...grpc.CallOption) (*RemoveReply, error)
@@ -169,6 +172,16 @@ func (c *controlClient) PutOrder(ctx context.Context, in *PutOrderRequest, opts 
 	return out, nil
 }
 
+func (c *controlClient) Rename(ctx context.Context, in *RenameRequest, opts ...grpc.CallOption) (*RenameReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RenameReply)
+	err := c.cc.Invoke(ctx, Control_Rename_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *controlClient) Evict(ctx context.Context, in *EvictRequest, opts ...grpc.CallOption) (*EvictReply, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(EvictReply)
@@ -266,6 +279,8 @@ type ControlServer interface {
 	// another one known, here and to the swarm.
 	GetOrder(context.Context, *GetOrderRequest) (*GetOrderReply, error)
 	PutOrder(context.Context, *PutOrderRequest) (*PutOrderReply, error)
+	// Rename gives a file another name.
+	Rename(context.Context, *RenameRequest) (*RenameReply, error)
 	// Evict drops cached bytes; Remove also the catalogue entry.
 	Evict(context.Context, *EvictRequest) (*EvictReply, error)
 	Remove(context.Context, *RemoveRequest) (*RemoveReply, error)
@@ -311,6 +326,9 @@ func (UnimplementedControlServer) GetOrder(context.Context, *GetOrderRequest) (*
 }
 func (UnimplementedControlServer) PutOrder(context.Context, *PutOrderRequest) (*PutOrderReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method PutOrder not implemented")
+}
+func (UnimplementedControlServer) Rename(context.Context, *RenameRequest) (*RenameReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Rename not implemented")
 }
 func (UnimplementedControlServer) Evict(context.Context, *EvictRequest) (*EvictReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Evict not implemented")
@@ -491,6 +509,24 @@ func _Control_PutOrder_Handler(srv interface{}, ctx context.Context, dec func(in
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Control_Rename_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RenameRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServer).Rename(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Control_Rename_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServer).Rename(ctx, req.(*RenameRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Control_Evict_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(EvictRequest)
 	if err := dec(in); err != nil {
@@ -644,6 +680,10 @@ var Control_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "PutOrder",
 			Handler:    _Control_PutOrder_Handler,
+		},
+		{
+			MethodName: "Rename",
+			Handler:    _Control_Rename_Handler,
 		},
 		{
 			MethodName: "Evict",

@@ -19,6 +19,23 @@ func (e *Engine) SetFill(_ context.Context, id pieces.TaskID, fill string) error
 	return nil
 }
 
+// Rename knows the names that were added.
+func (e *Engine) Rename(_ context.Context, from, to string) (pieces.TaskID, bool, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	id, ok := e.names[from]
+	if !ok {
+		return "", false, pieces.Errorf(pieces.NotFound, "no name %q was given here", from)
+	}
+	if other, taken := e.names[to]; taken && other != id {
+		return "", false, pieces.Errorf(pieces.Exists, "name %q belongs to another URL", to)
+	}
+	delete(e.names, from)
+	e.names[to] = id
+	_, elsewhere := e.Remote[from]
+	return id, elsewhere, nil
+}
+
 // RemoteNames returns Remote.
 func (e *Engine) RemoteNames(context.Context) (map[string]pieces.TaskID, error) {
 	return maps.Clone(e.Remote), e.RemoteFail
