@@ -59,7 +59,7 @@ Exit codes: 1 other failures, 2 usage, 3 access denied, 4 origin, 5 integrity,
 	mount := newMountCommand(a)
 	mount.Use = "mount [SOURCE] MOUNTPOINT"
 	root.AddCommand(mount, newUmountCommand(a), newAddCommand(a), newLsCommand(a), newStatCommand(a),
-		newWarmCommand(a), newOrderCommand(a), newEvictCommand(a), newRmCommand(a), newStatusCommand(a), newProfileCommand(a), newDoctorCommand(a))
+		newWarmCommand(a), newOrderCommand(a), newRenameCommand(a), newEvictCommand(a), newRmCommand(a), newStatusCommand(a), newProfileCommand(a), newDoctorCommand(a))
 	return root
 }
 

@@ -193,6 +193,46 @@ func newStatCommand(a *app) *cobra.Command {
 		})
 }
 
+func newRenameCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "rename OLD NEW",
+		Short: "Give a file of by-name/ another name",
+		Long: `Give a file of by-name/ another name, here and to hosts that ask the manager. The
+manager goes on knowing it by the old name too, until 'dfctl unname OLD'.`,
+		Example: "  dfmount rename model model-v1",
+		Args:    want(2, 2, "two names: dfmount rename OLD NEW"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.rename(cmd.Context(), args[0], args[1])
+		},
+		ValidArgsFunction: a.completeRef,
+	}
+}
+
+func (a *app) rename(ctx context.Context, from, to string) error {
+	if err := pieces.CheckName(to); err != nil {
+		return err
+	}
+	c, err := a.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	paths, elsewhere, err := c.Rename(ctx, from, to)
+	if err != nil {
+		return err
+	}
+	if a.json {
+		return a.printJSON(map[string]any{"paths": append([]string{}, paths...), "old_name_at_manager": elsewhere})
+	}
+	for _, p := range paths {
+		fmt.Fprintln(a.out, p)
+	}
+	if elsewhere {
+		a.note(fmt.Sprintf("the manager still knows it as %s too; 'dfctl unname %s' ends that", from, from))
+	}
+	return nil
+}
+
 func newEvictCommand(a *app) *cobra.Command {
 	return refCommand(a, "evict", "Drop a task's cached bytes; it stays in the mount", "  dfmount evict model",
 		func(ctx context.Context, c *control.Client, ref control.Ref) error {

@@ -201,3 +201,22 @@ func TestAgesAndSources(t *testing.T) {
 	require.Equal(t, "99%", percent(999, 1000))
 	require.Equal(t, "100%", percent(0, 0))
 }
+
+func TestRename(t *testing.T) {
+	e, mounts := fake(t)
+	require.NoError(t, mounts.Mount(t.Context(), "/mnt/a", nil))
+	id := pieces.TaskID(filepath.Base(strings.TrimSpace(ok(t, "add", fileURL))))
+	ok(t, "add", fileURL, "--name", "old")
+	ok(t, "add", "http://origin.test/other", "--name", "taken")
+	require.Equal(t, "/mnt/a/by-name/new\n", ok(t, "rename", "old", "new"))
+	code, _, errOut := dfmount(t, "rename", "old", "newer")
+	require.Equal(t, boot.ExitOrigin, code, errOut)
+	code, _, errOut = dfmount(t, "rename", "new", "taken")
+	require.Equal(t, boot.ExitFailed, code)
+	require.Contains(t, errOut, `name "taken" belongs to another URL`)
+	code, _, _ = dfmount(t, "rename", "new", "a/b")
+	require.Equal(t, boot.ExitUsage, code)
+	e.Remote = map[string]pieces.TaskID{"new": id}
+	_, _, errOut = dfmount(t, "rename", "new", "newest")
+	require.Equal(t, "dfmount: the manager still knows it as new too; 'dfctl unname new' ends that\n", errOut)
+}

@@ -28,6 +28,12 @@ func (c *Cluster) manage() (addr string, handled func() float64) {
 }
 
 func (c *Cluster) manageOn(lis net.Listener) (addr string, handled func() float64) {
+	handled, _ = c.manageUntil(lis)
+	return lis.Addr().String(), handled
+}
+
+// manageUntil is manageOn that can be stopped.
+func (c *Cluster) manageUntil(lis net.Listener) (handled func() float64, stop func()) {
 	db, err := store.Open(context.Background(), "sqlite:"+filepath.Join(c.t.TempDir(), "m.db"))
 	require.NoError(c.t, err)
 	c.t.Cleanup(func() { db.Close() })
@@ -36,8 +42,8 @@ func (c *Cluster) manageOn(lis net.Listener) (addr string, handled func() float6
 	reg := prometheus.NewRegistry()
 	srv := rpc.NewServer(rpc.ServerOptions{Registry: reg})
 	m.Register(srv)
-	c.run(func(ctx context.Context) error { return srv.Serve(ctx, lis) }, m.Run)
-	return lis.Addr().String(), func() (n float64) {
+	stop = c.run(func(ctx context.Context) error { return srv.Serve(ctx, lis) }, m.Run)
+	return func() (n float64) {
 		families, err := reg.Gather()
 		require.NoError(c.t, err)
 		for _, f := range families {
@@ -48,7 +54,7 @@ func (c *Cluster) manageOn(lis net.Listener) (addr string, handled func() float6
 			}
 		}
 		return n
-	}
+	}, stop
 }
 
 func unknownID(i int) pieces.TaskID {
