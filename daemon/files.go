@@ -49,17 +49,34 @@ func (d *Daemon) Lookup(ctx context.Context, id pieces.TaskID) (FileInfo, error)
 	return t.info(), nil
 }
 
-// Files lists the Tasks added or held here, without network.
-func (d *Daemon) Files() ([]FileInfo, error) {
-	entries, err := d.store.Entries()
+// Files lists the Tasks added or held here, without network: Key, Known, and
+// with it Size and Modified. Of those not in use it keeps nothing in memory.
+func (d *Daemon) Files() (out []FileInfo, err error) {
+	err = d.store.Known(func(id pieces.TaskID, f *pieces.Facts) {
+		i := FileInfo{Key: pieces.Key{Task: id}}
+		if f != nil {
+			i.Known, i.Key.Version, i.Size, i.Modified = true, f.VersionID(), f.Size, f.Modified
+		}
+		out = append(out, i)
+	})
+	for i := range out {
+		d.mu.Lock()
+		t := d.tasks[out[i].Key.Task]
+		d.mu.Unlock()
+		if t != nil { // it may know better
+			out[i] = t.info()
+		}
+	}
+	return out, err
+}
+
+// Here returns a Task added or held here, without network; NotFound for others.
+func (d *Daemon) Here(id pieces.TaskID) (FileInfo, error) {
+	t, err := d.taskHere(id)
 	if err != nil {
-		return nil, err
+		return FileInfo{}, err
 	}
-	out := make([]FileInfo, 0, len(entries))
-	for _, e := range entries {
-		out = append(out, d.remember(e, true).info())
-	}
-	return out, nil
+	return t.info(), nil
 }
 
 // OpenFile makes a Version readable. A Version that was replaced is Changed.

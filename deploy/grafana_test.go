@@ -32,8 +32,11 @@ var errNone = pieces.Errorf(pieces.NotFound, "nothing here")
 func (nothing) Lookup(context.Context, pieces.TaskID) (fusefs.Entry, error) {
 	return fusefs.Entry{}, errNone
 }
-func (nothing) Name(context.Context, string) (pieces.TaskID, error)   { return "", errNone }
-func (nothing) Names(context.Context) ([]string, error)               { return nil, nil }
+func (nothing) Name(context.Context, string) (pieces.TaskID, error) { return "", errNone }
+func (nothing) Names(context.Context) ([]string, error)             { return nil, nil }
+func (nothing) Here(context.Context, pieces.TaskID) (fusefs.Entry, error) {
+	return fusefs.Entry{}, errNone
+}
 func (nothing) List(context.Context) ([]fusefs.Entry, error)          { return nil, nil }
 func (nothing) Open(context.Context, pieces.Key) (fusefs.File, error) { return nil, errNone }
 func (nothing) Status() []byte                                        { return nil }

@@ -19,7 +19,11 @@ type Backend interface {
 	Name(ctx context.Context, name string) (pieces.TaskID, error)
 	// Names lists by-name/.
 	Names(ctx context.Context) ([]string, error)
-	// List returns the Tasks added or held here, without network.
+	// Here returns a Task added or held here, without network; a NotFound error
+	// for others.
+	Here(ctx context.Context, id pieces.TaskID) (Entry, error)
+	// List returns the Tasks added or held here, without network; only Key and
+	// Known need be set.
 	List(ctx context.Context) ([]Entry, error)
 	// Open makes a Version readable. One that was replaced is a Changed error
 	// unless it can still be read; the kernel then looks the name up again.
@@ -39,8 +43,8 @@ type Entry struct {
 	// Private files are readable by their owner alone.
 	Private  bool
 	UID, GID uint32
-	// Known is false in lists for a Task whose facts nobody fetched yet; only
-	// Key.Task, Private, UID and GID are then set.
+	// Known is false for a Task whose facts nobody fetched yet, in what Here and
+	// List return; only Key.Task, Private, UID and GID are then set.
 	Known bool
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -41,44 +40,11 @@ func (c *control) OnAdd(ctx context.Context) {
 	}}
 	c.AddChild(nameStatus, c.NewPersistentInode(ctx, status, stableAttr(fuse.S_IFREG, inoText, nameStatus)), false)
 	c.AddChild(nameAccess, c.NewPersistentInode(ctx, &accessFile{m: c.m}, stableAttr(fuse.S_IFREG, inoText, nameAccess)), false)
-	c.AddChild(nameTasks, c.NewPersistentInode(ctx, &tasks{folder: folder{m: c.m}}, stableAttr(fuse.S_IFDIR, inoFolder, nameDF, nameTasks)), false)
+	c.AddChild(nameTasks, c.NewPersistentInode(ctx, &tasks{folder{m: c.m}}, stableAttr(fuse.S_IFDIR, inoFolder, nameDF, nameTasks)), false)
 }
 
 // tasks is .df/tasks/: one JSON document per Task.
-type tasks struct {
-	folder
-
-	mu     sync.Mutex
-	listed time.Time
-	// byID is what List said at listed; it says whose the Tasks are.
-	byID map[pieces.TaskID]Entry
-}
-
-// listFor is how long a listing is good enough to say whose a Task is.
-const listFor = time.Second
-
-// find returns the entry of a Task added or held here, else a NotFound error.
-func (d *tasks) find(ctx context.Context, id pieces.TaskID) (Entry, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	e, ok := d.byID[id]
-	if ok && time.Since(d.listed) < listFor {
-		return e, nil
-	}
-	entries, err := d.m.backend.List(ctx)
-	if err != nil {
-		return Entry{}, err
-	}
-	d.byID = make(map[pieces.TaskID]Entry, len(entries))
-	for _, e := range entries {
-		d.byID[e.Key.Task] = e
-	}
-	d.listed = time.Now()
-	if e, ok = d.byID[id]; !ok {
-		return Entry{}, pieces.Errorf(pieces.NotFound, "task %s is not known here", id.Short())
-	}
-	return e, nil
-}
+type tasks struct{ folder }
 
 func (d *tasks) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (*fs.Inode, syscall.Errno) {
 	id, err := pieces.ParseTaskID(strings.TrimSuffix(name, jsonSuffix))
@@ -87,7 +53,7 @@ func (d *tasks) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (*f
 	}
 	o := d.m.begin(ctx, d.m.o.LookupDeadline, nil)
 	defer o.finish()
-	owner, err := d.find(o, id)
+	owner, err := d.m.backend.Here(o, id)
 	if err != nil {
 		return nil, d.m.metrics.failed("lookup", o.errno(err))
 	}

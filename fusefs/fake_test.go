@@ -137,6 +137,16 @@ func (b *fake) Names(context.Context) ([]string, error) {
 	return names, nil
 }
 
+func (b *fake) Here(_ context.Context, id pieces.TaskID) (Entry, error) {
+	t, err := b.task(id)
+	if err != nil {
+		return Entry{}, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return t.Entry, nil
+}
+
 func (b *fake) List(context.Context) ([]Entry, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

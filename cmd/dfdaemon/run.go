@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"sync/atomic"
 	"time"
 
@@ -155,6 +156,7 @@ func (p *process) startDaemon(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(err, peers.Close(), uploads.Close())
 	}
+	debug.FreeOSMemory() // reading a large catalogue took more than keeping it
 	p.run(p.daemon.Run)
 	p.log.WithFields(logrus.Fields{"ip": ip, "peers": peers.Addr().String(), "uploads": uploads.Addr().String()}).Info("listening")
 	return nil

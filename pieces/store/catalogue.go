@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net/url"
@@ -146,6 +147,41 @@ func (s *Store) Entries() ([]Entry, error) {
 		return nil
 	})
 	return es, err
+}
+
+// Known calls f for every entry, by id, damaged ones included, with the facts of
+// its Task, or nil if there are none. It decodes no entry: a list of many is had
+// soon. f must not call the Store.
+func (s *Store) Known(f func(id pieces.TaskID, facts *pieces.Facts)) error {
+	return s.view(func(tx *badger.Txn) error {
+		facts := tx.NewIterator(badger.IteratorOptions{PrefetchValues: true, PrefetchSize: 100, Prefix: []byte{prefixFacts}})
+		defer facts.Close()
+		facts.Rewind()
+		it := tx.NewIterator(badger.IteratorOptions{Prefix: []byte{prefixEntry}})
+		defer it.Close()
+		for it.Rewind(); it.Valid(); it.Next() {
+			raw := it.Item().Key()[1:]
+			for facts.Valid() && bytes.Compare(facts.Item().Key()[1:], raw) < 0 {
+				facts.Next()
+			}
+			var r *factsRecord
+			if facts.Valid() && bytes.Equal(facts.Item().Key()[1:], raw) {
+				_ = value(facts.Item(), "", func(b []byte) error { // damaged ones are learnt anew
+					rec, err := parseFactsRecord(b)
+					if err == nil {
+						r = &rec
+					}
+					return err
+				})
+			}
+			if r == nil {
+				f(taskOf(raw), nil)
+			} else {
+				f(taskOf(raw), &r.facts)
+			}
+		}
+		return nil
+	})
 }
 
 // EntryCount returns how many entries there are, damaged ones included.

@@ -42,6 +42,11 @@ func (b backend) Name(ctx context.Context, name string) (pieces.TaskID, error) {
 
 func (b backend) Names(ctx context.Context) ([]string, error) { return b.d.Names(ctx) }
 
+func (b backend) Here(_ context.Context, id pieces.TaskID) (fusefs.Entry, error) {
+	i, err := b.d.Here(id)
+	return fusefs.Entry(i), err
+}
+
 func (b backend) List(context.Context) ([]fusefs.Entry, error) {
 	files, err := b.d.Files()
 	if err != nil {

@@ -24,8 +24,11 @@ func none() error { return pieces.Errorf(pieces.NotFound, "nothing here") }
 func (emptyBackend) Lookup(context.Context, pieces.TaskID) (fusefs.Entry, error) {
 	return fusefs.Entry{}, none()
 }
-func (emptyBackend) Name(context.Context, string) (pieces.TaskID, error)   { return "", none() }
-func (emptyBackend) Names(context.Context) ([]string, error)               { return nil, nil }
+func (emptyBackend) Name(context.Context, string) (pieces.TaskID, error) { return "", none() }
+func (emptyBackend) Names(context.Context) ([]string, error)             { return nil, nil }
+func (emptyBackend) Here(context.Context, pieces.TaskID) (fusefs.Entry, error) {
+	return fusefs.Entry{}, none()
+}
 func (emptyBackend) List(context.Context) ([]fusefs.Entry, error)          { return nil, nil }
 func (emptyBackend) Open(context.Context, pieces.Key) (fusefs.File, error) { return nil, none() }
 func (emptyBackend) Status() []byte                                        { return []byte("all is well\n") }
