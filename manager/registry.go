@@ -169,11 +169,5 @@ func clusterName(name string) (string, error) {
 	if name == "" {
 		return DefaultCluster, nil
 	}
-	for i := 0; i < len(name); i++ {
-		c := name[i]
-		if len(name) > 63 || (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
-			return "", pieces.Errorf(pieces.Invalid, "cluster %.80q: want 1 to 63 of a-z, 0-9 and '-'", name)
-		}
-	}
-	return name, nil
+	return name, pieces.CheckCluster(name)
 }

@@ -60,7 +60,7 @@ func TestErrorTexts(t *testing.T) {
 
 func TestPermanent(t *testing.T) {
 	for _, k := range Kinds() {
-		want := k == Invalid || k == NotFound || k == Denied || k == Changed || k == Exists
+		want := k == Invalid || k == NotFound || k == Denied || k == Changed || k == Exists || k == Unauthenticated
 		require.Equal(t, want, IsPermanent(Errorf(k, "x")), k.String())
 		require.Equal(t, want, IsPermanent(WithKind(k, io.EOF, "x")), k.String())
 		require.Equal(t, want, IsPermanent(Errorf(k, "x: %w", io.EOF)), k.String())

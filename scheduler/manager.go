@@ -14,8 +14,8 @@ import (
 )
 
 // keepWithManager keeps this scheduler listed, and the seeds, the ring and the
-// config of its cluster known, until ctx ends; then it leaves. Without an answer the last
-// ones stay.
+// config of its cluster known, until ctx ends; then it leaves. Without an answer
+// the last ones stay, those of the last run included.
 func (s *Server) keepWithManager(ctx context.Context) {
 	ms, err := s.dialManagers()
 	defer func() {
@@ -106,6 +106,7 @@ func (s *Server) syncWith(ctx context.Context, m managerpb.ManagerClient) (time.
 		seeds = append(seeds, seed)
 	}
 	s.hosts.setListed(seeds)
+	s.noteAnswer(func(a *answers) { a.Seeds = seedTexts(list.Hosts) })
 	if err := s.readRing(ctx, m); err != nil {
 		return 0, err
 	}
@@ -138,6 +139,7 @@ func (s *Server) readRing(ctx context.Context, m managerpb.ManagerClient) error 
 	// Hosts are sent to one cluster; the schedulers of others see nobody.
 	if list.Cluster == s.o.Cluster && len(addrs) > 0 {
 		s.fellows.setRing(addrs)
+		s.noteAnswer(func(a *answers) { a.Ring = addrs })
 	}
 	return nil
 }
@@ -170,6 +172,7 @@ func (s *Server) takeConfig(r *managerpb.GetConfigReply, old *config) bool {
 		s.log.WithError(err).Error("the cluster's config is ignored")
 	} else {
 		s.log.WithField("version", r.Version).Info("cluster config taken over")
+		s.noteAnswer(func(a *answers) { a.Config = r.Config })
 	}
 	s.enforce(c)
 	return true

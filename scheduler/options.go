@@ -20,6 +20,9 @@ type Options struct {
 	Managers []string
 	// Cluster is the one this scheduler registers with; empty = "default".
 	Cluster string
+	// StateFile keeps what the manager said last (config, ring, seeds), so that
+	// this scheduler starts without it; empty = keep nothing.
+	StateFile string
 	// Peers are all schedulers of the ring, this one included or not, by the
 	// addresses that hosts know them by. Empty = those that the manager lists;
 	// without either whoever asks is taken as sent to the right one.

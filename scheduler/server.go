@@ -33,6 +33,7 @@ type Server struct {
 	inventory *inventory
 	age       *age
 	config    atomic.Pointer[config]
+	memory    memory
 	calls     atomic.Uint64
 	totals    totals
 	started   time.Time
@@ -63,6 +64,10 @@ func New(o Options) (*Server, error) {
 	s.fellows.dial.Log = o.Log
 	if len(o.Peers) > 0 {
 		s.fellows.setRing(append([]string{o.Advertise}, o.Peers...))
+	}
+	s.memory.file = o.StateFile
+	if len(o.Managers) > 0 {
+		s.recollect()
 	}
 	s.metrics.watch(o.Registry, s)
 	return s, nil

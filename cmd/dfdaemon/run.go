@@ -18,6 +18,7 @@ import (
 	"damselfly/cmd/internal/boot/host"
 	"damselfly/cmd/internal/boot/hostcfg"
 	"damselfly/daemon"
+	"damselfly/daemon/announce"
 	"damselfly/daemon/control"
 	"damselfly/fusefs"
 	"damselfly/pieces"
@@ -151,7 +152,7 @@ func (p *process) startDaemon(ctx context.Context) error {
 		IDC: o.IDC, Location: o.Location, Labels: o.Labels, Version: boot.Version(),
 		FactsTimeout: o.Times.FactsTimeout, FactsFresh: o.Times.FactsFresh, SumFresh: o.Times.SumFresh,
 		SpoolTimeout: o.Times.SpoolTimeout, FailureMemo: o.Times.FailureMemo, LeaveTimeout: o.Times.LeaveTimeout,
-		Store: storeOptions(), Registry: p.reg, Log: p.log,
+		Announce: announce.Options{Cluster: o.Cluster}, Store: storeOptions(), Registry: p.reg, Log: p.log,
 	})
 	if err != nil {
 		return errors.Join(err, peers.Close(), uploads.Close())

@@ -25,6 +25,8 @@ type options struct {
 	Advertise string          `yaml:"advertise"`
 	Metrics   string          `yaml:"metrics"`
 	Managers  []string        `yaml:"manager"`
+	Cluster   string          `yaml:"cluster"`
+	StateFile string          `yaml:"state-file"`
 	Peers     []string        `yaml:"peers"`
 	SeedPeers []string        `yaml:"seed-peers"`
 	Policy    string          `yaml:"policy"`
@@ -75,6 +77,8 @@ func newCommand() *cobra.Command {
 	fs.StringVar(&o.Advertise, "advertise", o.Advertise, "HOST:PORT at which hosts reach this scheduler (default: found out from --listen)")
 	fs.StringVar(&o.Metrics, "metrics", o.Metrics, "serve /metrics and /healthz on HOST:PORT; port 0 is any")
 	fs.StringSliceVar(&o.Managers, "manager", o.Managers, "managers, HOST:65003,…")
+	fs.StringVar(&o.Cluster, "cluster", o.Cluster, "cluster that this scheduler serves (default: default)")
+	fs.StringVar(&o.StateFile, "state-file", o.StateFile, "keep what the manager said last in a file, for a start while no manager answers")
 	fs.StringSliceVar(&o.Peers, "peers", o.Peers, "all schedulers of the ring, HOST:8002,…, where no manager lists them")
 	fs.StringSliceVar(&o.SeedPeers, "seed-peers", o.SeedPeers, "seed peers, HOST:65000,…, beside those that announce themselves")
 	fs.StringVar(&o.Policy, "policy", o.Policy, "swarm, or classic to measure against")
@@ -106,7 +110,7 @@ func run(ctx context.Context, o options, stderr io.Writer) error {
 	}
 	reg := boot.NewRegistry()
 	s, err := scheduler.New(scheduler.Options{
-		Advertise: o.Advertise, Managers: o.Managers, Peers: o.Peers, SeedPeers: o.SeedPeers,
+		Advertise: o.Advertise, Managers: o.Managers, Cluster: o.Cluster, StateFile: o.StateFile, Peers: o.Peers, SeedPeers: o.SeedPeers,
 		Heartbeat: o.Times.Heartbeat, AnnounceEvery: o.Times.AnnounceEvery, HostTTL: o.Times.HostTTL,
 		YoungFor: o.Times.YoungFor, AskTimeout: o.Times.AskTimeout, RecallEvery: o.Times.RecallEvery,
 		HandBackAfter: o.Times.HandBackAfter, HandBackEvery: o.Times.HandBackEvery,
@@ -141,6 +145,11 @@ func (o options) rules() (*swarm.Options, error) {
 		return nil, pieces.Errorf(pieces.Invalid, "--policy %.40q: want swarm or classic", o.Policy)
 	}
 	lists := map[string][]string{"manager": o.Managers, "peers": o.Peers, "seed-peers": o.SeedPeers}
+	if o.Cluster != "" {
+		if err := pieces.CheckCluster(o.Cluster); err != nil {
+			return nil, pieces.WithKind(pieces.Invalid, err, "--cluster")
+		}
+	}
 	if o.Advertise != "" {
 		lists["advertise"] = []string{o.Advertise}
 	}

@@ -80,16 +80,17 @@ func TestUsageErrorsNameTheFix(t *testing.T) {
 	times := filepath.Join(t.TempDir(), "t.yaml")
 	require.NoError(t, os.WriteFile(times, []byte("times: {host-ttl: -1s}\n"), 0o600))
 	for want, args := range map[string][]string{
-		"times: want 0":           {"--config", times},
-		"want swarm or classic":   {"--policy", "best"},
-		"--listen \"nonsense\"":   {"--listen", "nonsense"},
-		"--seed-peers \":65000\"": {"--seed-peers", ":65000"},
-		"--peers \"a:0\"":         {"--peers", "a:0"},
-		"--advertise \"host\"":    {"--advertise", "host"},
-		"unknown flag":            {"--nope"},
-		"unknown command":         {"extra"},
-		"unknown key \"listn\"":   {"--config", file},
-		"no such file":            {"--config", file + "x"},
+		"times: want 0":            {"--config", times},
+		"want swarm or classic":    {"--policy", "best"},
+		"--listen \"nonsense\"":    {"--listen", "nonsense"},
+		"--seed-peers \":65000\"":  {"--seed-peers", ":65000"},
+		"--peers \"a:0\"":          {"--peers", "a:0"},
+		"--advertise \"host\"":     {"--advertise", "host"},
+		"--cluster: cluster \"E\"": {"--cluster", "E"},
+		"unknown flag":             {"--nope"},
+		"unknown command":          {"extra"},
+		"unknown key \"listn\"":    {"--config", file},
+		"no such file":             {"--config", file + "x"},
 	} {
 		var stderr bytes.Buffer
 		code := boot.Execute(t.Context(), newCommand(), args, io.Discard, &stderr)

@@ -73,6 +73,9 @@ func New(o Options) (*Client, error) {
 	}
 	c.managers = &managers{c: c, addrs: o.Managers}
 	c.state = readState(o.StateFile, o.Log)
+	if o.Cluster != "" && c.state.Cluster != o.Cluster {
+		c.state = state{} // what another cluster said
+	}
 	return c, nil
 }
 

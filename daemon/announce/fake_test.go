@@ -1,6 +1,7 @@
 package announce
 
 import (
+	"cmp"
 	"context"
 	"net"
 	"sync"
@@ -278,11 +279,11 @@ func (m *fakeManager) Leave(_ context.Context, r *managerpb.LeaveRequest) (*mana
 	return &managerpb.LeaveReply{}, nil
 }
 
-func (m *fakeManager) ListSchedulers(context.Context, *managerpb.ListSchedulersRequest) (*managerpb.ListSchedulersReply, error) {
+func (m *fakeManager) ListSchedulers(_ context.Context, req *managerpb.ListSchedulersRequest) (*managerpb.ListSchedulersReply, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.lists++
-	r := &managerpb.ListSchedulersReply{Cluster: "default", ConfigVersion: m.version}
+	r := &managerpb.ListSchedulersReply{Cluster: cmp.Or(req.Cluster, "default"), ConfigVersion: m.version}
 	for _, a := range m.schedulers {
 		r.Schedulers = append(r.Schedulers, &managerpb.SchedulerInfo{Address: a})
 	}

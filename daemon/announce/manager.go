@@ -135,7 +135,7 @@ func (c *Client) refreshSchedulers(ctx context.Context) {
 func (c *Client) refreshOnce(ctx context.Context) (found bool, err error) {
 	var list *managerpb.ListSchedulersReply
 	err = c.managers.call(ctx, func(ctx context.Context, mc managerpb.ManagerClient) (err error) {
-		list, err = mc.ListSchedulers(ctx, &managerpb.ListSchedulersRequest{Host: wire.HostTo(c.host())})
+		list, err = mc.ListSchedulers(ctx, &managerpb.ListSchedulersRequest{Host: wire.HostTo(c.host()), Cluster: c.o.Cluster})
 		return err
 	})
 	if err != nil {

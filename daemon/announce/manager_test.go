@@ -105,6 +105,21 @@ func TestStartWithoutManagerUsesTheLastList(t *testing.T) {
 	stop()
 }
 
+// A host that names its cluster is of that one, and forgets what another one's
+// schedulers were.
+func TestTheClusterThatAHostNames(t *testing.T) {
+	m := newFakeManager(t, "127.0.0.1:1")
+	file := filepath.Join(t.TempDir(), "cluster.json")
+	c, stop := running(t, Options{Managers: []string{m.addr}, StateFile: file, Cluster: "eu"})
+	eventually(t, "listed", func() bool { return c.lastState().Cluster == "eu" })
+	stop()
+	for cluster, want := range map[string]int{"": 1, "eu": 1, "us": 0} {
+		c, err := New(Options{Host: pieces.Host{ID: self}, Managers: []string{m.addr}, StateFile: file, Cluster: cluster})
+		require.NoError(t, err)
+		require.Len(t, c.lastState().Schedulers, want, cluster)
+	}
+}
+
 func TestStartWithNothingAtAll(t *testing.T) {
 	m := newFakeManager(t)
 	m.stop()

@@ -24,7 +24,9 @@ const (
 
 // Options of one daemon. Keys of the file are the names of the flags.
 type Options struct {
-	Managers   []string `yaml:"manager"`
+	Managers []string `yaml:"manager"`
+	// Cluster is the manager's for this host; empty: the manager chooses.
+	Cluster    string   `yaml:"cluster"`
 	Schedulers []string `yaml:"scheduler"`
 	// SeedPeer makes this host a seed. AllInOne adds a manager and a scheduler
 	// in the same process, and implies SeedPeer.
@@ -133,6 +135,7 @@ func Defaults(env boot.Env) Options {
 // Flags binds all options to flags.
 func (o *Options) Flags(fs *pflag.FlagSet) {
 	fs.StringSliceVar(&o.Managers, "manager", o.Managers, "managers, HOST:PORT split by commas")
+	fs.StringVar(&o.Cluster, "cluster", o.Cluster, "cluster of this host (default: the manager chooses by its scopes)")
 	fs.StringSliceVar(&o.Schedulers, "scheduler", o.Schedulers, "schedulers, HOST:PORT split by commas, if there is no manager")
 	fs.BoolVar(&o.SeedPeer, "seed-peer", o.SeedPeer, "be a seed: read from origins first, for the others")
 	fs.BoolVar(&o.AllInOne, "all-in-one", o.AllInOne, "run a manager, a scheduler and one seed host in this process")
@@ -171,6 +174,11 @@ func (o *Options) Check() error {
 	}
 	if err := boot.CheckPeerAddrs("scheduler", o.Schedulers); err != nil {
 		return err
+	}
+	if o.Cluster != "" {
+		if err := pieces.CheckCluster(o.Cluster); err != nil {
+			return pieces.WithKind(pieces.Invalid, err, "--cluster")
+		}
 	}
 	for flag, port := range map[string]int{"peer-port": o.PeerPort, "upload-port": o.UploadPort} {
 		if port < 0 || port > 65535 {

@@ -51,6 +51,7 @@ func TestCheck(t *testing.T) {
 		change func(*Options)
 		want   string
 	}{
+		{func(o *Options) { o.Cluster = "EU west" }, `--cluster: cluster "EU west": want 1 to 63`},
 		{func(o *Options) { o.Managers = []string{"m"} }, `--manager "m": want HOST:PORT`},
 		{func(o *Options) { o.Schedulers = []string{":8002"} }, `--scheduler ":8002": want HOST:PORT`},
 		{func(o *Options) { o.PeerPort = 70000 }, "--peer-port 70000: want a port"},
