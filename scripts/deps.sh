@@ -16,7 +16,8 @@ export PATH="$PATH:/usr/local/go/bin:/usr/local/sbin:/usr/sbin:/sbin"
 build=(git:git make:make)
 demo=(fusermount3:fuse3)
 test=(nginx:nginx-light ip:iproute2 tc:iproute2 nsenter:util-linux mount:mount gcc:gcc
-  python3:python3 setfattr:attr curl:curl tar:tar dd:coreutils ps:procps mksquashfs:squashfs-tools losetup:mount hostname:hostname chromium:chromium)
+  python3:python3 setfattr:attr curl:curl tar:tar dd:coreutils ps:procps mksquashfs:squashfs-tools losetup:mount
+  chromium:chromium)
 bench=(aria2c:aria2)
 
 case "${1:-test}" in

@@ -12,7 +12,10 @@ import (
 )
 
 // evil is a text that must stay a text.
-const evil = `<img src=x onerror=alert(1)><script>document.title="owned"</script>`
+const (
+	evil     = `<img src=x onerror=alert(1)><script>document.title="owned"</script>`
+	evilName = `<img src=x onerror=alert(1)>` // of a file and of a machine
+)
 
 // TestConsole is a person's day, in order: each step needs what those before
 // it did.
@@ -32,12 +35,13 @@ func TestConsole(t *testing.T) {
 	b.changesALimit()
 	b.managesPeople()
 	b.readsTheAudit()
-	b.scriptsStayText()
+	b.snaps()
+	evilPaths := b.scriptsStayText()
 	paths := []string{"/", "/clusters", "/clusters/default", "/hosts", "/tasks", "/tasks/" + task, "/tasks/" + task + "/swarm",
 		"/catalogue", "/jobs", "/jobs/new", job, "/users", "/audit", "/account"}
+	paths = append(paths, evilPaths...)
 	b.fitsAPhone(paths)
 	b.obeysTheKeyboard(paths)
-	b.snaps()
 	b.showsAViewerNoButtons(task)
 }
 
@@ -232,17 +236,45 @@ func (b *browser) readsTheAudit() {
 	b.wait(`[...document.querySelectorAll("tbody td:nth-child(3)")].every((td) => td.textContent === "CreateUser")`)
 }
 
-// scriptsStayText: what others named is shown and does nothing. That nothing
-// ran, browser.watch sees on every page.
-func (b *browser) scriptsStayText() {
-	for _, path := range []string{"/tasks?search=" + url.QueryEscape(evil), "/hosts?search=" + url.QueryEscape(evil), "/jobs?cluster=" + url.QueryEscape(evil), "/clusters", "/login?next=" + url.QueryEscape("javascript:alert(1)")} {
+// scriptsStayText: what others named is shown and does nothing, whoever named
+// it: people, URLs, files, machines. It returns the pages that show it. That
+// nothing ran, browser.watch sees on every page.
+func (b *browser) scriptsStayText() (paths []string) {
+	b.hostCalled("eve", evilName, "--idc", evil, "--label", "x="+evil)
+	b.until("the host with the evil name", func() bool { b.open("/hosts?search=onerror"); return b.count("tbody tr") == 1 })
+	b.says(evilName, evil)
+	b.press("tbody a")
+	b.says(evilName, evil, "x="+evil)
+	paths = append(paths, b.path())
+
+	b.open("/catalogue")
+	b.do("unfold", chromedp.Click(chromedp.CSS("summary")))
+	b.fill("input[name=url]", b.origin+"/small?q="+evil+"'\"")
+	b.fill("input[name=name]", evilName)
+	b.fill("input[name=application]", evil)
+	require.Equal(b, 200, b.press("details button"))
+	b.says(evilName, evil)
+	task := b.path()
+	b.choose("select[name=target]", "all")
+	require.Equal(b, 200, b.press("form:has(select[name=target]) button"))
+	b.wait(`document.querySelector("h1 .state").textContent === "succeeded"`)
+	b.says(evilName)
+	paths = append(paths, b.path(), task, task+"/swarm")
+	for _, path := range append(paths, "/catalogue", "/tasks?search=onerror", "/hosts", "/clusters", "/audit?search=onerror") {
 		b.open(path)
+		b.wait(`document.querySelector("main").textContent.includes("onerror")`)
 		require.Zero(b, b.count("main img, script:not([src])"), path)
 		require.NotContains(b, is[string](b, "document.title"), "owned")
 	}
-	b.open("/tasks?search=onerror")
-	b.says(evil)
+	b.open(task + "/swarm")
+	b.wait(`[...document.querySelectorAll(".graph title")].some((e) => e.textContent.startsWith("<img src=x onerror=alert(1)>"))`)
+	for _, path := range []string{"/tasks?search=", "/hosts?search=", "/jobs?cluster=", "/audit?user="} {
+		b.open(path + url.QueryEscape(evil))
+		require.Zero(b, b.count("main img, script:not([src])"), path)
+	}
 	require.Equal(b, "/", b.leadsTo("/login?next=//evil.example/"))
+	require.Equal(b, "/", b.leadsTo("/login?next="+url.QueryEscape("javascript:alert(1)")))
+	return paths
 }
 
 // leadsTo opens a page and returns where it leads.

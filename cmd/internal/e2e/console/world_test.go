@@ -78,9 +78,15 @@ func (w *world) ports(n int) (ports []string) {
 	return ports
 }
 
-// host starts a daemon whose machine has the name given.
-func (w *world) host(name string, args ...string) {
-	w.start(name, []string{"unshare", "--uts", "sh", "-c", `hostname "$0" && exec "$@"`, name}, "dfdaemon",
+// host starts a daemon on a machine of that name.
+func (w *world) host(name string, args ...string) { w.hostCalled(name, name, args...) }
+
+// called gives the machine a name of its own, whatever stands in it.
+const called = "import os, socket, sys; socket.sethostname(sys.argv[1]); os.execv(sys.argv[2], sys.argv[2:])"
+
+// hostCalled is host with a name that can't be a file's.
+func (w *world) hostCalled(name, hostname string, args ...string) {
+	w.start(name, []string{"unshare", "--uts", "python3", "-c", called, hostname}, "dfdaemon",
 		append([]string{"--manager", w.manager, "--advertise-ip", "127.0.0.1", "--peer-port", "0", "--upload-port", "0",
 			"--metrics", "127.0.0.1:0", "--data-dir", filepath.Join(w.dir, name), "--socket", filepath.Join(w.dir, name+".sock")}, args...)...)
 }
@@ -119,12 +125,15 @@ func (w *world) start(name string, before []string, program string, args ...stri
 	return stdout.Name()
 }
 
-// serve starts the origin: every path is a file, of 64 MiB; "/slow" is a small
-// one that waits for release.
+// serve starts the origin: every path is a file, of 64 MiB; "/small" is of 1,
+// and so is "/slow", which waits for release.
 func (w *world) serve() string {
 	w.release = make(chan struct{})
 	s := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		size := int64(64 * miB)
+		if r.URL.Path == "/small" {
+			size = miB
+		}
 		if r.URL.Path == "/slow" {
 			size = miB
 			select {
