@@ -17,8 +17,10 @@ type ahead struct {
 	touched pieces.Set
 	last    int
 	follow  *following
-	// fill is the interest in the whole, when it is evidently wanted.
-	fill *interest
+	// fill is the interest in the whole, when it is evidently wanted; unfit: the
+	// cache had no room for it then.
+	fill  *interest
+	unfit bool
 }
 
 // window is what was asked for ahead of a cursor.
@@ -111,7 +113,10 @@ func (c *Content) wantFooter(p []byte, off int64) bool {
 // wanted whole and the cache has room for it. c.mu is held.
 func (c *Content) wantWhole(f readahead.Fill) bool {
 	a := &c.ahead
-	if f != readahead.FillAuto || a.fill != nil || !a.policy.Whole(a.touched.Count(), c.geo.Count()) || !c.fits() {
+	if f != readahead.FillAuto || a.fill != nil || a.unfit || !a.policy.Whole(a.touched.Count(), c.geo.Count()) {
+		return false
+	}
+	if a.unfit = !c.fits(); a.unfit {
 		return false
 	}
 	a.fill = c.state(c.geo.All(), pieces.Fill)
