@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +15,9 @@ import (
 	"damselfly/manager/people"
 	"damselfly/manager/rest"
 	"damselfly/manager/store"
+	"damselfly/manager/store/pgtest"
+	"damselfly/pieces"
+	"damselfly/proto/managerpb"
 )
 
 const thePassword = "a long enough one"
@@ -73,6 +77,36 @@ func TestSessionsOverREST(t *testing.T) {
 		require.Equal(t, 400, s.do(t, "DELETE", "/api/v1/session", "", "Authorization", "Bearer "+token).status)
 		require.Equal(t, 401, s.do(t, "GET", "/api/v1/session", "", "Cookie", people.CookieName+"=x", "Authorization", "Bearer "+cookie).status)
 	})
+}
+
+// Failed logins from one address are limited, over REST as over gRPC.
+func TestFailedLoginsOverREST(t *testing.T) {
+	s := populated(t, tempDB(t), Options{People: people.Options{AddressBurst: 3, AddressEvery: time.Hour}})
+	for range 2 {
+		require.Equal(t, 401, s.do(t, "POST", "/api/v1/session", `{"user":"admin","password":"wrong"}`).status)
+	}
+	_, err := managerpb.NewAdminClient(s.conn).CreateSession(t.Context(), &managerpb.CreateSessionRequest{User: "admin"})
+	require.Equal(t, pieces.Unauthenticated, pieces.KindOf(err))
+	a := s.do(t, "POST", "/api/v1/session", `{"user":"admin","password":"`+thePassword+`"}`)
+	require.Equal(t, 429, a.status, a.text)
+	require.Equal(t, "throttled", a.body["kind"])
+	after, err := strconv.Atoi(a.header.Get("Retry-After"))
+	require.NoError(t, err)
+	require.InDelta(t, 3600, after, 60)
+	require.Empty(t, a.header.Get("Set-Cookie"))
+}
+
+// What one manager lets in, the other knows; what it ends, has ended there.
+func TestTwoManagersKnowTheSamePeople(t *testing.T) {
+	db := pgtest.New(t)
+	one, other := populated(t, db, Options{}), startClosedSite(t, db, Options{})
+	cookie := one.login(t, "admin", thePassword)
+	require.Equal(t, "admin", other.ok(t, "GET", "/api/v1/session", "", "Cookie", cookie).body["user"])
+	other.ok(t, "POST", "/api/v1/users", `{"name":"ann","role":"viewer"}`, "Cookie", cookie)
+	lines := one.ok(t, "GET", "/api/v1/audit?user=admin", "", "Cookie", cookie).body["lines"].([]any)
+	require.Equal(t, "CreateUser", lines[0].(map[string]any)["method"])
+	other.ok(t, "DELETE", "/api/v1/session", "", "Cookie", cookie)
+	require.Equal(t, 401, one.do(t, "GET", "/api/v1/session", "", "Cookie", cookie).status)
 }
 
 // A page of another origin can't make a browser change anything with the
