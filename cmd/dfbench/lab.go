@@ -60,6 +60,7 @@ published Dragonfly rules, in the same run. All figures are ratios; T is one pla
 	f.Var(&size, "size", "size of the file")
 	f.Int64Var(&rate, "rate", rate, "Mbit/s of each link, both ways")
 	f.IntVar(&o.Runs, "runs", o.Runs, "runs, of which the median counts")
+	f.BoolVar(&o.Fill, "fill-memory", o.Fill, "on a virtual machine that returns free memory, fill it with cached files before each run")
 	f.Uint64Var(&o.Seed, "seed", o.Seed, "of the contents")
 	f.StringVar(&o.Plots, "plots", "", "write plots of progress (SVG) to this folder")
 	f.BoolVar(&smoke, "smoke", false, "the short form: few hosts, a small file, one run; it shows that the bench works")

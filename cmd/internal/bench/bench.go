@@ -29,11 +29,15 @@ type Options struct {
 	// empty = none.
 	Out, Log io.Writer
 	Plots    string
+	// Fill the memory of a virtual machine with cached files before each run.
+	Fill bool
+
+	ballast *ballast
 }
 
 // Defaults are those of DESIGN §13.
 func Defaults() Options {
-	return Options{Bin: "bin", Hosts: 16, Size: 256 << 20, Rate: 100 * lab.Mbit, Runs: 3, Seed: 1, Out: os.Stdout, Log: os.Stderr}
+	return Options{Bin: "bin", Hosts: 16, Size: 256 << 20, Rate: 100 * lab.Mbit, Runs: 3, Seed: 1, Out: os.Stdout, Log: os.Stderr, Fill: true}
 }
 
 // Scenario is one part of the bench.
@@ -72,6 +76,12 @@ func Run(ctx context.Context, o Options, names ...string) error {
 	chosen, err := choose(names)
 	if err != nil {
 		return err
+	}
+	if o.Fill {
+		if o.ballast, err = newBallast(o.Dir); err != nil {
+			return err
+		}
+		defer o.ballast.close()
 	}
 	var failed []string
 	for _, s := range chosen {
@@ -138,7 +148,7 @@ func (b *bench) plot(name, title string, run crowdRun, size int64, unit time.Dur
 // scenarios unless some are named. Its ratios say little: the start of a
 // transfer weighs too much in a small file.
 func Smoke(o *Options, names []string) []string {
-	o.Hosts, o.Size, o.Rate, o.Runs = 4, 32<<20, 100*lab.Mbit, 1
+	o.Hosts, o.Size, o.Rate, o.Runs, o.Fill = 4, 32<<20, 100*lab.Mbit, 1, false
 	if len(names) > 0 {
 		return names
 	}

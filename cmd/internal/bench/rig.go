@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -134,8 +135,17 @@ func (r *rig) get(ctx context.Context, d *lab.Daemon, url string) (out string, e
 	return out, err
 }
 
-// warm makes the seed hold the file.
-func (r *rig) warm(ctx context.Context, url string) error { return r.fetch(ctx, r.cluster.Seed, url) }
+// warm makes the seed hold the file, over links without limits.
+func (r *rig) warm(ctx context.Context, url string) error {
+	seed := r.cluster.Seed
+	shape := func(rate lab.Rate) error {
+		return errors.Join(r.origin.Host.Shape(ctx, rate, rate), seed.Host.Shape(ctx, rate, rate))
+	}
+	if err := shape(0); err != nil {
+		return err
+	}
+	return errors.Join(r.fetch(ctx, seed, url), shape(r.rate))
+}
 
 // fetch brings the whole file into d's cache.
 func (r *rig) fetch(ctx context.Context, d *lab.Daemon, url string) error {

@@ -51,8 +51,15 @@ func (l *Lab) AddHost(ctx context.Context, name string) (*Host, error) {
 	return h, l.ip(ctx, name,
 		"link set lo up",
 		"addr add "+h.IP+"/24 dev eth0",
+		"link set eth0 gso_max_size "+strconv.Itoa(train),
 		"link set eth0 up")
 }
+
+// train is how many bytes the kernel handles as one packet. A shaper lets what
+// fits its burst pass whole, and cuts up what does not: one of 64 KiB and its
+// header into 45, each of which then costs as much as the whole, so that a crowd
+// of 16 hosts at 100 Mbit/s was bound by the processors.
+const train = 16 << 10
 
 func (l *Lab) reserve(name string) (*Host, error) {
 	l.mu.Lock()

@@ -77,10 +77,28 @@ func (l *Lab) build(ctx context.Context) error {
 	if err := run(ctx, "ip", "netns", "add", l.netns("switch")); err != nil {
 		return err
 	}
+	if err := l.plainSwitch(ctx); err != nil {
+		return err
+	}
 	return l.ip(ctx, "switch",
 		"link add "+bridge+" type bridge forward_delay 0",
 		"link set "+bridge+" up",
 		"link set lo up")
+}
+
+// plainSwitch keeps packets that are only switched out of the machine's packet
+// filter, where it has one for bridges.
+func (l *Lab) plainSwitch(ctx context.Context) error {
+	for _, f := range []string{"iptables", "ip6tables", "arptables"} {
+		name := "/proc/sys/net/bridge/bridge-nf-call-" + f
+		if _, err := os.Stat(name); err != nil {
+			continue
+		}
+		if err := run(ctx, "nsenter", "--net=/run/netns/"+l.netns("switch"), "sh", "-c", "echo 0 > "+name); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // netns is the name of a host's namespace.
