@@ -24,7 +24,7 @@ func functions(now func() time.Time) template.FuncMap {
 		"iso":      func(t *timestamppb.Timestamp) string { return t.AsTime().UTC().Format(time.RFC3339) },
 		"ago":      func(t *timestamppb.Timestamp) string { return ago(now().Sub(t.AsTime())) },
 		"clock":    func(t time.Time) string { return t.UTC().Format("15:04:05 UTC") },
-		"duration": func(d *durationpb.Duration) string { return d.AsDuration().String() },
+		"duration": func(d *durationpb.Duration) string { return length(d.AsDuration()) },
 		"seconds":  func(s int64) string { return span(time.Duration(s) * time.Second) },
 		"short":    short,
 		"order":    order,
@@ -114,6 +114,18 @@ func span(d time.Duration) string {
 		return fmt.Sprintf("%d h", int(d.Hours()))
 	}
 	return fmt.Sprintf("%d days", int(d.Hours()/24))
+}
+
+// length is a duration without its zeros: 1h, 1h30m, 5s.
+func length(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
 }
 
 // short is enough of an id to tell it from others.

@@ -137,6 +137,22 @@ func TestConfigForm(t *testing.T) {
 	require.Contains(t, body, "a\n&lt;script&gt;")
 }
 
+func TestWhenAnEntryEnds(t *testing.T) {
+	s := newSite(t, 3)
+	path := "/tasks/" + string(s.task)
+	for body, status := range map[string]int{"etag=*&expires=yesterday": 400, "etag=*&expires=2001-01-01T00:00": 400, "etag=77&expires=2099-01-02T03:04": 412, "expires=2099-01-02T03:04": 400} {
+		w := s.ask("POST", path+"/expires", body)
+		require.Equal(t, status, w.Code, body)
+		require.Contains(t, w.Body.String(), `role="alert"`, body)
+	}
+	require.Equal(t, 303, s.ask("POST", path+"/expires", "etag=*&expires=2099-01-02T03:04").Code)
+	body := s.get(t, path)
+	require.Contains(t, body, "2099-01-02 03:04:00 UTC")
+	require.Contains(t, body, `value="2099-01-02T03:04:00"`)
+	require.Equal(t, 303, s.ask("POST", path+"/expires", "etag=*&expires=").Code)
+	require.Contains(t, s.get(t, path), "<dd>never</dd>")
+}
+
 func TestPartsAreThePartAlone(t *testing.T) {
 	s := newSite(t, 3)
 	for _, path := range []string{"/", "/hosts", "/tasks", "/catalogue", "/jobs", "/tasks/" + string(s.task) + "/swarm", "/clusters/default"} {

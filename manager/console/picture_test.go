@@ -94,6 +94,7 @@ func TestFormats(t *testing.T) {
 	require.Equal(t, "in 5 min", ago(-5*time.Minute))
 	require.Equal(t, "3 days ago", ago(80*time.Hour))
 	require.Equal(t, "ab", short("ab"))
+	require.Equal(t, []string{"1h", "1h30m", "10m", "5s", "1h0m5s"}, []string{length(time.Hour), length(90 * time.Minute), length(10 * time.Minute), length(5 * time.Second), length(time.Hour + 5*time.Second)})
 	require.Equal(t, "0–3, 1,000", order([]uint32{0, 4, 1000, 1001}))
 	require.Equal(t, "0, 0, 0, 0, 0, 0, 0, 0, …", order([]uint32{0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1}))
 }

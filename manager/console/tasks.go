@@ -1,6 +1,7 @@
 package console
 
 import (
+	"net/url"
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -63,9 +64,11 @@ type holding struct {
 	Map                     pieceMap
 }
 
-func (v *visit) task() error { return v.showTask(200, newForm(nil)) }
+func (v *visit) task() error { return v.showTask(200, nil) }
 
-func (v *visit) showTask(status int, expiry *form) error {
+// showTask shows a Task; ends is the form of when its entry ends as somebody
+// filled it in, or nil.
+func (v *visit) showTask(status int, ends *form) error {
 	id := v.r.PathValue("id")
 	t, err := v.admin().GetTask(v.ctx, &managerpb.GetTaskRequest{Id: id})
 	if err != nil {
@@ -75,7 +78,13 @@ func (v *visit) showTask(status int, expiry *form) error {
 	if err != nil {
 		return err
 	}
-	view := taskView{TaskEntry: t, Silent: swarm.Silent, Expiry: expiry}
+	if ends == nil {
+		ends = newForm(url.Values{})
+		if t.Expires != nil {
+			ends.Values.Set("expires", t.Expires.AsTime().UTC().Format(inputTime))
+		}
+	}
+	view := taskView{TaskEntry: t, Silent: swarm.Silent, Expiry: ends}
 	for _, s := range swarm.Swarms {
 		m := swarmMap{Swarm: s}
 		for _, p := range s.Peers {
@@ -154,12 +163,15 @@ func (v *visit) expireTask() error {
 	return v.showTask(v.o.Status(err), f)
 }
 
+// inputTime is how an input of a date and time writes them.
+const inputTime = "2006-01-02T15:04:05"
+
 // expiry reads what an input of a date and time gives, as UTC.
 func expiry(text string) (*timestamppb.Timestamp, error) {
 	if text == "" {
 		return nil, nil
 	}
-	for _, layout := range []string{"2006-01-02T15:04", "2006-01-02T15:04:05"} {
+	for _, layout := range []string{inputTime, "2006-01-02T15:04"} {
 		if t, err := time.Parse(layout, text); err == nil {
 			return timestamppb.New(t), nil
 		}
