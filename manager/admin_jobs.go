@@ -229,6 +229,8 @@ func (a admin) steer(ctx context.Context, id, etag string, change func(ctx conte
 	if err := change(ctx, id, rev); err != nil {
 		return nil, err
 	}
+	// What is answered is the state that the caller brought about.
+	m, err := a.GetJob(ctx, &managerpb.GetJobRequest{Id: id})
 	a.jobs.Wake()
-	return a.GetJob(ctx, &managerpb.GetJobRequest{Id: id})
+	return m, err
 }

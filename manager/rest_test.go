@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
 
+	"damselfly/manager/jobs"
 	"damselfly/manager/rest"
 	"damselfly/manager/store"
 	"damselfly/pieces"
@@ -207,7 +208,8 @@ func TestHostsOverREST(t *testing.T) {
 }
 
 func TestJobsOverREST(t *testing.T) {
-	s := startSite(t, tempDB(t), Options{})
+	// A manager looks for work when it is woken alone, not between two calls.
+	s := startSite(t, tempDB(t), Options{Jobs: jobs.Options{Poll: time.Hour}})
 	a := s.ok(t, "POST", "/api/v1/jobs", `{"kind":"preheat","urls":["https://example.org/a","https://example.org/b","https://example.org/a"],"target":{"kind":"all"},"timeout":"60s"}`)
 	require.Len(t, a.body["task_ids"], 2, "each once")
 	path := "/api/v1/jobs/" + a.body["id"].(string)
