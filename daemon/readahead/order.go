@@ -41,6 +41,9 @@ const (
 	// So many touches near each other begin a lead of firstDepth positions.
 	trusting   = 3
 	firstDepth = 8
+	// longRun pieces that follow each other are read in order: who is in the
+	// middle of them has a window, which does more for them.
+	longRun = 2 * near
 )
 
 // NewFollower returns a Follower of an order of extents, in which no piece is
@@ -104,7 +107,8 @@ func (f *Follower) deviated() {
 	}
 }
 
-// Ahead yields what to have here, in order: of the lead used last first.
+// Ahead yields what to have here, in order: of the lead used last first. The rest
+// of a long run in which a reader is belongs to its window.
 func (f *Follower) Ahead(yield func(pieces.Extent) bool) {
 	for k := len(f.leads) - 1; k >= 0; k-- {
 		l := f.leads[k]
@@ -115,6 +119,10 @@ func (f *Follower) Ahead(yield func(pieces.Extent) bool) {
 		for at, end := l.head, l.head+l.depth; at < end && x >= 0 && x < len(f.order); x++ {
 			e := f.order[x]
 			e.First += at - f.begin[x]
+			if at > f.begin[x] && e.Len() > longRun {
+				at += e.Len()
+				continue
+			}
 			e.End = min(e.End, e.First+end-at)
 			if e.Empty() {
 				continue

@@ -89,6 +89,24 @@ func TestRandomReadersOfAnOrderThatHasEverything(t *testing.T) {
 	require.LessOrEqual(t, brought, 20)
 }
 
+// Who reads a file in order, as it was read before, has a window for that; where
+// the order jumps, the place after it is fetched ahead.
+func TestLongRunsAreLeftToTheWindow(t *testing.T) {
+	f := NewFollower([]pieces.Extent{{First: 0, End: 1000}, {First: 5000, End: 5010}}, 1000)
+	for i := range 490 {
+		f.Touch(i)
+		require.Empty(t, slices.Collect(f.Ahead), i)
+	}
+	for i := 490; i < 700; i++ {
+		f.Touch(i)
+	}
+	require.Equal(t, []pieces.Extent{{First: 5000, End: 5010}}, slices.Collect(f.Ahead))
+	for i := 700; i < 990; i++ {
+		f.Touch(i)
+	}
+	require.Equal(t, []pieces.Extent{{First: 990, End: 1000}, {First: 5000, End: 5010}}, slices.Collect(f.Ahead))
+}
+
 func TestReadersAtDifferentPlacesOfTheOrder(t *testing.T) {
 	order := shuffled(1000)
 	all := first(order)
