@@ -112,3 +112,21 @@ type reader struct{ f *daemon.File }
 func (r reader) ReadAt(p []byte, off int64) (int, error) {
 	return r.f.ReadAt(context.Background(), p, off)
 }
+
+// A fill stands in nobody's way: a read of what it would bring last comes long
+// before that.
+func TestAFillYieldsToReaders(t *testing.T) {
+	const size = 32 << 20
+	c := New(t, 0)
+	o := newOrigin(t, size)
+	h := c.Host(func(o *daemon.Options) { o.OriginRate = 4 << 20 })
+	f := h.openFilled(o.URL+"/f", readahead.FillAlways)
+	require.Eventually(t, func() bool { return here(t, f) > pieces.MinPieceSize }, time.Minute, time.Millisecond, "the fill is under way")
+	buf := make([]byte, 64<<10)
+	for _, off := range []int{size - len(buf), size / 2} {
+		_, err := f.ReadAt(context.Background(), buf, int64(off))
+		require.NoError(t, err)
+		require.Equal(t, o.data[off:off+len(buf)], buf)
+	}
+	require.Less(t, here(t, f), int64(size/2))
+}
