@@ -223,6 +223,7 @@ func (c controlled) Status(context.Context) (control.Status, error) {
 		Version: d.o.Version, Host: d.host, Started: d.started, DataDir: d.o.DataDir,
 		Managers: d.o.Managers, ManagerOK: d.announce.ManagerOK(),
 		CacheUsed: u.Used, CacheSize: u.Size, DiskFree: u.DiskFree, Caching: u.Caching,
+		RemovedFiles: u.Removed, RemovedBytes: u.RemovedBytes,
 		Tasks: tasks, OpenHandles: handles, Uploads: d.upload.Uploads(), Traffic: trafficOf(d.engine.Traffic()),
 		Reads: readsOf(d.engine.Reads()), Work: control.Work(d.engine.Work()), Files: d.activity(),
 	}

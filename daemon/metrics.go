@@ -51,6 +51,8 @@ func (d *Daemon) registerMetrics() {
 		bytes("uploaded", func() int64 { return d.engine.Traffic().Uploaded }),
 		gauge("memory_bytes", "Bytes of piece buffers in use.", d.engine.MemoryInUse),
 		gauge("cache_bytes", "Bytes held in the cache.", func() int64 { return d.store.Usage().Used }),
+		gauge("removed_open_bytes", "Disk space of evicted files that are open somewhere, free when they are closed.",
+			func() int64 { return d.store.Usage().RemovedBytes }),
 		gauge("disk_free_bytes", "Free bytes on the cache's file system.", func() int64 { return d.store.Usage().DiskFree }),
 		gauge("open_handles", "Open files.", func() int64 {
 			d.mu.Lock()

@@ -36,6 +36,9 @@ func (d *Daemon) StatusText() []byte {
 		caching = ", no room: not caching"
 	}
 	line("cache", "%d of %d bytes in %s, %d free on its disk%s", s.CacheUsed, s.CacheSize, s.DataDir, s.DiskFree, caching)
+	if s.RemovedFiles > 0 {
+		line("removed", "%d files are open somewhere and still take %d bytes of the disk", s.RemovedFiles, s.RemovedBytes)
+	}
 	line("tasks", "%d, %d open handles, %d uploads", s.Tasks, s.OpenHandles, s.Uploads)
 	t := s.Traffic
 	line("bytes", "origin=%d peers=%d seeds=%d cache=%d uploaded=%d", t.Origin, t.Peers, t.Seeds, t.Cache, t.Uploaded)

@@ -169,6 +169,9 @@ func printStatus(w io.Writer, st control.Status) error {
 		full = "; the disk is too full to cache more"
 	}
 	t.row("cache", fmt.Sprintf("%s of %s in %s, %s free on disk%s", boot.FormatBytes(st.CacheUsed), boot.FormatBytes(st.CacheSize), st.DataDir, boot.FormatBytes(st.DiskFree), full))
+	if st.RemovedFiles > 0 {
+		t.row("removed", fmt.Sprintf("%d files are open somewhere and still take %s of the disk", st.RemovedFiles, boot.FormatBytes(st.RemovedBytes)))
+	}
 	t.row("tasks", fmt.Sprintf("%d, %d handles open, %d uploads running", st.Tasks, st.OpenHandles, st.Uploads))
 	t.row("under way", workLine(st.Work))
 	t.row("came from", traffic(st.Traffic))

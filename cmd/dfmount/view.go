@@ -111,6 +111,9 @@ func cacheLine(st control.Status) string {
 	if !st.Caching {
 		full = "; the disk is too full to cache more"
 	}
+	if st.RemovedFiles > 0 {
+		full += fmt.Sprintf(", %s more when %d removed files are closed", boot.FormatBytes(st.RemovedBytes), st.RemovedFiles)
+	}
 	return fmt.Sprintf("%s of %s, %s free on disk%s; %d files known", boot.FormatBytes(st.CacheUsed), boot.FormatBytes(st.CacheSize), boot.FormatBytes(st.DiskFree), full, st.Tasks)
 }
 

@@ -141,6 +141,7 @@ func statusTo(s Status) *daemonpb.StatusReply {
 		DiskFree: s.DiskFree, Tasks: uint32(s.Tasks), OpenHandles: uint32(s.OpenHandles),
 		Uploads: uint32(s.Uploads), Traffic: trafficTo(s.Traffic), DataDir: s.DataDir,
 		FuseReads: s.FuseReads, Caching: s.Caching, Reads: readsTo(s.Reads), Work: workTo(s.Work),
+		RemovedFiles: uint32(s.RemovedFiles), RemovedBytes: s.RemovedBytes,
 	}
 	for _, f := range s.Files {
 		m.Files = append(m.Files, activityTo(f))
@@ -164,6 +165,7 @@ func statusFrom(m *daemonpb.StatusReply) (Status, error) {
 		DiskFree: m.GetDiskFree(), Tasks: int(m.GetTasks()), OpenHandles: int(m.GetOpenHandles()),
 		Uploads: int(m.GetUploads()), Traffic: trafficFrom(m.GetTraffic()), DataDir: m.GetDataDir(),
 		FuseReads: m.GetFuseReads(), Caching: m.GetCaching(), Reads: readsFrom(m.GetReads()), Work: workFrom(m.GetWork()),
+		RemovedFiles: int(m.GetRemovedFiles()), RemovedBytes: m.GetRemovedBytes(),
 	}
 	for _, f := range m.GetFiles() {
 		s.Files = append(s.Files, activityFrom(f))

@@ -160,11 +160,15 @@ type Status struct {
 	CacheSize int64 `json:"cache_size"`
 	DiskFree  int64 `json:"disk_free"`
 	// Caching is false while the disk is too full to keep anything.
-	Caching     bool    `json:"caching"`
-	Tasks       int     `json:"tasks"`
-	OpenHandles int     `json:"open_handles"`
-	Uploads     int     `json:"uploads"`
-	Traffic     Traffic `json:"traffic"`
+	Caching bool `json:"caching"`
+	// RemovedFiles were evicted but are open somewhere, and take RemovedBytes of
+	// the disk until they are closed.
+	RemovedFiles int     `json:"removed_files"`
+	RemovedBytes int64   `json:"removed_bytes"`
+	Tasks        int     `json:"tasks"`
+	OpenHandles  int     `json:"open_handles"`
+	Uploads      int     `json:"uploads"`
+	Traffic      Traffic `json:"traffic"`
 	// FuseReads counts READ requests answered; passthrough causes none.
 	FuseReads int64 `json:"fuse_reads"`
 	Reads     Reads `json:"reads"`

@@ -2,6 +2,7 @@ package store
 
 import (
 	"cmp"
+	"os"
 	"slices"
 	"time"
 
@@ -147,10 +148,38 @@ func (s *Store) remove(v *version) (freed int64, err error) {
 	if v.inline {
 		return freed, nil
 	}
-	if err := s.disk.Remove(s.dir.contentFile(v.ord.Load())); err != nil {
+	path := s.dir.contentFile(v.ord.Load())
+	last := s.lastLook(v, path)
+	if err := s.disk.Remove(path); err != nil {
+		closeIf(last)
 		return freed, pieces.WithKind(pieces.Internal, err, "remove content of "+v.key.String())
 	}
+	if last != nil {
+		s.orphans.add(last)
+	}
 	return freed, nil
+}
+
+// lastLook opens the content file of v if it may be open outside this process;
+// else, or if that fails, nil.
+func (s *Store) lastLook(v *version, path string) *os.File {
+	v.mu.RLock()
+	flagged := v.flags&flagPassthrough != 0
+	v.mu.RUnlock()
+	if !flagged {
+		return nil
+	}
+	f, err := s.disk.Open(path, os.O_RDONLY)
+	if err != nil {
+		return nil
+	}
+	return f
+}
+
+func closeIf(f *os.File) {
+	if f != nil {
+		f.Close()
+	}
 }
 
 // putBack undoes a removal whose records could not be removed. If the key was

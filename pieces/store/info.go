@@ -46,6 +46,10 @@ type Usage struct {
 	Used, Size int64
 	// DiskFree of the file system, of which Reserve is never used.
 	DiskFree, Reserve int64
+	// Removed content files are still open somewhere, and RemovedBytes of the
+	// disk are only free when they are closed.
+	Removed      int
+	RemovedBytes int64
 	// Caching: pieces are being kept. False after one was refused for want of
 	// room, until there is room again.
 	Caching bool
@@ -61,6 +65,7 @@ func (s *Store) Usage() Usage {
 		free = -1
 	}
 	u := Usage{Used: s.used.Load(), Size: s.opt.CacheSize, DiskFree: free, Caching: !s.full.Load(), Uncached: s.cacheless()}
+	u.Removed, u.RemovedBytes = s.orphans.usage()
 	if u.Uncached == nil {
 		u.Reserve = s.reserve
 	}

@@ -116,6 +116,7 @@ func (j *janitor) run(ctx context.Context) {
 		case <-tick.C:
 			j.s.measureDB()
 			j.s.tendJournal()
+			j.s.orphans.look()
 			j.evict(0)
 			if j.s.full.Load() && j.s.hasRoom(j.s.used.Load()+pieces.MinPieceSize, pieces.MinPieceSize) == nil {
 				j.s.full.Store(false)

@@ -42,7 +42,8 @@ type Store struct {
 	last *runMark
 
 	// used is the bytes of held pieces and of those being written.
-	used atomic.Int64
+	used    atomic.Int64
+	orphans orphans
 	// full: the last piece that came was refused.
 	full atomic.Bool
 	// dbBytes is the disk that the database takes, where that matters.

@@ -1859,7 +1859,11 @@ type StatusReply struct {
 	Reads *Reads `protobuf:"bytes,19,opt,name=reads,proto3" json:"reads,omitempty"`
 	Work  *Work  `protobuf:"bytes,20,opt,name=work,proto3" json:"work,omitempty"`
 	// The files read last, at most 32; private ones of others are left out.
-	Files         []*FileActivity `protobuf:"bytes,21,rep,name=files,proto3" json:"files,omitempty"`
+	Files []*FileActivity `protobuf:"bytes,21,rep,name=files,proto3" json:"files,omitempty"`
+	// Content files that were removed but are open somewhere, and the disk space
+	// that they take until they are closed.
+	RemovedFiles  uint32 `protobuf:"varint,22,opt,name=removed_files,json=removedFiles,proto3" json:"removed_files,omitempty"`
+	RemovedBytes  int64  `protobuf:"varint,23,opt,name=removed_bytes,json=removedBytes,proto3" json:"removed_bytes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2039,6 +2043,20 @@ func (x *StatusReply) GetFiles() []*FileActivity {
 		return x.Files
 	}
 	return nil
+}
+
+func (x *StatusReply) GetRemovedFiles() uint32 {
+	if x != nil {
+		return x.RemovedFiles
+	}
+	return 0
+}
+
+func (x *StatusReply) GetRemovedBytes() int64 {
+	if x != nil {
+		return x.RemovedBytes
+	}
+	return 0
 }
 
 // Reads counts what programs read. Both lists are by where the bytes came from:
@@ -3132,7 +3150,7 @@ const file_proto_daemonpb_control_proto_rawDesc = "" +
 	"\x03ref\x18\x01 \x01(\v2\x18.damselfly.daemon.v1.RefR\x03ref\"#\n" +
 	"\vRemoveReply\x12\x14\n" +
 	"\x05freed\x18\x01 \x01(\x03R\x05freed\"\x0f\n" +
-	"\rStatusRequest\"\x8e\x06\n" +
+	"\rStatusRequest\"\xd8\x06\n" +
 	"\vStatusReply\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12-\n" +
 	"\x04host\x18\x02 \x01(\v2\x19.damselfly.common.v1.HostR\x04host\x12\x10\n" +
@@ -3161,7 +3179,9 @@ const file_proto_daemonpb_control_proto_rawDesc = "" +
 	"\acaching\x18\x12 \x01(\bR\acaching\x120\n" +
 	"\x05reads\x18\x13 \x01(\v2\x1a.damselfly.daemon.v1.ReadsR\x05reads\x12-\n" +
 	"\x04work\x18\x14 \x01(\v2\x19.damselfly.daemon.v1.WorkR\x04work\x127\n" +
-	"\x05files\x18\x15 \x03(\v2!.damselfly.daemon.v1.FileActivityR\x05files\"j\n" +
+	"\x05files\x18\x15 \x03(\v2!.damselfly.daemon.v1.FileActivityR\x05files\x12#\n" +
+	"\rremoved_files\x18\x16 \x01(\rR\fremovedFiles\x12#\n" +
+	"\rremoved_bytes\x18\x17 \x01(\x03R\fremovedBytes\"j\n" +
 	"\x05Reads\x12\x14\n" +
 	"\x05count\x18\x01 \x03(\x03R\x05count\x12\x14\n" +
 	"\x05bytes\x18\x02 \x03(\x03R\x05bytes\x12\x16\n" +
