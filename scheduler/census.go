@@ -22,8 +22,8 @@ type census struct {
 const (
 	defaultListed = 200
 	maxListed     = 1000
-	// listedExtents of each Peer.
-	listedExtents = 512
+	// listedExtents of each Peer, and of all; some 10 bytes each.
+	listedExtents, totalExtents = 512, 1 << 18
 	// flowsPerPeer listed; the busiest come first.
 	flowsPerPeer = 8
 )
@@ -72,7 +72,7 @@ func (c census) look(e *entry, most int) (standings []swarm.Standing, flows [][]
 		e.flows = newFlows(now)
 	}
 	e.flows.until = now.Add(watchFor)
-	standings = e.task.Standings(most, listedExtents)
+	standings = e.task.Standings(most, listedExtents, totalExtents)
 	for _, s := range standings {
 		flows = append(flows, e.flows.list(now, s.Version))
 	}

@@ -849,7 +849,8 @@ type SwarmPeer struct {
 	Silent bool `protobuf:"varint,6,opt,name=silent,proto3" json:"silent,omitempty"`
 	// Pieces it holds.
 	Held uint32 `protobuf:"varint,7,opt,name=held,proto3" json:"held,omitempty"`
-	// Which, for a picture; at most 512 extents, then the rest is left out.
+	// Which, for a picture; at most 512 extents, and 262,144 in an answer, then the
+	// rest is left out.
 	Extents []*Extent `protobuf:"bytes,8,rep,name=extents,proto3" json:"extents,omitempty"`
 	// Whom it follows.
 	Parents []string `protobuf:"bytes,9,rep,name=parents,proto3" json:"parents,omitempty"`

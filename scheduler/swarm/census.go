@@ -79,12 +79,15 @@ type PeerStanding struct {
 }
 
 // Standings answers all Versions that have Peers, the current one first, with
-// at most so many Peers of each and so many extents of each Peer.
-func (t *Task) Standings(peers, extents int) (all []Standing) {
+// at most so many Peers of each and so many extents of each Peer, and no more
+// than total extents in all.
+func (t *Task) Standings(peers, extents, total int) (all []Standing) {
 	for _, v := range t.versions {
 		s := Standing{Version: v.id, Replaced: v.replaced, Geometry: v.geo, Peers: len(v.peers), Complete: v.completes.len()}
 		for _, p := range v.busyFirst(peers) {
-			s.Listed = append(s.Listed, p.standing(extents))
+			listed := p.standing(min(extents, total))
+			total -= len(listed.Extents)
+			s.Listed = append(s.Listed, listed)
 		}
 		all = append(all, s)
 	}
