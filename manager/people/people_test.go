@@ -63,7 +63,8 @@ func TestSessionsBeginAndEnd(t *testing.T) {
 	got, err := w.Authenticate(t.Context(), secret)
 	require.NoError(t, err)
 	require.Equal(t, who, got)
-	for _, bad := range []string{"", "x", secret[:len(secret)-1], secret[:len(secret)-1] + "!", "dft_" + secret[4:], secret + "x"} {
+	for _, bad := range []string{"", "x", secret[:len(secret)-1], secret[:len(secret)-1] + "!", "dft_" + secret[4:], secret + "x",
+		"dfs_\xff\xff\xff\xff" + secret[8:], "dfs_' OR 1=1;--_" + secret[21:]} {
 		_, err = w.Authenticate(t.Context(), bad)
 		is(t, pieces.Unauthenticated, err)
 	}

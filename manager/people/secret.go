@@ -35,7 +35,7 @@ func parseSecret(secret string) (kind store.CredentialKind, id string, ok bool) 
 	for kind, prefix := range prefixes {
 		rest, found := strings.CutPrefix(secret, prefix)
 		id, key, _ := strings.Cut(rest, "_")
-		if found && len(id) == 2*idBytes && len(key) == base64.RawURLEncoding.EncodedLen(secretBytes) {
+		if found && CheckID(id) == nil && len(key) == base64.RawURLEncoding.EncodedLen(secretBytes) {
 			return kind, id, true
 		}
 	}
