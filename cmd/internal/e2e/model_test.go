@@ -23,7 +23,7 @@ func TestModel(t *testing.T) {
 	d, err := h.StartDaemon(w.ctx, lab.DaemonOptions{Mount: true, Extra: []string{"--config", config}})
 	w.ok(err)
 	report, err := model.Run(w.ctx, model.Options{
-		Seed: seed, Ops: 100_000, Threads: 8, Restarts: 5, Evictions: 60, Changes: 30,
+		Seed: seed, Ops: 60_000, Threads: 8, Restarts: 5, Evictions: 60, Changes: 30,
 	}, w.origin, d)
 	t.Log(report)
 	w.ok(err)

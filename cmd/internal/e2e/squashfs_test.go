@@ -85,7 +85,7 @@ func (w *world) tree(n int) (dir string, files []content.File) {
 	dir = filepath.Join(w.lab.Dir, "tree")
 	random := rand.New(rand.NewPCG(seed, 2))
 	for i := range n {
-		f := content.New(seed, fmt.Sprintf("d%d/e%d/f%d.bin", i%7, i%3, i), random.Int64N(1<<(8+i%13)))
+		f := content.New(seed, fmt.Sprintf("d%d/e%d/f%d.bin", i%7, i%3, i), random.Int64N(1<<(8+i%12)))
 		files = append(files, f)
 		path := filepath.Join(dir, f.Name)
 		w.ok(os.MkdirAll(filepath.Dir(path), 0o755))
