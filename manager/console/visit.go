@@ -107,6 +107,10 @@ func (c *Console) fail(v *visit, err error) {
 		c.o.Log.WithError(err).WithField("path", v.r.URL.Path).Warn("a page failed")
 	}
 	if kind == pieces.Unauthenticated && v.r.Method == http.MethodGet && !v.part() {
+		if v.r.Header.Get("Sec-Fetch-Site") == "cross-site" {
+			v.comeAgain()
+			return
+		}
 		to := "/login"
 		if v.r.URL.Path != "/" {
 			to += "?" + url.Values{"next": {v.r.URL.RequestURI()}}.Encode()
@@ -120,6 +124,15 @@ func (c *Console) fail(v *visit, err error) {
 	}
 	if err := v.show(status, "error", http.StatusText(status), failure{status, err.Error(), kind}); err != nil {
 		http.Error(v.w, "the page can't be shown", http.StatusInternalServerError)
+	}
+}
+
+// comeAgain answers who follows a link on a page of another site: the session's
+// cookie does not come along then, but it does when our own page leads here.
+func (v *visit) comeAgain() {
+	v.w.Header().Set("Refresh", "0;url="+v.r.URL.RequestURI())
+	if err := v.ok("again", "One moment", v.r.URL.RequestURI()); err != nil {
+		http.Error(v.w, "load the page again", http.StatusInternalServerError)
 	}
 }
 

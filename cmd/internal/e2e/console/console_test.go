@@ -53,6 +53,13 @@ func (b *browser) logsIn() {
 	require.Equal(b, 200, b.login("admin", b.password))
 	require.Equal(b, "/hosts", b.path(), "where it was going")
 	require.Empty(b, is[string](b, "document.cookie"), "scripts can't read the session")
+
+	b.load("a page of another site", chromedp.Navigate(strings.Replace(b.origin, "127.0.0.1", "localhost", 1)+"/page"))
+	b.press("a")
+	b.until("the link leads on without a login", func() bool {
+		there, err := chromedp.Run(b.tab, chromedp.Evaluate[bool](`location.pathname === "/hosts" && !!document.querySelector("form.filters")`))
+		return err == nil && there // between two pages there is none to ask
+	})
 }
 
 func (b *browser) findsEmptyPages() {

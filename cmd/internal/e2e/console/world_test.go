@@ -2,6 +2,7 @@ package console
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -126,11 +127,15 @@ func (w *world) start(name string, before []string, program string, args ...stri
 }
 
 // serve starts the origin: every path is a file, of 64 MiB; "/small" is of 1,
-// and so is "/slow", which waits for release.
+// and so is "/slow", which waits for release. "/page" links to the console.
 func (w *world) serve() string {
 	w.release = make(chan struct{})
 	s := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		size := int64(64 * miB)
+		if r.URL.Path == "/page" {
+			fmt.Fprintf(rw, `<!doctype html><a href="%s/hosts?seeds=1">a link</a>`, w.url)
+			return
+		}
 		if r.URL.Path == "/small" {
 			size = miB
 		}
