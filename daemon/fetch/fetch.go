@@ -61,7 +61,7 @@ func New(o Options) *Client {
 			MaxIdleConnsPerHost: o.ConnsPerHost,
 			IdleConnTimeout:     time.Minute,
 			DisableCompression:  true,
-			ReadBufferSize:      64 << 10,
+			ReadBufferSize:      readBuffer,
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
@@ -120,14 +120,17 @@ func (c *Client) Get(ctx context.Context, r Request) (n int64, err error) {
 	watch := newWatchdog(c.o.IdleTimeout+r.Wait, func() { cancel(errIdle) })
 	defer watch.stop()
 
-	resp, err := c.open(ctx, r)
+	var wake waker
+	resp, err := c.open(ctx, r, &wake)
 	if err != nil {
 		return 0, c.classify(ctx, err)
 	}
 	defer resp.Body.Close()
+	wake.begin(resp.ContentLength)
+	defer wake.end()
 	watch.limit(c.o.IdleTimeout+r.Wait, int64(float64(c.o.MinRate)*c.o.IdleTimeout.Seconds()))
 	for i := range r.Extent.All() {
-		if err := c.piece(ctx, r, i, resp.Body, watch); err != nil {
+		if err := c.piece(ctx, r, i, resp.Body, watch, &wake); err != nil {
 			if r.Wait > 0 && errors.Is(err, io.ErrUnexpectedEOF) {
 				// What was still on its way there did not come, and an answer
 				// that has begun can say so only by its end.
@@ -146,7 +149,7 @@ func (c *Client) Get(ctx context.Context, r Request) (n int64, err error) {
 
 var errIdle = errors.New("too few bytes arrived in time")
 
-func (c *Client) open(ctx context.Context, r Request) (*http.Response, error) {
+func (c *Client) open(ctx context.Context, r Request, wake *waker) (*http.Response, error) {
 	off, n := r.Geometry.Bytes(r.Extent)
 	url := "http://" + net.JoinHostPort(r.Host.IP, strconv.Itoa(r.Host.UploadPort)) +
 		"/v1/tasks/" + string(r.Key.Task) + "/" + string(r.Key.Version)
@@ -165,7 +168,7 @@ func (c *Client) open(ctx context.Context, r Request) (*http.Response, error) {
 	if r.Wait > 0 {
 		req.Header.Set("X-Df-Wait", strconv.FormatInt(r.Wait.Milliseconds(), 10))
 	}
-	resp, err := c.http.Do(req)
+	resp, err := c.http.Do(wake.watchConn(req))
 	if err != nil {
 		return nil, err
 	}
@@ -202,7 +205,7 @@ func check(resp *http.Response, off, n, size int64) error {
 }
 
 // piece reads one piece, hashing as it comes.
-func (c *Client) piece(ctx context.Context, r Request, i int, body io.Reader, watch *watchdog) error {
+func (c *Client) piece(ctx context.Context, r Request, i int, body io.Reader, watch *watchdog, wake *waker) error {
 	want := int(r.Geometry.Len(i))
 	watch.pause()
 	if c.o.Throttle != nil {
@@ -223,6 +226,7 @@ func (c *Client) piece(ctx context.Context, r Request, i int, body io.Reader, wa
 		got += n
 		if n > 0 {
 			watch.beat(n)
+			wake.read(n)
 			if r.Progress != nil {
 				r.Progress(n)
 			}

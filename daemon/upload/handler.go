@@ -77,10 +77,11 @@ func (h *handler) serve(w http.ResponseWriter, rc *http.ResponseController, r *h
 		}
 		return h.refuse(w, err)
 	}
-	if err := h.takeSlot(ctx, req.Wait); err != nil {
+	free, err := h.takeSlot(ctx, req)
+	if err != nil {
 		return h.refuse(w, err)
 	}
-	defer h.freeSlot()
+	defer free()
 
 	hd := w.Header()
 	hd.Set("Content-Type", "application/octet-stream")
@@ -97,26 +98,32 @@ func (h *handler) serve(w http.ResponseWriter, rc *http.ResponseController, r *h
 	return http.StatusPartialContent
 }
 
-// takeSlot waits for a slot as long as the asker has patience.
-func (s *Server) takeSlot(ctx context.Context, wait time.Duration) error {
+// takeSlot waits for a slot as long as the asker has patience; what is not
+// urgent may only wait once it has one of those for its kind.
+func (s *Server) takeSlot(ctx context.Context, r Request) (free func(), err error) {
+	full := &pieces.Error{Kind: pieces.Throttled, Msg: "all upload slots are taken", RetryAfter: s.opts.RetryAfter}
+	bulk := !r.Urgent
+	if bulk && !s.bulk.TryAcquire(1) {
+		return nil, full
+	}
 	if !s.slots.TryAcquire(1) {
-		full := &pieces.Error{Kind: pieces.Throttled, Msg: "all upload slots are taken", RetryAfter: s.opts.RetryAfter}
-		if wait == 0 {
-			return full
-		}
-		ctx, cancel := context.WithTimeout(ctx, wait)
+		ctx, cancel := context.WithTimeout(ctx, r.Wait)
 		defer cancel()
-		if s.slots.Acquire(ctx, 1) != nil {
-			return full
+		if r.Wait == 0 || s.slots.Acquire(ctx, 1) != nil {
+			if bulk {
+				s.bulk.Release(1)
+			}
+			return nil, full
 		}
 	}
 	s.inUse.Add(1)
-	return nil
-}
-
-func (s *Server) freeSlot() {
-	s.inUse.Add(-1)
-	s.slots.Release(1)
+	return func() {
+		s.inUse.Add(-1)
+		s.slots.Release(1)
+		if bulk {
+			s.bulk.Release(1)
+		}
+	}, nil
 }
 
 // body sends the bytes of one answer.

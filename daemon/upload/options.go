@@ -16,6 +16,10 @@ type Options struct {
 
 	// Slots is how many answers are sent at once (64).
 	Slots int
+	// BulkSlots is how many of these are not Urgent (8, at most Slots); one more
+	// is refused at once. With few, each leaves soon and can be passed on, and
+	// readers who wait find the rest free.
+	BulkSlots int
 	// MaxConns bounds open connections as rpc.LimitConns does: one more takes
 	// the place of the most silent one (1024).
 	MaxConns int
@@ -47,6 +51,8 @@ type Options struct {
 
 func (o Options) withDefaults() Options {
 	orInt(&o.Slots, 64)
+	orInt(&o.BulkSlots, 8)
+	o.BulkSlots = min(o.BulkSlots, o.Slots)
 	orInt(&o.MaxConns, 1024)
 	orTime(&o.MaxWait, 30*time.Second)
 	orTime(&o.OpenTimeout, 5*time.Second)

@@ -63,6 +63,40 @@ func TestFullServerRefusesAndWaitersGetTheFreedSlot(t *testing.T) {
 	require.Eventually(t, func() bool { return s.Uploads() == 0 }, patience, time.Millisecond)
 }
 
+// What nobody waits for fills its own slots only, and is not queued for them.
+func TestBulkLeavesSlotsToReaders(t *testing.T) {
+	release := make(chan struct{})
+	s := serve(t, Options{Slots: 2, BulkSlots: 1,
+		Backend: backendFunc(func(_ context.Context, r Request) (Content, error) {
+			if r.Off == 0 {
+				return &chunks{size: 100, steps: []step{give(make([]byte, 5)), until(release, make([]byte, 5))}}, nil
+			}
+			return &chunks{size: 100, steps: []step{give(make([]byte, r.N))}}, nil
+		})})
+	resp, err := s.client.Do(s.request(t, 0, 10, 0))
+	require.NoError(t, err)
+	defer resp.Body.Close()
+
+	refused, _, err := s.get(t, 10, 10, patience)
+	require.NoError(t, err)
+	require.Equal(t, http.StatusServiceUnavailable, refused.StatusCode)
+
+	urgent := s.request(t, 10, 10, 0)
+	urgent.Header.Set(HeaderUrgent, "1")
+	answer, err := s.client.Do(urgent)
+	require.NoError(t, err)
+	answer.Body.Close()
+	require.Equal(t, http.StatusPartialContent, answer.StatusCode)
+
+	close(release)
+	_, err = io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return s.Uploads() == 0 }, patience, time.Millisecond)
+	again, _, err := s.get(t, 10, 10, 0)
+	require.NoError(t, err)
+	require.Equal(t, http.StatusPartialContent, again.StatusCode)
+}
+
 func TestWaitingTakesNoSlot(t *testing.T) {
 	arrived, waiting := make(chan struct{}), make(chan time.Duration, 1)
 	s := serve(t, Options{Slots: 1, Backend: backendFunc(func(_ context.Context, r Request) (Content, error) {

@@ -59,7 +59,7 @@ func (l *Lab) AddHost(ctx context.Context, name string) (*Host, error) {
 // fits its burst pass whole, and cuts up what does not: one of 64 KiB and its
 // header into 45, each of which then costs as much as the whole, so that a crowd
 // of 16 hosts at 100 Mbit/s was bound by the processors.
-const train = 16 << 10
+const train = 32 << 10
 
 func (l *Lab) reserve(name string) (*Host, error) {
 	l.mu.Lock()
