@@ -10,7 +10,8 @@ import (
 // defaults.
 type SeedingConfig struct {
 	// Repeats is the share of the bytes sent that may repeat what was sent
-	// before (default 0.2).
+	// before (default 0.05: what a seed sends twice it does not send for the
+	// first time).
 	Repeats float64
 	// ChildTTL is how long a child counts after its last request (default 5 s).
 	ChildTTL time.Duration
@@ -21,7 +22,7 @@ type SeedingConfig struct {
 
 func (c SeedingConfig) withDefaults() SeedingConfig {
 	if c.Repeats == 0 {
-		c.Repeats = 0.2
+		c.Repeats = 0.05
 	}
 	if c.ChildTTL == 0 {
 		c.ChildTTL = 5 * time.Second

@@ -26,6 +26,9 @@ func (v *version) refresh(p *peer) {
 // slots is how many children p may have in this swarm.
 func (v *version) slots(p *peer) int {
 	if h := v.host(p); h != nil {
+		if !v.classic() {
+			return min(h.UploadSlots, v.t.opts().MaxChildren)
+		}
 		return h.UploadSlots
 	}
 	return 0

@@ -15,7 +15,10 @@ type Options struct {
 	// CandidateParentLimit how many of those a child gets.
 	FilterParentLimit    int
 	CandidateParentLimit int
-	Weights              Weights
+	// MaxChildren is how many children a peer has at most, even if its host has
+	// more upload slots: more only divide its link. Not of policy classic.
+	MaxChildren int
+	Weights     Weights
 
 	// The worst parent is looked at every max(ReplaceMin, ReplaceShare ×
 	// expected time) and replaced if another scores ReplaceGain times as much.
@@ -123,6 +126,7 @@ func Defaults() Options {
 	return Options{
 		FilterParentLimit:    15,
 		CandidateParentLimit: 4,
+		MaxChildren:          24,
 		Weights:              Weights{0.2, 0.2, 0.15, 0.15, 0.15, 0.15},
 		ReplaceMin:           100 * time.Millisecond,
 		ReplaceShare:         0.03,

@@ -51,15 +51,8 @@ func (l *Lab) AddHost(ctx context.Context, name string) (*Host, error) {
 	return h, l.ip(ctx, name,
 		"link set lo up",
 		"addr add "+h.IP+"/24 dev eth0",
-		"link set eth0 gso_max_size "+strconv.Itoa(train),
 		"link set eth0 up")
 }
-
-// train is how many bytes the kernel handles as one packet. A shaper lets what
-// fits its burst pass whole, and cuts up what does not: one of 64 KiB and its
-// header into 45, each of which then costs as much as the whole, so that a crowd
-// of 16 hosts at 100 Mbit/s was bound by the processors.
-const train = 32 << 10
 
 func (l *Lab) reserve(name string) (*Host, error) {
 	l.mu.Lock()
@@ -97,10 +90,26 @@ const (
 
 // Shape limits what the host sends (up) and receives (down).
 func (h *Host) Shape(ctx context.Context, up, down Rate) error {
+	if err := h.lab.ip(ctx, h.Name, "link set eth0 gso_max_size "+strconv.Itoa(train(up))); err != nil {
+		return err
+	}
 	if err := shape(ctx, h.lab.netns(h.Name), "eth0", up); err != nil {
 		return err
 	}
 	return shape(ctx, h.lab.netns("switch"), h.Name, down)
+}
+
+// train is how many bytes the kernel handles as one packet on its way to a link
+// of rate r: 2 ms of it, so that a queue of 20 ms holds several flows' trains. A
+// shaper lets what fits its burst pass whole, and cuts up what does not: one of
+// 64 KiB and its header into 45, each of which then costs as much as the whole,
+// so that a crowd of 16 hosts was bound by the processors.
+func train(r Rate) int {
+	const least, most = 4 << 10, 64 << 10
+	if r == 0 {
+		return most
+	}
+	return max(least, min(int(r/8/500), most/2))
 }
 
 func shape(ctx context.Context, ns, dev string, r Rate) error {
