@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 	"damselfly/cmd/internal/bench"
 	"damselfly/cmd/internal/boot"
 	"damselfly/cmd/internal/e2e/lab"
+	"damselfly/cmd/internal/sim"
 )
 
 // newLabCommand measures real programs on shaped links.
@@ -22,7 +24,7 @@ func newLabCommand() *cobra.Command {
 	var what strings.Builder
 	for i, s := range bench.Scenarios {
 		names[i] = s.Name
-		fmt.Fprintf(&what, "  %-9s %s\n", s.Name, s.What)
+		fmt.Fprintf(&what, "  %-10s %s\n", s.Name, s.What)
 	}
 	cmd := &cobra.Command{
 		Use:   "lab [SCENARIO…]",
@@ -46,6 +48,7 @@ published Dragonfly rules, in the same run. All figures are ratios; T is one pla
 				}
 				o.Bin = filepath.Dir(self)
 			}
+			o.Predict = predict
 			if smoke {
 				args = bench.Smoke(&o, args)
 			}
@@ -65,4 +68,16 @@ published Dragonfly rules, in the same run. All figures are ratios; T is one pla
 	f.StringVar(&o.Plots, "plots", "", "write plots of progress (SVG) to this folder")
 	f.BoolVar(&smoke, "smoke", false, "the short form: few hosts, a small file, one run; it shows that the bench works")
 	return cmd
+}
+
+// predict is a flash crowd as dfbench swarm simulates it.
+func predict(ctx context.Context, hosts int, size int64, rate float64) (float64, error) {
+	s := sim.Defaults()
+	s.Hosts, s.Size = hosts, size
+	s.Up, s.Down, s.SeedRate, s.OriginRate = rate, rate, rate, rate
+	r, err := sim.Run(ctx, s)
+	if err != nil {
+		return 0, err
+	}
+	return r.Ratio(), nil
 }

@@ -31,6 +31,8 @@ type Options struct {
 	Plots    string
 	// Fill the memory of a virtual machine with cached files before each run.
 	Fill bool
+	// Predict is the simulator to compare with.
+	Predict Predict
 
 	ballast *ballast
 }
@@ -61,6 +63,7 @@ var Scenarios = []Scenario{
 	{"aria2", "beside BitTorrent (aria2) and direct download, seed warm", true, besideOthers},
 	{"classic", "the published rules alone (--policy classic)", false, classic},
 	{"unshaped", "one parent without limits, and what a GB costs", false, unshaped},
+	{"simulated", "flash, and four times the hosts on slower links, beside the simulator", false, simulated},
 	{"small", "10,000 files of 4-64 KiB, origin 5 ms away", false, small},
 }
 

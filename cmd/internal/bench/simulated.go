@@ -1,0 +1,47 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+
+	"damselfly/cmd/internal/e2e/content"
+	"damselfly/cmd/internal/e2e/lab"
+	"damselfly/pieces"
+)
+
+// Predict simulates a flash crowd on a warm seed: the time of the last host over
+// the lower bound. rate is that of each link, in bytes per second.
+type Predict func(ctx context.Context, hosts int, size int64, rate float64) (float64, error)
+
+// simulated compares real crowds with simulated ones. More hosts get slower
+// links, so that the processors can keep up.
+func simulated(ctx context.Context, b *bench) error {
+	if b.o.Predict == nil {
+		return pieces.Errorf(pieces.Invalid, "there is no simulator to compare with")
+	}
+	o := *b.o
+	defer func() { b.o.Size = o.Size }()
+	for _, c := range []struct {
+		times int      // as many hosts
+		slow  lab.Rate // links slower by this
+		part  int64
+	}{{1, 1, 1}, {4, 10, 4}} {
+		b.o.Size = o.Size / c.part
+		t := together{hosts: c.times * o.Hosts, rate: o.Rate / c.slow}
+		want, err := b.o.Predict(ctx, t.hosts, b.o.Size, float64(t.rate)/8)
+		if err != nil {
+			return err
+		}
+		err = t.each(ctx, b, func(r *rig, run crowdRun, f content.File) error {
+			got := run.last.Seconds() / r.ideal(f.Size).Seconds()
+			b.table.add(Row{What: fmt.Sprintf("%d hosts: last / LB in the lab", t.hosts)}, got, run.traffic.busy)
+			b.table.add(Row{What: fmt.Sprintf("%d hosts: last / LB simulated", t.hosts)}, want, 0)
+			b.table.add(Row{What: fmt.Sprintf("%d hosts: the larger over the smaller", t.hosts), Goal: 1.1}, max(got/want, want/got), run.traffic.busy)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
