@@ -20,19 +20,20 @@ func TestKilledDaemonComesBackWarm(t *testing.T) {
 	whole, wholeURL := w.serve("whole.bin", 40*miB+9)
 	wholePath := w.add(d, wholeURL)
 	w.check(whole, wholePath)
-	// More than what a sequential reader may read ahead.
+	// More than what a sequential reader may read ahead; less than a quarter is
+	// read, from which on the whole would be fetched.
 	part, partURL := w.serve("part.bin", 64*miB)
 	partPath := w.add(d, partURL)
 	r, err := os.Open(partPath)
 	w.ok(err)
 	defer r.Close()
-	w.ok(part.CheckReader(io.NewSectionReader(r, 0, part.Size/4), 0, part.Size/4))
+	w.ok(part.CheckReader(io.NewSectionReader(r, 0, part.Size/8), 0, part.Size/8))
 
 	// What is verified serves readers at once and is written behind; what was
 	// read ahead is in flight for a moment longer.
 	w.ok(lab.Until(w.ctx, 20*time.Second, "the written bytes", func() error {
 		s, err := d.Status(w.ctx)
-		if err == nil && s.CacheUsed < max(whole.Size+part.Size/4, s.Traffic.Origin) {
+		if err == nil && s.CacheUsed < max(whole.Size+part.Size/8, s.Traffic.Origin) {
 			err = errors.New("not all written")
 		}
 		return err
