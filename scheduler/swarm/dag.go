@@ -1,6 +1,10 @@
 package swarm
 
-import "slices"
+import (
+	"slices"
+
+	"damselfly/pieces"
+)
 
 // The DAG says who follows whom. Every edge goes from a peer that is fed to a
 // child that waits for what it fetches; edges never form a cycle, so waiting
@@ -32,6 +36,24 @@ func (v *version) slots(p *peer) int {
 		return h.UploadSlots
 	}
 	return 0
+}
+
+// heedChildren indexes anew who may become a parent when options say otherwise
+// how many children a peer may have.
+func (t *Task) heedChildren() {
+	most := t.opts().MaxChildren
+	if t.opts().Policy == pieces.PolicyClassic {
+		most = 0 // as many as slots
+	}
+	if most == t.maxChildren {
+		return
+	}
+	t.maxChildren = most
+	for _, v := range t.versions {
+		for _, p := range v.sorted() {
+			v.refresh(p)
+		}
+	}
 }
 
 func (v *version) link(parent, child *peer) {

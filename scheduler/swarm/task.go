@@ -22,6 +22,8 @@ type Task struct {
 	// versions holds the current one and older ones that still have peers.
 	versions []*version
 	order    accessOrder
+	// maxChildren is what the eligible sets were indexed by; see heedChildren.
+	maxChildren int
 	// catalogued is an order that came before the facts.
 	catalogued Recalled
 	// hosts counts the Peers of each host in all versions.
@@ -62,6 +64,7 @@ func New(id Identity, seed uint64, firstLease pieces.LeaseID) *Task {
 // the actions; slices in them are never changed later.
 func (t *Task) Step(view View, ev Event) []Action {
 	t.view, t.now, t.out = view, view.Now, nil
+	t.heedChildren()
 	switch e := ev.(type) {
 	case Stat:
 		t.stat(e)

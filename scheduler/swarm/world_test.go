@@ -187,6 +187,8 @@ func (w *world) set(a args) error {
 			w.opts.LeaseUnit = int64(n) * pieces.MinPieceSize
 		case "parents":
 			w.opts.CandidateParentLimit, _ = strconv.Atoi(s)
+		case "children":
+			w.opts.MaxChildren, _ = strconv.Atoi(s)
 		case "maxpeers":
 			w.opts.MaxPeers, _ = strconv.Atoi(s)
 		case "seedleases":
