@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"damselfly/cmd/internal/bench/machine"
 	"damselfly/cmd/internal/e2e/lab"
 	"damselfly/pieces"
 )
@@ -34,7 +35,7 @@ type Options struct {
 	// Predict is the simulator to compare with.
 	Predict Predict
 
-	ballast *ballast
+	ballast *machine.Ballast
 }
 
 // Defaults are those of DESIGN §13.
@@ -81,10 +82,10 @@ func Run(ctx context.Context, o Options, names ...string) error {
 		return err
 	}
 	if o.Fill {
-		if o.ballast, err = newBallast(o.Dir); err != nil {
+		if o.ballast, err = machine.NewBallast(o.Dir); err != nil {
 			return err
 		}
-		defer o.ballast.close()
+		defer o.ballast.Close()
 	}
 	var failed []string
 	for _, s := range chosen {

@@ -89,13 +89,3 @@ func TestPlotDrawsEachHost(t *testing.T) {
 	require.Equal(t, 2, strings.Count(out.String(), "hsl("))
 	require.Contains(t, out.String(), "</svg>")
 }
-
-func TestProcessors(t *testing.T) {
-	p, err := readProcessors()
-	require.NoError(t, err)
-	share, seconds := processors{busy: p.busy + 150, all: p.all + 200}.since(p)
-	require.Equal(t, 0.75, share)
-	require.Equal(t, 1.5, seconds)
-	share, _ = p.since(p)
-	require.Zero(t, share)
-}

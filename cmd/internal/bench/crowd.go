@@ -24,7 +24,7 @@ type crowdRun struct {
 // crowd runs take for every host i, start[i] after the common start (nil: at
 // once), and waits for all. limit ends the run with an error.
 func (r *rig) crowd(ctx context.Context, hosts []*lab.Host, start []time.Duration, limit time.Duration, take func(ctx context.Context, i int) error) (crowdRun, error) {
-	if err := r.o.ballast.fill(ctx); err != nil {
+	if err := r.o.ballast.Fill(ctx); err != nil {
 		return crowdRun{}, err
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("not done after %v", limit.Round(time.Second)))

@@ -3,6 +3,7 @@ package bench
 import (
 	"time"
 
+	"damselfly/cmd/internal/bench/machine"
 	"damselfly/cmd/internal/e2e/lab"
 )
 
@@ -21,7 +22,7 @@ type recorder struct {
 	hosts   []*lab.Host
 	began   time.Time
 	base    map[string]lab.Link
-	cpu     processors
+	cpu     machine.Processors
 	samples []sample
 	stop    chan struct{}
 	done    chan struct{}
@@ -34,7 +35,7 @@ func record(l *lab.Lab, hosts []*lab.Host) (*recorder, error) {
 	if err != nil {
 		return nil, err
 	}
-	cpu, err := readProcessors()
+	cpu, err := machine.ReadProcessors()
 	if err != nil {
 		return nil, err
 	}
@@ -87,11 +88,11 @@ func (r *recorder) end() (traffic, error) {
 	for name, now := range links {
 		links[name] = lab.Link{Sent: now.Sent - r.base[name].Sent, Received: now.Received - r.base[name].Received}
 	}
-	cpu, err := readProcessors()
+	cpu, err := machine.ReadProcessors()
 	if err != nil {
 		return traffic{}, err
 	}
 	t := traffic{links: links}
-	t.busy, t.cpu = cpu.since(r.cpu)
+	t.busy, t.cpu = cpu.Since(r.cpu)
 	return t, nil
 }

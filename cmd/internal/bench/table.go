@@ -5,6 +5,8 @@ import (
 	"io"
 	"slices"
 	"strings"
+
+	"damselfly/cmd/internal/bench/machine"
 )
 
 // Row is one figure of a scenario over its runs.
@@ -87,7 +89,7 @@ func (t *Table) add(row Row, value, busy float64) {
 	r := &t.Rows[i]
 	r.Values = append(r.Values, value)
 	r.Busy = max(r.Busy, busy)
-	if busy > maxBusy {
+	if busy > machine.MaxBusy {
 		r.Void++
 	}
 }
