@@ -55,6 +55,7 @@ meanwhile, 6 timeout.`,
 		Example: `  dfctl login ann
   dfctl task add https://example.org/model.bin --name model
   dfctl preheat https://example.org/model.bin --to all --wait
+  dfctl swarm https://example.org/model.bin --watch
   dfctl job ls
   dfctl config get default
   dfctl host ls --json | jq -r '.hosts[].hostname'`,
@@ -68,7 +69,7 @@ meanwhile, 6 timeout.`,
 	fs.StringVar(&a.tokenFile, "token-file", "", "send the token in the first line of a file")
 	fs.BoolVar(&a.json, "json", false, "print JSON for scripts")
 	root.AddCommand(newOverviewCommand(a), newClusterCommand(a), newConfigCommand(a), newSchedulerCommand(a), newHostCommand(a),
-		newTaskCommand(a), newJobCommand(a), newPreheatCommand(a), newDeleteCommand(a), newHoldersCommand(a), newCollectCommand(a),
+		newTaskCommand(a), newSwarmCommand(a), newTrafficCommand(a), newJobCommand(a), newPreheatCommand(a), newDeleteCommand(a), newHoldersCommand(a), newCollectCommand(a),
 		newLoginCommand(a), newLogoutCommand(a), newWhoamiCommand(a), newPasswdCommand(a), newUserCommand(a), newTokenCommand(a), newAuditCommand(a))
 	return root
 }

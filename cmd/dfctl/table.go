@@ -32,6 +32,13 @@ func (t table) row(cells ...string) {
 	fmt.Fprintln(t.w, strings.Join(cells, "\t"))
 }
 
+// line prints a sentence between rows, which does not widen their columns.
+func (t table) line(text string) {
+	t.w.Flush() // an error is the next flush's too
+	fmt.Fprintln(t.w, visible(text))
+	t.w.Flush()
+}
+
 func (t table) flush() error { return pieces.WithKind(pieces.Internal, t.w.Flush(), "printing") }
 
 func visible(s string) string {
