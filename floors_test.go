@@ -27,14 +27,14 @@ import (
 // New code: put its folder in the line of its floor, the lowest one that is
 // above all it needs.
 var floors = [][]string{
-	0: {"pieces", "pieces/ring", "proto/commonpb", "cmd/internal/e2e/content", "cmd/internal/e2e/proxy", "cmd/internal/bench/machine"},
+	0: {"pieces", "pieces/ring", "proto/commonpb", "proto/trace", "cmd/internal/e2e/content", "cmd/internal/e2e/proxy", "cmd/internal/bench/machine"},
 	1: {"proto/managerpb", "proto/schedulerpb", "proto/daemonpb", "pieces/store",
 		"scheduler/swarm", "manager/store", "manager/ca",
 		"daemon/source", "daemon/limit", "daemon/picker", "daemon/readahead"},
 	2: {"proto/wire", "manager/people"},
 	3: {"proto/rpc", "manager/oidc"},
 	4: {"daemon/announce", "daemon/exchange", "daemon/fetch", "daemon/upload", "daemon/control", "manager/console",
-		"cmd/internal/boot"},
+		"cmd/internal/boot", "cmd/internal/boot/tracing"},
 	5: {"daemon", "fusefs", "scheduler", "manager", "cmd/internal/boot/hostcfg", "cmd/internal/e2e/lab"},
 	6: {"cmd/internal/boot/client", "cmd/internal/boot/console", "cmd/internal/boot/doctor", "cmd/internal/boot/host",
 		"cmd/internal/cluster", "cmd/internal/supervisor", "cmd/internal/e2e", "cmd/internal/sim", "cmd/internal/load", "cmd/internal/bench",

@@ -76,6 +76,9 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
+// KindName is e's kind for who can't know this package.
+func (e *Error) KindName() string { return e.Kind.String() }
+
 // Errorf makes an Error of the given kind. %w wraps a cause. The kinds that
 // repeat for the same request (Invalid, NotFound, Denied, Changed, Exists,
 // Unauthenticated) are
