@@ -22,11 +22,16 @@ type clientCalls struct {
 func (c clientCalls) unary(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, call grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 	ctx, cancel := withTimeout(ctx, c.timeout)
 	defer cancel()
-	return c.convert(call(ctx, method, req, reply, cc, opts...))
+	ctx, span := outgoing(ctx, method)
+	err := c.convert(call(ctx, method, req, reply, cc, opts...))
+	span.End(err)
+	return err
 }
 
 func (c clientCalls) stream(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	ctx, span := outgoing(ctx, method)
 	s, err := open(ctx, desc, cc, method, opts...)
+	span.End(err)
 	if err != nil {
 		return nil, c.convert(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"damselfly/pieces"
+	"damselfly/proto/trace"
 	"damselfly/proto/wire"
 )
 
@@ -19,16 +20,19 @@ type serverCalls struct {
 	timeout  time.Duration
 	stopping context.Context
 	metrics  *metrics
+	tracer   *trace.Tracer
 }
 
 func (c serverCalls) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (reply any, err error) {
 	start := time.Now()
 	ctx, cancel := withTimeout(ctx, c.timeout)
 	defer cancel()
+	ctx, span := incoming(ctx, c.tracer, info.FullMethod)
 	err = c.recovered(info.FullMethod, func() (err error) {
 		reply, err = handle(ctx, req)
 		return err
 	})
+	span.End(err)
 	return reply, c.done(info.FullMethod, start, err)
 }
 
@@ -37,9 +41,11 @@ func (c serverCalls) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServ
 	ctx, cancel := context.WithCancel(ss.Context())
 	defer cancel()
 	defer context.AfterFunc(c.stopping, cancel)()
+	ctx, span := incoming(ctx, c.tracer, info.FullMethod)
 	err := c.recovered(info.FullMethod, func() error {
 		return handle(srv, serverStream{ss, ctx})
 	})
+	span.End(err)
 	if err != nil && c.stopping.Err() != nil {
 		err = pieces.Errorf(pieces.Unavailable, "the server is stopping")
 	}

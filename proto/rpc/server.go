@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 
 	"damselfly/pieces"
+	"damselfly/proto/trace"
 )
 
 // Defaults of a Server.
@@ -55,6 +56,8 @@ type ServerOptions struct {
 	// Registry gets the counts and durations of calls; nil keeps none.
 	// Several servers of one process may share it.
 	Registry prometheus.Registerer
+	// Tracer goes on with the traces that callers tell of; nil ignores them.
+	Tracer *trace.Tracer
 	// MaxMessage in bytes, both ways; 0 is DefaultMaxMessage.
 	MaxMessage int
 	// HandleTimeout: 0 is DefaultHandleTimeout, negative is none.
@@ -105,7 +108,7 @@ func NewServer(o ServerOptions) *Server {
 	}
 	s := &Server{opts: o, log: orDiscard(o.Log), health: health.NewServer()}
 	s.stopping, s.stop = context.WithCancel(context.Background())
-	calls := serverCalls{log: s.log, timeout: o.HandleTimeout, stopping: s.stopping, metrics: newMetrics(o.Registry)}
+	calls := serverCalls{log: s.log, timeout: o.HandleTimeout, stopping: s.stopping, metrics: newMetrics(o.Registry), tracer: o.Tracer}
 	s.Server = grpc.NewServer(
 		grpc.Creds(peerCredentials{}),
 		grpc.MaxRecvMsgSize(o.MaxMessage),
