@@ -1474,7 +1474,10 @@ type Want struct {
 	Extents []*commonpb.Extent     `protobuf:"bytes,1,rep,name=extents,proto3" json:"extents,omitempty"`
 	Class   Class                  `protobuf:"varint,2,opt,name=class,proto3,enum=damselfly.scheduler.v1.Class" json:"class,omitempty"`
 	// Holders named before that failed for this child.
-	FailedHosts   []string `protobuf:"bytes,3,rep,name=failed_hosts,json=failedHosts,proto3" json:"failed_hosts,omitempty"`
+	FailedHosts []string `protobuf:"bytes,3,rep,name=failed_hosts,json=failedHosts,proto3" json:"failed_hosts,omitempty"`
+	// If the reader that waits is traced: its span, a traceparent of W3C Trace
+	// Context. Anything else is ignored.
+	Traceparent   string `protobuf:"bytes,4,opt,name=traceparent,proto3" json:"traceparent,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1528,6 +1531,13 @@ func (x *Want) GetFailedHosts() []string {
 		return x.FailedHosts
 	}
 	return nil
+}
+
+func (x *Want) GetTraceparent() string {
+	if x != nil {
+		return x.Traceparent
+	}
+	return ""
 }
 
 type Cancel struct {
@@ -2327,7 +2337,9 @@ type Lease struct {
 	// with the digests as read. What was held with another digest is replaced by
 	// what was read. The same extent may come twice, to see whether the origin
 	// says the same. LeaseProgress, OriginError and LeaseEnd are as ever.
-	Reread        bool `protobuf:"varint,4,opt,name=reread,proto3" json:"reread,omitempty"`
+	Reread bool `protobuf:"varint,4,opt,name=reread,proto3" json:"reread,omitempty"`
+	// The span that this is done for, as in Want.
+	Traceparent   string `protobuf:"bytes,5,opt,name=traceparent,proto3" json:"traceparent,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2388,6 +2400,13 @@ func (x *Lease) GetReread() bool {
 		return x.Reread
 	}
 	return false
+}
+
+func (x *Lease) GetTraceparent() string {
+	if x != nil {
+		return x.Traceparent
+	}
+	return ""
 }
 
 type LeaseEnd struct {
@@ -3243,11 +3262,12 @@ const file_proto_schedulerpb_scheduler_proto_rawDesc = "" +
 	"\aTIMEOUT\x10\x01\x12\r\n" +
 	"\tNOT_FOUND\x10\x02\x12\r\n" +
 	"\tBAD_BYTES\x10\x03\x12\r\n" +
-	"\tMALFORMED\x10\x04\"\x95\x01\n" +
+	"\tMALFORMED\x10\x04\"\xb7\x01\n" +
 	"\x04Want\x125\n" +
 	"\aextents\x18\x01 \x03(\v2\x1b.damselfly.common.v1.ExtentR\aextents\x123\n" +
 	"\x05class\x18\x02 \x01(\x0e2\x1d.damselfly.scheduler.v1.ClassR\x05class\x12!\n" +
-	"\ffailed_hosts\x18\x03 \x03(\tR\vfailedHosts\"?\n" +
+	"\ffailed_hosts\x18\x03 \x03(\tR\vfailedHosts\x12 \n" +
+	"\vtraceparent\x18\x04 \x01(\tR\vtraceparent\"?\n" +
 	"\x06Cancel\x125\n" +
 	"\aextents\x18\x01 \x03(\v2\x1b.damselfly.common.v1.ExtentR\aextents\"@\n" +
 	"\rLeaseProgress\x12\x19\n" +
@@ -3293,12 +3313,13 @@ const file_proto_schedulerpb_scheduler_proto_rawDesc = "" +
 	"\bfetching\x18\x03 \x03(\v2\x1b.damselfly.common.v1.ExtentR\bfetching\"V\n" +
 	"\aDigests\x12-\n" +
 	"\x04sums\x18\x01 \x03(\v2\x19.damselfly.common.v1.SumsR\x04sums\x12\x1c\n" +
-	"\tcorrected\x18\x02 \x01(\bR\tcorrected\"\x99\x01\n" +
+	"\tcorrected\x18\x02 \x01(\bR\tcorrected\"\xbb\x01\n" +
 	"\x05Lease\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x123\n" +
 	"\x06extent\x18\x02 \x01(\v2\x1b.damselfly.common.v1.ExtentR\x06extent\x123\n" +
 	"\x05class\x18\x03 \x01(\x0e2\x1d.damselfly.scheduler.v1.ClassR\x05class\x12\x16\n" +
-	"\x06reread\x18\x04 \x01(\bR\x06reread\"2\n" +
+	"\x06reread\x18\x04 \x01(\bR\x06reread\x12 \n" +
+	"\vtraceparent\x18\x05 \x01(\tR\vtraceparent\"2\n" +
 	"\bLeaseEnd\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"=\n" +
