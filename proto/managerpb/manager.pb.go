@@ -714,8 +714,11 @@ type PutTaskRequest struct {
 	Task  *commonpb.Task         `protobuf:"bytes,1,opt,name=task,proto3" json:"task,omitempty"`
 	// Optional name under by-name/; Exists if it belongs to another Task.
 	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	// Cluster of the name; empty = "default".
-	Cluster       string `protobuf:"bytes,3,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	// Cluster of the names; empty = "default".
+	Cluster string `protobuf:"bytes,3,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	// What this Task was called until now, if it gets another name: ends with
+	// this call. If it means another Task, or nothing, it stays as it is.
+	InsteadOf     string `protobuf:"bytes,4,opt,name=instead_of,json=insteadOf,proto3" json:"instead_of,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -767,6 +770,13 @@ func (x *PutTaskRequest) GetName() string {
 func (x *PutTaskRequest) GetCluster() string {
 	if x != nil {
 		return x.Cluster
+	}
+	return ""
+}
+
+func (x *PutTaskRequest) GetInsteadOf() string {
+	if x != nil {
+		return x.InsteadOf
 	}
 	return ""
 }
@@ -1318,11 +1328,13 @@ const file_proto_managerpb_manager_proto_rawDesc = "" +
 	"\aversion\x18\x02 \x01(\x04R\aversion\"B\n" +
 	"\x0eGetConfigReply\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\x04R\aversion\x12\x16\n" +
-	"\x06config\x18\x02 \x01(\tR\x06config\"m\n" +
+	"\x06config\x18\x02 \x01(\tR\x06config\"\x8c\x01\n" +
 	"\x0ePutTaskRequest\x12-\n" +
 	"\x04task\x18\x01 \x01(\v2\x19.damselfly.common.v1.TaskR\x04task\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
-	"\acluster\x18\x03 \x01(\tR\acluster\"\x0e\n" +
+	"\acluster\x18\x03 \x01(\tR\acluster\x12\x1d\n" +
+	"\n" +
+	"instead_of\x18\x04 \x01(\tR\tinsteadOf\"\x0e\n" +
 	"\fPutTaskReply\"R\n" +
 	"\x12ResolveTaskRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
