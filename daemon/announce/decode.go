@@ -4,6 +4,7 @@ import (
 	"damselfly/pieces"
 	"damselfly/proto/commonpb"
 	"damselfly/proto/schedulerpb"
+	"damselfly/proto/trace"
 	"damselfly/proto/wire"
 )
 
@@ -64,7 +65,7 @@ func decodeLease(m *schedulerpb.Lease) (Event, error) {
 	if m.GetId() == 0 {
 		return nil, pieces.Errorf(pieces.Invalid, "a lease without number")
 	}
-	return Lease{ID: pieces.LeaseID(m.GetId()), Extent: e, Class: class, Reread: m.GetReread()}, nil
+	return Lease{ID: pieces.LeaseID(m.GetId()), Extent: e, Class: class, Reread: m.GetReread(), Trace: trace.Parse(m.GetTraceparent())}, nil
 }
 
 func decodeOriginError(m *schedulerpb.OriginError) (Event, error) {

@@ -22,7 +22,7 @@ func encode(e *entry) *schedulerpb.PeerMessage {
 		m.Body = &schedulerpb.PeerMessage_Failed{Failed: &schedulerpb.Failed{
 			HostId: string(r.host), Extents: wire.ExtentsTo(r.extents), Reason: wire.FailReasonTo(r.reason)}}
 	case *wantReport:
-		want := &schedulerpb.Want{Extents: wire.ExtentsTo(r.extents), Class: wire.ClassTo(r.class)}
+		want := &schedulerpb.Want{Extents: wire.ExtentsTo(r.extents), Class: wire.ClassTo(r.class), Traceparent: r.trace.String()}
 		for _, h := range r.failed {
 			want.FailedHosts = append(want.FailedHosts, string(h))
 		}

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"damselfly/pieces"
+	"damselfly/proto/trace"
 )
 
 // Handler gets what the scheduler says to one Peer, in order and never two
@@ -30,6 +31,8 @@ type (
 		// Reread: read the pieces even if they are held, and report them held
 		// with the digests as read.
 		Reread bool
+		// Trace is the span it is done for, if there is one.
+		Trace trace.Parent
 	}
 	// LeaseEnd takes a lease back.
 	LeaseEnd struct {

@@ -8,6 +8,7 @@ import (
 
 	"damselfly/pieces"
 	"damselfly/proto/schedulerpb"
+	"damselfly/proto/trace"
 	"damselfly/proto/wire"
 )
 
@@ -97,7 +98,12 @@ func (p *Peer) Failed(host pieces.HostID, es []pieces.Extent, reason pieces.Fail
 // Want asks for digests and a source of pieces, until they are held or
 // cancelled. failed names holders told of before that failed.
 func (p *Peer) Want(es []pieces.Extent, class pieces.Class, failed []pieces.HostID) {
-	p.report(&wantReport{slices.Clone(es), class, slices.Clone(failed)})
+	p.WantFor(trace.Parent{}, es, class, failed)
+}
+
+// WantFor is Want for a reader that is traced, if by is valid.
+func (p *Peer) WantFor(by trace.Parent, es []pieces.Extent, class pieces.Class, failed []pieces.HostID) {
+	p.report(&wantReport{slices.Clone(es), class, slices.Clone(failed), by})
 }
 
 // Cancel takes wants back.

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"damselfly/pieces"
+	"damselfly/proto/trace"
 )
 
 // HeldReport: these pieces are verified and served from now on.
@@ -66,6 +67,7 @@ type (
 		extents []pieces.Extent
 		class   pieces.Class
 		failed  []pieces.HostID
+		trace   trace.Parent
 	}
 	progressReport struct {
 		lease pieces.LeaseID

@@ -8,6 +8,7 @@ import (
 
 	"damselfly/pieces"
 	"damselfly/proto/schedulerpb"
+	"damselfly/proto/trace"
 	"damselfly/proto/wire"
 )
 
@@ -121,7 +122,7 @@ func (c *Client) fetchFacts(ctx context.Context, a factsAnswer, t *pieces.Task, 
 	}
 	done := make(chan result, 1)
 	if !c.spawn(func(run context.Context) {
-		f, err := c.underLease(run, a, t, fetch)
+		f, err := c.underLease(trace.Carry(run, ctx), a, t, fetch)
 		done <- result{f, err}
 	}) {
 		return pieces.Facts{}, errStopping

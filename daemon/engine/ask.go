@@ -85,7 +85,7 @@ func (c *Content) askFor(class pieces.Class, need *pieces.Set) {
 	for _, e := range es {
 		c.asked[class].AddExtent(e)
 	}
-	c.peer.Want(es, class, c.blockedHosts())
+	c.peer.WantFor(c.tracedIn(es), es, class, c.blockedHosts())
 	if class == pieces.Demand {
 		c.tell(exchange.Delta{Wants: es}, func(*neighbour) bool { return true })
 	}

@@ -11,6 +11,7 @@ import (
 	"damselfly/daemon/picker"
 	"damselfly/pieces"
 	"damselfly/pieces/store"
+	"damselfly/proto/trace"
 )
 
 // Content is one (Task, Version) on this host.
@@ -65,6 +66,10 @@ type Content struct {
 	heard chan struct{}
 
 	interests map[*interest]struct{}
+	// traced are the interests of traced readers, nil while there is none;
+	// openedBy the span in which it was opened last, until that has registered.
+	traced   map[*interest]trace.Parent
+	openedBy trace.Parent
 	// counted are the interests whose missing pieces are kept count of.
 	counted  map[*interest]struct{}
 	arrivals map[int]*arrival

@@ -43,7 +43,7 @@ func (c *Content) HandleEvent(ev announce.Event) {
 			c.learn(r)
 		}
 	case announce.Lease:
-		c.startOrigin(ev.ID, ev.Extent, ev.Class, ev.Reread)
+		c.startOrigin(ev.ID, ev.Extent, ev.Class, ev.Reread, ev.Trace)
 	case announce.AccessOrder:
 		c.takeOrder(ev.Order)
 		c.wantOrder()

@@ -36,9 +36,11 @@ func (c *Content) request(r picker.Request) {
 	}
 	insist := c.insist.Has(r.Extent.First)
 	f, ctx := c.launch(r)
+	ctx, span := c.requestSpan(ctx, r)
 	c.tellFetching(r.Extent)
 	c.wg.Go(func() {
 		if err := c.pin(); err != nil {
+			span.End(err)
 			c.finish(f, 0, 0, err)
 			return
 		}
@@ -67,6 +69,8 @@ func (c *Content) request(r picker.Request) {
 		}
 		start := time.Now()
 		bytes, err := c.e.fetch.Get(ctx, req)
+		span.Int("bytes", bytes)
+		span.End(err)
 		c.finish(f, bytes, time.Since(start), err)
 	})
 }

@@ -111,12 +111,14 @@ func (h *Handle) account(off, n int64) {
 }
 
 // readWaiting goes on with a read at p[n:], wanting all it lacks at once.
-func (h *Handle) readWaiting(ctx context.Context, p []byte, off int64, n int, from *pieces.HitBytes) (int, error) {
+func (h *Handle) readWaiting(ctx context.Context, p []byte, off int64, n int, from *pieces.HitBytes) (_ int, err error) {
 	c := h.c
 	defer c.stalled(time.Now())
 	left := c.geo.Covering(off+int64(n), int64(len(p)-n))
+	ctx, span := c.waiting(ctx, left, pieces.Demand)
+	defer func() { span.End(err) }()
 	c.mu.Lock()
-	in := c.want(left, pieces.Demand)
+	in := c.wantFor(span.Parent(), left, pieces.Demand)
 	c.mu.Unlock()
 	defer c.drop(in)
 	came := pieces.HitNone
@@ -196,15 +198,17 @@ func (c *Content) readPieceHeld(i int, p []byte, off int64) (pieces.Hit, error) 
 
 // Fetch brings bytes [off, off+n) here at the lowest priority, telling progress
 // in bytes. When that is the whole content, a pinned digest is verified too.
-func (h *Handle) Fetch(ctx context.Context, off, n int64, progress func(done, total int64)) error {
+func (h *Handle) Fetch(ctx context.Context, off, n int64, progress func(done, total int64)) (err error) {
 	c := h.c
 	e := c.geo.Covering(off, n)
 	_, total := c.geo.Bytes(e)
+	ctx, span := c.waiting(ctx, e, pieces.Fill)
+	defer func() { span.End(err) }()
 	c.mu.Lock()
-	in := c.want(e, pieces.Fill)
+	in := c.wantFor(span.Parent(), e, pieces.Fill)
 	c.mu.Unlock()
 	defer c.drop(in)
-	err := c.waitAll(ctx, in, func(held int) {
+	err = c.waitAll(ctx, in, func(held int) {
 		progress(min(int64(held)*c.geo.PieceSize, total), total)
 	})
 	if err != nil || e != c.geo.All() {

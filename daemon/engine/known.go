@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"damselfly/pieces"
+	"damselfly/proto/trace"
 )
 
 // answered says that what a scheduler knows of the content has come, or that
@@ -80,7 +81,7 @@ func (c *Content) PutOrder(order []pieces.Extent) int {
 
 // FetchAll is Fetch of several extents, which come about in this order.
 func (h *Handle) FetchAll(ctx context.Context, es []pieces.Extent, progress func(done, total int64)) error {
-	c := h.c
+	c, by := h.c, trace.Of(ctx)
 	var total, done int64
 	for _, e := range es {
 		_, n := c.geo.Bytes(e)
@@ -92,7 +93,7 @@ func (h *Handle) FetchAll(ctx context.Context, es []pieces.Extent, progress func
 		ins := make([]*interest, len(group))
 		c.mu.Lock()
 		for k, e := range group {
-			ins[k] = c.state(e, pieces.Fill)
+			ins[k] = c.stateFor(by, e, pieces.Fill)
 		}
 		c.schedule()
 		c.mu.Unlock()

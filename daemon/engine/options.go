@@ -11,6 +11,7 @@ import (
 	"damselfly/daemon/source"
 	"damselfly/pieces"
 	"damselfly/pieces/store"
+	"damselfly/proto/trace"
 )
 
 // Options configure an Engine. Host, Store and Origin are required; zero
@@ -74,6 +75,8 @@ type Options struct {
 	Replaced func(pieces.TaskID, pieces.Facts)
 	// Prefix takes the leading bytes kept when the facts were read, or nil.
 	Prefix func(pieces.Key) []byte
+	// Tracer makes the spans of what is done for traced readers; nil = none.
+	Tracer *trace.Tracer
 	Log    *logrus.Entry
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"damselfly/daemon/limit"
 	"damselfly/pieces"
+	"damselfly/proto/trace"
 )
 
 // originRead is one extent being read from the origin: under a lease, or
@@ -18,6 +19,8 @@ type originRead struct {
 	class  pieces.Class
 	// reread: others disagree about these pieces, so they are read though held.
 	reread bool
+	// by is the span it is done for, if there is one.
+	by     trace.Parent
 	cancel context.CancelFunc
 	// bytes came so far under this lease, by all reads that share it.
 	bytes *atomic.Int64
@@ -58,14 +61,15 @@ func (c *Content) readAlone(class pieces.Class, need *pieces.Set) {
 	for e := range need.Extents() {
 		for ; !e.Empty() && running < limit; running++ {
 			part := pieces.Extent{First: e.First, End: min(e.End, e.First+most)}
-			c.startOrigin(0, part, class, false)
+			c.startOrigin(0, part, class, false, trace.Parent{})
 			e.First = part.End
 		}
 	}
 }
 
-// startOrigin reads e from the origin in the background. c.mu is held.
-func (c *Content) startOrigin(lease pieces.LeaseID, e pieces.Extent, class pieces.Class, reread bool) {
+// startOrigin reads e from the origin in the background, for whoever is traced
+// as by, if that is valid. c.mu is held.
+func (c *Content) startOrigin(lease pieces.LeaseID, e pieces.Extent, class pieces.Class, reread bool, by trace.Parent) {
 	if !c.facts.Ranges {
 		// Without ranges the content comes whole, or not at all.
 		for o := range c.origins {
@@ -79,13 +83,14 @@ func (c *Content) startOrigin(lease pieces.LeaseID, e pieces.Extent, class piece
 		c.leases[lease] = []pieces.Extent{e}
 	}
 	c.tellFetching(e)
-	c.runOrigin(&originRead{lease: lease, extent: e, class: class, reread: reread, bytes: &atomic.Int64{}})
+	c.runOrigin(&originRead{lease: lease, extent: e, class: class, reread: reread, by: by, bytes: &atomic.Int64{}})
 }
 
 // runOrigin runs o in the background. c.mu is held.
 func (c *Content) runOrigin(o *originRead) {
 	ctx, cancel := context.WithCancel(limit.WithClass(c.ctx, o.class))
 	o.cancel, o.todo, o.at, o.since = cancel, pieces.SetOf(o.extent), o.extent.First, time.Now()
+	ctx, span := c.originSpan(ctx, o)
 	c.origins[o] = struct{}{}
 	c.pick.StartOrigin(o.extent)
 	task, can := c.task, c.canFetch
@@ -104,6 +109,7 @@ func (c *Content) runOrigin(o *originRead) {
 			c.unpin()
 		}
 		cancel()
+		span.End(err)
 		c.endOrigin(o, err)
 	})
 }

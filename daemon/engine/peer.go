@@ -63,10 +63,13 @@ func (c *Content) register() {
 	if c.geo.Count() <= registerSums {
 		req.Sums = c.sumRuns(req.Held)
 	}
+	by := c.registeredFor()
 	c.wg.Go(func() {
 		ctx, cancel := context.WithTimeout(c.ctx, c.e.o.RegisterTimeout)
 		defer cancel()
+		ctx, span := c.span(ctx, by, "daemon.register")
 		peer, reg, err := c.e.o.Announce.Register(ctx, req, c, c.inventory)
+		span.End(err)
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.registering = false

@@ -6,6 +6,7 @@ import (
 
 	"damselfly/daemon/picker"
 	"damselfly/pieces"
+	"damselfly/proto/trace"
 )
 
 // interest is one reader's want of an extent, until drop.
@@ -37,15 +38,26 @@ type arrival struct {
 
 // want states an interest and starts what can be started for it. c.mu is held.
 func (c *Content) want(e pieces.Extent, class pieces.Class) *interest {
-	in := c.state(e, class)
+	return c.wantFor(trace.Parent{}, e, class)
+}
+
+// wantFor is want for a reader that is traced, if by is valid. c.mu is held.
+func (c *Content) wantFor(by trace.Parent, e pieces.Extent, class pieces.Class) *interest {
+	in := c.stateFor(by, e, class)
 	c.schedule()
 	return in
 }
 
 // state is want that leaves the starting to the caller. c.mu is held.
 func (c *Content) state(e pieces.Extent, class pieces.Class) *interest {
+	return c.stateFor(trace.Parent{}, e, class)
+}
+
+// stateFor is wantFor that leaves the starting to the caller. c.mu is held.
+func (c *Content) stateFor(by trace.Parent, e pieces.Extent, class pieces.Class) *interest {
 	in := &interest{in: c.pick.Want(e, class), extent: e, class: class, since: time.Now(), done: make(chan struct{})}
 	c.interests[in] = struct{}{}
+	c.follows(in, by)
 	if err := c.broken.now(); err != nil {
 		c.failInterest(in, err)
 	} else if f := c.failure; f.err != nil && class == pieces.Demand && time.Now().Before(f.until) && c.lacks(e.Intersect(f.extent)) {
@@ -78,6 +90,7 @@ func (c *Content) releaseAll(ins []*interest) {
 	for _, in := range ins {
 		if _, ok := c.interests[in]; ok {
 			delete(c.interests, in)
+			delete(c.traced, in)
 			c.pick.Drop(in.in)
 			any = true
 		}
@@ -95,6 +108,7 @@ func (c *Content) failInterest(in *interest, err error) {
 		return
 	}
 	delete(c.interests, in)
+	delete(c.traced, in)
 	c.pick.Drop(in.in)
 	in.err = err
 	close(in.done)

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"damselfly/pieces"
+	"damselfly/proto/trace"
 )
 
 // Options configure a Client; zero fields take their defaults.
@@ -164,6 +165,9 @@ func (c *Client) open(ctx context.Context, r Request, wake *waker) (*http.Respon
 	}
 	if r.Insist {
 		req.Header.Set("X-Df-Insist", "1")
+	}
+	if p := trace.Of(ctx); p.Valid() {
+		req.Header.Set(trace.Header, p.String())
 	}
 	if r.Wait > 0 {
 		req.Header.Set("X-Df-Wait", strconv.FormatInt(r.Wait.Milliseconds(), 10))

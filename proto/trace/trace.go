@@ -76,6 +76,16 @@ func Child(ctx context.Context, name string, k Kind) (context.Context, Span) {
 	return ctx, Span{s}
 }
 
+// Carry returns to with the span of from, for work that is done for from and
+// outlives it.
+func Carry(to, from context.Context) context.Context {
+	s := trace.SpanFromContext(from)
+	if !s.IsRecording() {
+		return to
+	}
+	return trace.ContextWithSpan(to, s)
+}
+
 // Current returns the span of ctx, to say more about it. Do not end it.
 func Current(ctx context.Context) Span {
 	if s := trace.SpanFromContext(ctx); s.IsRecording() {
