@@ -17,21 +17,28 @@ const (
 )
 
 // PutTask adds a public Task to the catalogue, and a name for it if one is
-// given. The entry must hash to its id; one with an audience is refused, since
-// what it takes to read it never leaves its host.
+// given, also in the place of another one. The entry must hash to its id; one
+// with an audience is refused, since what it takes to read it never leaves its
+// host. Hosts are not told apart here: whoever may add may rename and remove.
 func (s *Server) PutTask(ctx context.Context, req *managerpb.PutTaskRequest) (*managerpb.PutTaskReply, error) {
 	t, err := taskFrom(req.Task)
 	if err != nil {
 		return nil, err
 	}
-	put := store.Put{Task: t, Name: req.Name, Now: s.opts.Now()}
+	put := store.Put{Task: t, Name: req.Name, InsteadOf: req.InsteadOf, Now: s.opts.Now()}
 	if put.Cluster, err = clusterName(req.Cluster); err != nil {
 		return nil, err
 	}
-	if req.Name != "" {
-		if err := pieces.CheckName(req.Name); err != nil {
+	for _, name := range []string{req.Name, req.InsteadOf} {
+		if name == "" {
+			continue
+		}
+		if err := pieces.CheckName(name); err != nil {
 			return nil, err
 		}
+	}
+	if req.Name == "" && req.InsteadOf != "" {
+		return nil, pieces.Errorf(pieces.Invalid, "a name can only end for another one; give that too")
 	}
 	return &managerpb.PutTaskReply{}, s.putTask(ctx, put)
 }

@@ -253,6 +253,10 @@ func TestCatalogue(t *testing.T) {
 
 	_, err = m.PutTask(t.Context(), &managerpb.PutTaskRequest{Task: wire.TaskTo(b), Name: "one"})
 	require.Equal(t, pieces.Exists, pieces.KindOf(err))
+	_, err = m.PutTask(t.Context(), &managerpb.PutTaskRequest{Task: wire.TaskTo(a), Name: "three", InsteadOf: "one"})
+	require.NoError(t, err)
+	_, err = m.ResolveTask(t.Context(), &managerpb.ResolveTaskRequest{Name: "one"})
+	require.Equal(t, pieces.NotFound, pieces.KindOf(err))
 
 	_, err = m.RemoveTask(t.Context(), &managerpb.RemoveTaskRequest{Id: string(a.ID)})
 	require.NoError(t, err)
@@ -292,6 +296,14 @@ func TestBadRequestsAreInvalid(t *testing.T) {
 		"no task": func() error { _, err := m.PutTask(ctx, &managerpb.PutTaskRequest{}); return err },
 		"name with /": func() error {
 			_, err := m.PutTask(ctx, &managerpb.PutTaskRequest{Task: wire.TaskTo(task), Name: "a/b"})
+			return err
+		},
+		"old name with /": func() error {
+			_, err := m.PutTask(ctx, &managerpb.PutTaskRequest{Task: wire.TaskTo(task), Name: "a", InsteadOf: "a/b"})
+			return err
+		},
+		"old name alone": func() error {
+			_, err := m.PutTask(ctx, &managerpb.PutTaskRequest{Task: wire.TaskTo(task), InsteadOf: "a"})
 			return err
 		},
 		"id":      func() error { _, err := m.ResolveTask(ctx, &managerpb.ResolveTaskRequest{Id: "x"}); return err },

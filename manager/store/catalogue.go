@@ -35,6 +35,9 @@ type Put struct {
 	Task *pieces.Task
 	// Cluster and Name: Name is what it is called in Cluster; empty = nothing.
 	Cluster, Name string
+	// InsteadOf is what it was called there until now, and no longer is; what
+	// means another Task, or nothing, stays as it is.
+	InsteadOf string
 	// Expires replaces the time of an entry that is there already, unless
 	// zero.
 	Expires time.Time
@@ -72,6 +75,9 @@ func (s *Store) PutTasks(ctx context.Context, all []Put) error {
 			if err == nil && p.Name != "" {
 				err = putName(ctx, tx, p)
 			}
+			if err == nil && p.InsteadOf != "" && p.InsteadOf != p.Name {
+				err = endName(ctx, tx, p)
+			}
 			if err != nil {
 				return err
 			}
@@ -101,6 +107,19 @@ func putName(ctx context.Context, tx *sql.Tx, p Put) error {
 		return pieces.Errorf(pieces.Exists, "the name %q belongs to task %s already; choose another", p.Name, owner.Short())
 	}
 	return nil
+}
+
+// endName takes InsteadOf off the Task.
+func endName(ctx context.Context, tx *sql.Tx, p Put) error {
+	r, err := tx.ExecContext(ctx, `DELETE FROM cluster_names WHERE cluster = $1 AND name = $2 AND task_id = $3`, p.Cluster, p.InsteadOf, string(p.Task.ID))
+	if err != nil {
+		return err
+	}
+	if n, err := r.RowsAffected(); err != nil || n == 0 {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, `UPDATE tasks SET revision = revision + 1 WHERE id = $1`, string(p.Task.ID))
+	return err
 }
 
 const entryColumns = `tasks.id, tasks.public_url, tasks.tag, tasks.application, tasks.digest, tasks.filter_query,

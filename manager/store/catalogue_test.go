@@ -70,6 +70,43 @@ func TestFirstWriterOfANameWins(t *testing.T) {
 	})
 }
 
+// A name becomes another one at once, or stays as it was.
+func TestANameIsChanged(t *testing.T) {
+	onEach(t, func(t *testing.T, open func() *Store) {
+		s, ctx := open(), t.Context()
+		mine, other := task(t, "https://example.org/1", pieces.Options{}), task(t, "https://example.org/2", pieces.Options{})
+		require.NoError(t, put(ctx, s, mine, "old"))
+		require.NoError(t, s.PutTask(ctx, Put{Task: mine, Cluster: "eu", Name: "old", Now: now}))
+		require.NoError(t, put(ctx, s, other, "taken"))
+		rename := func(tk *pieces.Task, from, to string) error {
+			return s.PutTask(ctx, Put{Task: tk, Cluster: "default", Name: to, InsteadOf: from, Now: now})
+		}
+		means := func(cluster string, tk *pieces.Task, want ...string) {
+			t.Helper()
+			names, err := s.NamesOf(ctx, cluster, tk.ID)
+			require.NoError(t, err)
+			require.Equal(t, want, names)
+		}
+		require.Equal(t, pieces.Exists, pieces.KindOf(rename(mine, "old", "taken")))
+		means("default", mine, "old")
+		before, err := s.Task(ctx, mine.ID, now)
+		require.NoError(t, err)
+		require.NoError(t, rename(mine, "old", "new"))
+		means("default", mine, "new")
+		means("eu", mine, "old")
+		after, err := s.Task(ctx, mine.ID, now)
+		require.NoError(t, err)
+		require.Greater(t, after.Revision, before.Revision)
+		require.NoError(t, rename(mine, "new", "new"), "to itself")
+		means("default", mine, "new")
+		require.NoError(t, rename(other, "new", "more"), "what means another task stays")
+		means("default", mine, "new")
+		means("default", other, "more", "taken")
+		require.NoError(t, rename(mine, "never", "newest"))
+		means("default", mine, "new", "newest")
+	})
+}
+
 // Many writers race for each name: each has one owner, and everyone hears who.
 func TestNamesUnderRace(t *testing.T) {
 	onEach(t, func(t *testing.T, open func() *Store) {
