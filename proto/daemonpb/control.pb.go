@@ -2644,8 +2644,10 @@ type DownloadRequest struct {
 	Last     int64 `protobuf:"varint,4,opt,name=last,proto3" json:"last,omitempty"`
 	// The client can take a descriptor.
 	WantDescriptor bool `protobuf:"varint,5,opt,name=want_descriptor,json=wantDescriptor,proto3" json:"want_descriptor,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// It can take it, and copy what is ready, while the rest is still fetched.
+	WantReady     bool `protobuf:"varint,6,opt,name=want_ready,json=wantReady,proto3" json:"want_ready,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *DownloadRequest) Reset() {
@@ -2713,6 +2715,13 @@ func (x *DownloadRequest) GetWantDescriptor() bool {
 	return false
 }
 
+func (x *DownloadRequest) GetWantReady() bool {
+	if x != nil {
+		return x.WantReady
+	}
+	return false
+}
+
 type DownloadReply struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to Body:
@@ -2720,6 +2729,7 @@ type DownloadReply struct {
 	//	*DownloadReply_Progress
 	//	*DownloadReply_Descriptor_
 	//	*DownloadReply_Data
+	//	*DownloadReply_Ready
 	Body          isDownloadReply_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2789,6 +2799,15 @@ func (x *DownloadReply) GetData() []byte {
 	return nil
 }
 
+func (x *DownloadReply) GetReady() *Ready {
+	if x != nil {
+		if x, ok := x.Body.(*DownloadReply_Ready); ok {
+			return x.Ready
+		}
+	}
+	return nil
+}
+
 type isDownloadReply_Body interface {
 	isDownloadReply_Body()
 }
@@ -2803,7 +2822,14 @@ type DownloadReply_Descriptor_ struct {
 }
 
 type DownloadReply_Data struct {
+	// After a descriptor that is growing: what was copied does not count, all
+	// bytes come as messages.
 	Data []byte `protobuf:"bytes,3,opt,name=data,proto3,oneof"`
+}
+
+type DownloadReply_Ready struct {
+	// Only after a descriptor that is growing.
+	Ready *Ready `protobuf:"bytes,4,opt,name=ready,proto3,oneof"`
 }
 
 func (*DownloadReply_Progress) isDownloadReply_Body() {}
@@ -2812,11 +2838,15 @@ func (*DownloadReply_Descriptor_) isDownloadReply_Body() {}
 
 func (*DownloadReply_Data) isDownloadReply_Body() {}
 
+func (*DownloadReply_Ready) isDownloadReply_Body() {}
+
 type Descriptor struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Ticket        []byte                 `protobuf:"bytes,1,opt,name=ticket,proto3" json:"ticket,omitempty"`
-	Offset        int64                  `protobuf:"varint,2,opt,name=offset,proto3" json:"offset,omitempty"`
-	Length        int64                  `protobuf:"varint,3,opt,name=length,proto3" json:"length,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Ticket []byte                 `protobuf:"bytes,1,opt,name=ticket,proto3" json:"ticket,omitempty"`
+	Offset int64                  `protobuf:"varint,2,opt,name=offset,proto3" json:"offset,omitempty"`
+	Length int64                  `protobuf:"varint,3,opt,name=length,proto3" json:"length,omitempty"`
+	// Not all of it is there yet: Ready says what may be read.
+	Growing       bool `protobuf:"varint,4,opt,name=growing,proto3" json:"growing,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2872,6 +2902,68 @@ func (x *Descriptor) GetLength() int64 {
 	return 0
 }
 
+func (x *Descriptor) GetGrowing() bool {
+	if x != nil {
+		return x.Growing
+	}
+	return false
+}
+
+// Ready says which bytes of a growing file are verified and in place. What is
+// named again is to be copied again.
+type Ready struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Ranges []*ByteRange           `protobuf:"bytes,1,rep,name=ranges,proto3" json:"ranges,omitempty"`
+	// Now all of the content is.
+	Last          bool `protobuf:"varint,2,opt,name=last,proto3" json:"last,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Ready) Reset() {
+	*x = Ready{}
+	mi := &file_proto_daemonpb_control_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Ready) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Ready) ProtoMessage() {}
+
+func (x *Ready) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_daemonpb_control_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Ready.ProtoReflect.Descriptor instead.
+func (*Ready) Descriptor() ([]byte, []int) {
+	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *Ready) GetRanges() []*ByteRange {
+	if x != nil {
+		return x.Ranges
+	}
+	return nil
+}
+
+func (x *Ready) GetLast() bool {
+	if x != nil {
+		return x.Last
+	}
+	return false
+}
+
 type DoctorRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -2880,7 +2972,7 @@ type DoctorRequest struct {
 
 func (x *DoctorRequest) Reset() {
 	*x = DoctorRequest{}
-	mi := &file_proto_daemonpb_control_proto_msgTypes[43]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2892,7 +2984,7 @@ func (x *DoctorRequest) String() string {
 func (*DoctorRequest) ProtoMessage() {}
 
 func (x *DoctorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_daemonpb_control_proto_msgTypes[43]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2905,7 +2997,7 @@ func (x *DoctorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DoctorRequest.ProtoReflect.Descriptor instead.
 func (*DoctorRequest) Descriptor() ([]byte, []int) {
-	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{43}
+	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{44}
 }
 
 type DoctorReply struct {
@@ -2917,7 +3009,7 @@ type DoctorReply struct {
 
 func (x *DoctorReply) Reset() {
 	*x = DoctorReply{}
-	mi := &file_proto_daemonpb_control_proto_msgTypes[44]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2929,7 +3021,7 @@ func (x *DoctorReply) String() string {
 func (*DoctorReply) ProtoMessage() {}
 
 func (x *DoctorReply) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_daemonpb_control_proto_msgTypes[44]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2942,7 +3034,7 @@ func (x *DoctorReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DoctorReply.ProtoReflect.Descriptor instead.
 func (*DoctorReply) Descriptor() ([]byte, []int) {
-	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{44}
+	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *DoctorReply) GetChecks() []*Check {
@@ -2965,7 +3057,7 @@ type Check struct {
 
 func (x *Check) Reset() {
 	*x = Check{}
-	mi := &file_proto_daemonpb_control_proto_msgTypes[45]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2977,7 +3069,7 @@ func (x *Check) String() string {
 func (*Check) ProtoMessage() {}
 
 func (x *Check) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_daemonpb_control_proto_msgTypes[45]
+	mi := &file_proto_daemonpb_control_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2990,7 +3082,7 @@ func (x *Check) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Check.ProtoReflect.Descriptor instead.
 func (*Check) Descriptor() ([]byte, []int) {
-	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{45}
+	return file_proto_daemonpb_control_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Check) GetName() string {
@@ -3224,25 +3316,32 @@ const file_proto_daemonpb_control_proto_rawDesc = "" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x12\n" +
 	"\x04lazy\x18\x02 \x01(\bR\x04lazy\"*\n" +
 	"\fUnmountReply\x12\x1a\n" +
-	"\bstopping\x18\x01 \x01(\bR\bstopping\"\xb6\x01\n" +
+	"\bstopping\x18\x01 \x01(\bR\bstopping\"\xd5\x01\n" +
 	"\x0fDownloadRequest\x123\n" +
 	"\x06source\x18\x01 \x01(\v2\x1b.damselfly.daemon.v1.SourceR\x06source\x12\x1b\n" +
 	"\thas_range\x18\x02 \x01(\bR\bhasRange\x12\x14\n" +
 	"\x05first\x18\x03 \x01(\x03R\x05first\x12\x12\n" +
 	"\x04last\x18\x04 \x01(\x03R\x04last\x12'\n" +
-	"\x0fwant_descriptor\x18\x05 \x01(\bR\x0ewantDescriptor\"\xad\x01\n" +
+	"\x0fwant_descriptor\x18\x05 \x01(\bR\x0ewantDescriptor\x12\x1d\n" +
+	"\n" +
+	"want_ready\x18\x06 \x01(\bR\twantReady\"\xe1\x01\n" +
 	"\rDownloadReply\x12;\n" +
 	"\bprogress\x18\x01 \x01(\v2\x1d.damselfly.daemon.v1.ProgressH\x00R\bprogress\x12A\n" +
 	"\n" +
 	"descriptor\x18\x02 \x01(\v2\x1f.damselfly.daemon.v1.DescriptorH\x00R\n" +
 	"descriptor\x12\x14\n" +
-	"\x04data\x18\x03 \x01(\fH\x00R\x04dataB\x06\n" +
-	"\x04body\"T\n" +
+	"\x04data\x18\x03 \x01(\fH\x00R\x04data\x122\n" +
+	"\x05ready\x18\x04 \x01(\v2\x1a.damselfly.daemon.v1.ReadyH\x00R\x05readyB\x06\n" +
+	"\x04body\"n\n" +
 	"\n" +
 	"Descriptor\x12\x16\n" +
 	"\x06ticket\x18\x01 \x01(\fR\x06ticket\x12\x16\n" +
 	"\x06offset\x18\x02 \x01(\x03R\x06offset\x12\x16\n" +
-	"\x06length\x18\x03 \x01(\x03R\x06length\"\x0f\n" +
+	"\x06length\x18\x03 \x01(\x03R\x06length\x12\x18\n" +
+	"\agrowing\x18\x04 \x01(\bR\agrowing\"S\n" +
+	"\x05Ready\x126\n" +
+	"\x06ranges\x18\x01 \x03(\v2\x1e.damselfly.daemon.v1.ByteRangeR\x06ranges\x12\x12\n" +
+	"\x04last\x18\x02 \x01(\bR\x04last\"\x0f\n" +
 	"\rDoctorRequest\"A\n" +
 	"\vDoctorReply\x122\n" +
 	"\x06checks\x18\x01 \x03(\v2\x1a.damselfly.daemon.v1.CheckR\x06checks\"U\n" +
@@ -3281,7 +3380,7 @@ func file_proto_daemonpb_control_proto_rawDescGZIP() []byte {
 	return file_proto_daemonpb_control_proto_rawDescData
 }
 
-var file_proto_daemonpb_control_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
+var file_proto_daemonpb_control_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
 var file_proto_daemonpb_control_proto_goTypes = []any{
 	(*PingRequest)(nil),     // 0: damselfly.daemon.v1.PingRequest
 	(*PingReply)(nil),       // 1: damselfly.daemon.v1.PingReply
@@ -3326,17 +3425,18 @@ var file_proto_daemonpb_control_proto_goTypes = []any{
 	(*DownloadRequest)(nil), // 40: damselfly.daemon.v1.DownloadRequest
 	(*DownloadReply)(nil),   // 41: damselfly.daemon.v1.DownloadReply
 	(*Descriptor)(nil),      // 42: damselfly.daemon.v1.Descriptor
-	(*DoctorRequest)(nil),   // 43: damselfly.daemon.v1.DoctorRequest
-	(*DoctorReply)(nil),     // 44: damselfly.daemon.v1.DoctorReply
-	(*Check)(nil),           // 45: damselfly.daemon.v1.Check
-	(*commonpb.Facts)(nil),  // 46: damselfly.common.v1.Facts
-	(*commonpb.Host)(nil),   // 47: damselfly.common.v1.Host
+	(*Ready)(nil),           // 43: damselfly.daemon.v1.Ready
+	(*DoctorRequest)(nil),   // 44: damselfly.daemon.v1.DoctorRequest
+	(*DoctorReply)(nil),     // 45: damselfly.daemon.v1.DoctorReply
+	(*Check)(nil),           // 46: damselfly.daemon.v1.Check
+	(*commonpb.Facts)(nil),  // 47: damselfly.common.v1.Facts
+	(*commonpb.Host)(nil),   // 48: damselfly.common.v1.Host
 }
 var file_proto_daemonpb_control_proto_depIdxs = []int32{
 	3,  // 0: damselfly.daemon.v1.Source.headers:type_name -> damselfly.daemon.v1.Header
 	2,  // 1: damselfly.daemon.v1.AddRequest.source:type_name -> damselfly.daemon.v1.Source
 	2,  // 2: damselfly.daemon.v1.Ref.source:type_name -> damselfly.daemon.v1.Source
-	46, // 3: damselfly.daemon.v1.TaskInfo.facts:type_name -> damselfly.common.v1.Facts
+	47, // 3: damselfly.daemon.v1.TaskInfo.facts:type_name -> damselfly.common.v1.Facts
 	8,  // 4: damselfly.daemon.v1.TaskInfo.traffic:type_name -> damselfly.daemon.v1.Traffic
 	7,  // 5: damselfly.daemon.v1.ListReply.tasks:type_name -> damselfly.daemon.v1.TaskInfo
 	11, // 6: damselfly.daemon.v1.ListReply.remote:type_name -> damselfly.daemon.v1.RemoteName
@@ -3351,7 +3451,7 @@ var file_proto_daemonpb_control_proto_depIdxs = []int32{
 	8,  // 15: damselfly.daemon.v1.Progress.traffic:type_name -> damselfly.daemon.v1.Traffic
 	6,  // 16: damselfly.daemon.v1.EvictRequest.ref:type_name -> damselfly.daemon.v1.Ref
 	6,  // 17: damselfly.daemon.v1.RemoveRequest.ref:type_name -> damselfly.daemon.v1.Ref
-	47, // 18: damselfly.daemon.v1.StatusReply.host:type_name -> damselfly.common.v1.Host
+	48, // 18: damselfly.daemon.v1.StatusReply.host:type_name -> damselfly.common.v1.Host
 	34, // 19: damselfly.daemon.v1.StatusReply.mounts:type_name -> damselfly.daemon.v1.MountInfo
 	35, // 20: damselfly.daemon.v1.StatusReply.schedulers:type_name -> damselfly.daemon.v1.SchedulerState
 	8,  // 21: damselfly.daemon.v1.StatusReply.traffic:type_name -> damselfly.daemon.v1.Traffic
@@ -3363,44 +3463,46 @@ var file_proto_daemonpb_control_proto_depIdxs = []int32{
 	2,  // 27: damselfly.daemon.v1.DownloadRequest.source:type_name -> damselfly.daemon.v1.Source
 	22, // 28: damselfly.daemon.v1.DownloadReply.progress:type_name -> damselfly.daemon.v1.Progress
 	42, // 29: damselfly.daemon.v1.DownloadReply.descriptor:type_name -> damselfly.daemon.v1.Descriptor
-	45, // 30: damselfly.daemon.v1.DoctorReply.checks:type_name -> damselfly.daemon.v1.Check
-	0,  // 31: damselfly.daemon.v1.Control.Ping:input_type -> damselfly.daemon.v1.PingRequest
-	4,  // 32: damselfly.daemon.v1.Control.Add:input_type -> damselfly.daemon.v1.AddRequest
-	9,  // 33: damselfly.daemon.v1.Control.List:input_type -> damselfly.daemon.v1.ListRequest
-	12, // 34: damselfly.daemon.v1.Control.Stat:input_type -> damselfly.daemon.v1.StatRequest
-	14, // 35: damselfly.daemon.v1.Control.Warm:input_type -> damselfly.daemon.v1.WarmRequest
-	15, // 36: damselfly.daemon.v1.Control.Cached:input_type -> damselfly.daemon.v1.CachedRequest
-	18, // 37: damselfly.daemon.v1.Control.GetOrder:input_type -> damselfly.daemon.v1.GetOrderRequest
-	20, // 38: damselfly.daemon.v1.Control.PutOrder:input_type -> damselfly.daemon.v1.PutOrderRequest
-	23, // 39: damselfly.daemon.v1.Control.Rename:input_type -> damselfly.daemon.v1.RenameRequest
-	25, // 40: damselfly.daemon.v1.Control.Evict:input_type -> damselfly.daemon.v1.EvictRequest
-	27, // 41: damselfly.daemon.v1.Control.Remove:input_type -> damselfly.daemon.v1.RemoveRequest
-	29, // 42: damselfly.daemon.v1.Control.Status:input_type -> damselfly.daemon.v1.StatusRequest
-	36, // 43: damselfly.daemon.v1.Control.Mount:input_type -> damselfly.daemon.v1.MountRequest
-	38, // 44: damselfly.daemon.v1.Control.Unmount:input_type -> damselfly.daemon.v1.UnmountRequest
-	40, // 45: damselfly.daemon.v1.Control.Download:input_type -> damselfly.daemon.v1.DownloadRequest
-	43, // 46: damselfly.daemon.v1.Control.Doctor:input_type -> damselfly.daemon.v1.DoctorRequest
-	1,  // 47: damselfly.daemon.v1.Control.Ping:output_type -> damselfly.daemon.v1.PingReply
-	5,  // 48: damselfly.daemon.v1.Control.Add:output_type -> damselfly.daemon.v1.AddReply
-	10, // 49: damselfly.daemon.v1.Control.List:output_type -> damselfly.daemon.v1.ListReply
-	13, // 50: damselfly.daemon.v1.Control.Stat:output_type -> damselfly.daemon.v1.StatReply
-	22, // 51: damselfly.daemon.v1.Control.Warm:output_type -> damselfly.daemon.v1.Progress
-	16, // 52: damselfly.daemon.v1.Control.Cached:output_type -> damselfly.daemon.v1.CachedReply
-	19, // 53: damselfly.daemon.v1.Control.GetOrder:output_type -> damselfly.daemon.v1.GetOrderReply
-	21, // 54: damselfly.daemon.v1.Control.PutOrder:output_type -> damselfly.daemon.v1.PutOrderReply
-	24, // 55: damselfly.daemon.v1.Control.Rename:output_type -> damselfly.daemon.v1.RenameReply
-	26, // 56: damselfly.daemon.v1.Control.Evict:output_type -> damselfly.daemon.v1.EvictReply
-	28, // 57: damselfly.daemon.v1.Control.Remove:output_type -> damselfly.daemon.v1.RemoveReply
-	30, // 58: damselfly.daemon.v1.Control.Status:output_type -> damselfly.daemon.v1.StatusReply
-	37, // 59: damselfly.daemon.v1.Control.Mount:output_type -> damselfly.daemon.v1.MountReply
-	39, // 60: damselfly.daemon.v1.Control.Unmount:output_type -> damselfly.daemon.v1.UnmountReply
-	41, // 61: damselfly.daemon.v1.Control.Download:output_type -> damselfly.daemon.v1.DownloadReply
-	44, // 62: damselfly.daemon.v1.Control.Doctor:output_type -> damselfly.daemon.v1.DoctorReply
-	47, // [47:63] is the sub-list for method output_type
-	31, // [31:47] is the sub-list for method input_type
-	31, // [31:31] is the sub-list for extension type_name
-	31, // [31:31] is the sub-list for extension extendee
-	0,  // [0:31] is the sub-list for field type_name
+	43, // 30: damselfly.daemon.v1.DownloadReply.ready:type_name -> damselfly.daemon.v1.Ready
+	17, // 31: damselfly.daemon.v1.Ready.ranges:type_name -> damselfly.daemon.v1.ByteRange
+	46, // 32: damselfly.daemon.v1.DoctorReply.checks:type_name -> damselfly.daemon.v1.Check
+	0,  // 33: damselfly.daemon.v1.Control.Ping:input_type -> damselfly.daemon.v1.PingRequest
+	4,  // 34: damselfly.daemon.v1.Control.Add:input_type -> damselfly.daemon.v1.AddRequest
+	9,  // 35: damselfly.daemon.v1.Control.List:input_type -> damselfly.daemon.v1.ListRequest
+	12, // 36: damselfly.daemon.v1.Control.Stat:input_type -> damselfly.daemon.v1.StatRequest
+	14, // 37: damselfly.daemon.v1.Control.Warm:input_type -> damselfly.daemon.v1.WarmRequest
+	15, // 38: damselfly.daemon.v1.Control.Cached:input_type -> damselfly.daemon.v1.CachedRequest
+	18, // 39: damselfly.daemon.v1.Control.GetOrder:input_type -> damselfly.daemon.v1.GetOrderRequest
+	20, // 40: damselfly.daemon.v1.Control.PutOrder:input_type -> damselfly.daemon.v1.PutOrderRequest
+	23, // 41: damselfly.daemon.v1.Control.Rename:input_type -> damselfly.daemon.v1.RenameRequest
+	25, // 42: damselfly.daemon.v1.Control.Evict:input_type -> damselfly.daemon.v1.EvictRequest
+	27, // 43: damselfly.daemon.v1.Control.Remove:input_type -> damselfly.daemon.v1.RemoveRequest
+	29, // 44: damselfly.daemon.v1.Control.Status:input_type -> damselfly.daemon.v1.StatusRequest
+	36, // 45: damselfly.daemon.v1.Control.Mount:input_type -> damselfly.daemon.v1.MountRequest
+	38, // 46: damselfly.daemon.v1.Control.Unmount:input_type -> damselfly.daemon.v1.UnmountRequest
+	40, // 47: damselfly.daemon.v1.Control.Download:input_type -> damselfly.daemon.v1.DownloadRequest
+	44, // 48: damselfly.daemon.v1.Control.Doctor:input_type -> damselfly.daemon.v1.DoctorRequest
+	1,  // 49: damselfly.daemon.v1.Control.Ping:output_type -> damselfly.daemon.v1.PingReply
+	5,  // 50: damselfly.daemon.v1.Control.Add:output_type -> damselfly.daemon.v1.AddReply
+	10, // 51: damselfly.daemon.v1.Control.List:output_type -> damselfly.daemon.v1.ListReply
+	13, // 52: damselfly.daemon.v1.Control.Stat:output_type -> damselfly.daemon.v1.StatReply
+	22, // 53: damselfly.daemon.v1.Control.Warm:output_type -> damselfly.daemon.v1.Progress
+	16, // 54: damselfly.daemon.v1.Control.Cached:output_type -> damselfly.daemon.v1.CachedReply
+	19, // 55: damselfly.daemon.v1.Control.GetOrder:output_type -> damselfly.daemon.v1.GetOrderReply
+	21, // 56: damselfly.daemon.v1.Control.PutOrder:output_type -> damselfly.daemon.v1.PutOrderReply
+	24, // 57: damselfly.daemon.v1.Control.Rename:output_type -> damselfly.daemon.v1.RenameReply
+	26, // 58: damselfly.daemon.v1.Control.Evict:output_type -> damselfly.daemon.v1.EvictReply
+	28, // 59: damselfly.daemon.v1.Control.Remove:output_type -> damselfly.daemon.v1.RemoveReply
+	30, // 60: damselfly.daemon.v1.Control.Status:output_type -> damselfly.daemon.v1.StatusReply
+	37, // 61: damselfly.daemon.v1.Control.Mount:output_type -> damselfly.daemon.v1.MountReply
+	39, // 62: damselfly.daemon.v1.Control.Unmount:output_type -> damselfly.daemon.v1.UnmountReply
+	41, // 63: damselfly.daemon.v1.Control.Download:output_type -> damselfly.daemon.v1.DownloadReply
+	45, // 64: damselfly.daemon.v1.Control.Doctor:output_type -> damselfly.daemon.v1.DoctorReply
+	49, // [49:65] is the sub-list for method output_type
+	33, // [33:49] is the sub-list for method input_type
+	33, // [33:33] is the sub-list for extension type_name
+	33, // [33:33] is the sub-list for extension extendee
+	0,  // [0:33] is the sub-list for field type_name
 }
 
 func init() { file_proto_daemonpb_control_proto_init() }
@@ -3412,6 +3514,7 @@ func file_proto_daemonpb_control_proto_init() {
 		(*DownloadReply_Progress)(nil),
 		(*DownloadReply_Descriptor_)(nil),
 		(*DownloadReply_Data)(nil),
+		(*DownloadReply_Ready)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -3419,7 +3522,7 @@ func file_proto_daemonpb_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_daemonpb_control_proto_rawDesc), len(file_proto_daemonpb_control_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   46,
+			NumMessages:   47,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
