@@ -44,7 +44,7 @@ func (c controlled) Add(ctx context.Context, spec *pieces.Task, name string, own
 				if err := t.add(spec, name, owner); err != nil {
 					return err
 				}
-				if !d.untold.add(spec.ID, name) {
+				if !d.untold.add(spec.ID, news{name: name}) {
 					d.o.Log.Warnf("over %d entries that the manager has not heard of: this one stays here", maxUntold)
 				}
 				return nil

@@ -125,9 +125,9 @@ func (d *Daemon) Names(ctx context.Context) ([]string, error) {
 	return slices.Compact(names), nil
 }
 
-// Rename implements control.Engine: a local name becomes another one. The manager
-// is told of the new one; it keeps the old one for hosts that know no better, and
-// elsewhere says that it does.
+// Rename implements control.Engine: a local name becomes another one, here and at
+// the manager. If no manager answers, it is told later. elsewhere says that the
+// manager keeps the old one too: one of an older release does.
 func (c controlled) Rename(ctx context.Context, from, to string) (id pieces.TaskID, elsewhere bool, err error) {
 	d := c.d
 	if err := pieces.CheckName(to); err != nil {
@@ -149,19 +149,20 @@ func (c controlled) Rename(ctx context.Context, from, to string) (id pieces.Task
 	}
 	shared := t.spec().Public() && len(d.o.Managers) > 0
 	if shared {
-		switch err := d.announce.PutTask(ctx, t.spec(), to); pieces.KindOf(err) {
+		switch err := d.announce.RenameTask(ctx, t.spec(), from, to); pieces.KindOf(err) {
 		case pieces.Exists, pieces.Invalid:
 			return "", false, err
 		default:
 			if err != nil {
 				d.o.Log.WithError(err).Warn("the manager's catalogue could not be told yet")
-				d.untold.add(id, to)
+				d.untold.add(id, news{name: to, insteadOf: from})
 			}
 		}
 	}
 	if err := t.rename(from, to); err != nil || !shared {
 		return id, false, err
 	}
+	d.names.put(from, "", time.Now())
 	spec, err := d.announce.ResolveName(ctx, from)
 	return id, err == nil && spec.ID == id, nil
 }

@@ -18,27 +18,35 @@ const (
 // kept in memory only: after a restart they are added again by who wants them
 // shared. Safe for concurrent use.
 type untold struct {
-	mu    sync.Mutex
-	names map[pieces.TaskID]string
-	wake  chan struct{}
+	mu   sync.Mutex
+	news map[pieces.TaskID]news // guarded by mu
+	wake chan struct{}
 }
+
+// news is what a manager has not heard of an entry: that it is there, and what it
+// is called now (empty: nothing) and no longer is.
+type news struct{ name, insteadOf string }
 
 func newUntold() *untold {
-	return &untold{names: map[pieces.TaskID]string{}, wake: make(chan struct{}, 1)}
+	return &untold{news: map[pieces.TaskID]news{}, wake: make(chan struct{}, 1)}
 }
 
-// add reports whether there was room.
-func (u *untold) add(id pieces.TaskID, name string) bool {
+// add reports whether there was room. Of several names one after the other the
+// manager hears the last, in the place of the first that it may know.
+func (u *untold) add(id pieces.TaskID, n news) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	old, here := u.names[id]
-	if !here && len(u.names) >= maxUntold {
+	old, here := u.news[id]
+	if !here && len(u.news) >= maxUntold {
 		return false
 	}
-	if name == "" {
-		name = old
+	if n.name == "" {
+		n.name = old.name
 	}
-	u.names[id] = name
+	if old.insteadOf != "" {
+		n.insteadOf = old.insteadOf
+	}
+	u.news[id] = n
 	select {
 	case u.wake <- struct{}{}:
 	default:
@@ -46,12 +54,12 @@ func (u *untold) add(id pieces.TaskID, name string) bool {
 	return true
 }
 
-// told takes an entry off, unless it got another name meanwhile.
-func (u *untold) told(id pieces.TaskID, name string) {
+// told takes an entry off, unless there is more to tell of it meanwhile.
+func (u *untold) told(id pieces.TaskID, n news) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.names[id] == name {
-		delete(u.names, id)
+	if u.news[id] == n {
+		delete(u.news, id)
 	}
 }
 
@@ -59,27 +67,27 @@ func (u *untold) told(id pieces.TaskID, name string) {
 func (u *untold) drop(id pieces.TaskID) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	delete(u.names, id)
+	delete(u.news, id)
 }
 
 // any returns one entry.
-func (u *untold) any() (id pieces.TaskID, name string, ok bool) {
+func (u *untold) any() (id pieces.TaskID, n news, ok bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	for id, name := range u.names {
-		return id, name, true
+	for id, n := range u.news {
+		return id, n, true
 	}
-	return "", "", false
+	return "", news{}, false
 }
 
 // tellManager tells a manager of what it has not heard, as soon as one answers,
 // until ctx ends.
 func (d *Daemon) tellManager(ctx context.Context) {
 	for {
-		id, name, ok := d.untold.any()
+		id, n, ok := d.untold.any()
 		var wait <-chan time.Time
 		if ok {
-			if d.tell(ctx, id, name) {
+			if d.tell(ctx, id, n) {
 				continue
 			}
 			wait = time.After(untoldWait)
@@ -98,26 +106,26 @@ func (d *Daemon) tellManager(ctx context.Context) {
 }
 
 // tell reports whether that entry is done with.
-func (d *Daemon) tell(ctx context.Context, id pieces.TaskID, name string) bool {
+func (d *Daemon) tell(ctx context.Context, id pieces.TaskID, n news) bool {
 	t, err := d.taskHere(id)
 	if err != nil {
 		d.untold.drop(id)
 		return true
 	}
 	log := d.o.Log.WithField("task", id.Short())
-	switch err := d.announce.PutTask(ctx, t.spec(), name); {
+	switch err := d.announce.RenameTask(ctx, t.spec(), n.insteadOf, n.name); {
 	case err == nil:
 		log.Info("the manager's catalogue has been told")
-	case pieces.KindOf(err) == pieces.Exists && name != "":
-		log.WithError(err).Warnf("the name %q means another file to other hosts", name)
-		d.untold.told(id, name)
-		d.untold.add(id, "") // the entry itself is still news
+	case pieces.KindOf(err) == pieces.Exists && n.name != "":
+		log.WithError(err).Warnf("the name %q means another file to other hosts", n.name)
+		d.untold.told(id, n)
+		d.untold.add(id, news{}) // the entry itself is still news
 		return true
 	case pieces.KindOf(err) == pieces.Invalid || pieces.KindOf(err) == pieces.Denied:
 		log.WithError(err).Warn("the manager's catalogue refuses an entry")
 	default:
 		return false
 	}
-	d.untold.told(id, name)
+	d.untold.told(id, n)
 	return true
 }

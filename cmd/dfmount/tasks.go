@@ -197,8 +197,9 @@ func newRenameCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "rename OLD NEW",
 		Short: "Give a file of by-name/ another name",
-		Long: `Give a file of by-name/ another name, here and to hosts that ask the manager. The
-manager goes on knowing it by the old name too, until 'dfctl unname OLD'.`,
+		Long: `Give a file of by-name/ another name, here and at the manager: hosts that know it from
+there know it by the new name alone. Only who added a file renames it; a name that
+another file has, here or at the manager, is refused.`,
 		Example: "  dfmount rename model model-v1",
 		Args:    want(2, 2, "two names: dfmount rename OLD NEW"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -228,7 +229,7 @@ func (a *app) rename(ctx context.Context, from, to string) error {
 		fmt.Fprintln(a.out, p)
 	}
 	if elsewhere {
-		a.note(fmt.Sprintf("the manager still knows it as %s too; 'dfctl unname %s' ends that", from, from))
+		a.note(fmt.Sprintf("the manager is of an older release and still knows it as %s too; 'dfctl task unname %s' ends that", from, from))
 	}
 	return nil
 }

@@ -218,5 +218,5 @@ func TestRename(t *testing.T) {
 	require.Equal(t, boot.ExitUsage, code)
 	e.Remote = map[string]pieces.TaskID{"new": id}
 	_, _, errOut = dfmount(t, "rename", "new", "newest")
-	require.Equal(t, "dfmount: the manager still knows it as new too; 'dfctl unname new' ends that\n", errOut)
+	require.Equal(t, "dfmount: the manager is of an older release and still knows it as new too; 'dfctl task unname new' ends that\n", errOut)
 }

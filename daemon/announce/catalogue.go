@@ -79,11 +79,17 @@ func (c *Client) Names(ctx context.Context) (map[string]pieces.TaskID, error) {
 // PutTask adds a public Task to the manager's catalogue, with a name unless it
 // is empty: Exists if the name belongs to another Task.
 func (c *Client) PutTask(ctx context.Context, t *pieces.Task, name string) error {
+	return c.RenameTask(ctx, t, "", name)
+}
+
+// RenameTask is PutTask of a Task that was called from until now, unless that is
+// empty; a manager of an older release keeps it.
+func (c *Client) RenameTask(ctx context.Context, t *pieces.Task, from, name string) error {
 	if err := c.guard(t); err != nil {
 		return err
 	}
 	return c.managers.call(ctx, func(ctx context.Context, mc managerpb.ManagerClient) error {
-		_, err := mc.PutTask(ctx, &managerpb.PutTaskRequest{Task: wire.TaskTo(t), Name: name, Cluster: c.lastState().Cluster})
+		_, err := mc.PutTask(ctx, &managerpb.PutTaskRequest{Task: wire.TaskTo(t), Name: name, InsteadOf: from, Cluster: c.lastState().Cluster})
 		return err
 	})
 }

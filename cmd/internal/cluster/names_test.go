@@ -61,14 +61,15 @@ func TestNames(t *testing.T) {
 	_, _, err = a.Control().Rename(ctx, "model", "other")
 	require.Equal(t, pieces.Exists, pieces.KindOf(err))
 
-	// A rename: the manager keeps the old name too.
+	// A rename: the manager follows.
 	_, elsewhere, err := a.Control().Rename(ctx, "model", "model-v1")
 	require.NoError(t, err)
-	require.True(t, elsewhere)
+	require.False(t, elsewhere)
 	means(a, "model-v1", one)
+	means(a, "model", "")
 	means(b, "model-v1", one)
-	means(b, "model", one)
-	_, _, err = b.Control().Rename(ctx, "model", "x")
+	means(b, "model", "")
+	_, _, err = b.Control().Rename(ctx, "model-v1", "x")
 	require.ErrorContains(t, err, "changed with dfctl")
 
 	// While no manager answers, names mean what they meant, and a local one wins.
@@ -76,7 +77,7 @@ func TestNames(t *testing.T) {
 	means(b, "model-v1", one)
 	names, err = b.Names(ctx)
 	require.NoError(t, err)
-	require.Equal(t, []string{"model", "model-v1", "other"}, names)
+	require.Equal(t, []string{"model-v1", "other"}, names)
 	_, err = b.LookupName(ctx, "never-seen")
 	require.Equal(t, pieces.Unavailable, pieces.KindOf(err), "unreachable is not unknown: %v", err)
 	require.NoError(t, add(b, "/three", "model"))
