@@ -20,6 +20,7 @@ func newCommand() *cobra.Command {
 		newSwarmCommand(),
 		newSchedulerCommand(),
 		newLabCommand(),
+		newMountCommand(),
 	)
 	return cmd
 }

@@ -19,6 +19,7 @@ import (
 //
 //	/files/NAME       ETag, Last-Modified, ranges: the usual origin
 //	/slow/NAME        the same at 1 MiB/s per connection
+//	/list/            the same, and the directory shows what there is
 //	/norange/NAME     answers every Range with 200 and the whole file
 //	/novalidator/NAME neither ETag nor Last-Modified
 //	/moved/NAME       302 to /files/NAME
@@ -53,6 +54,7 @@ http {
     root none;
     location /files/       { alias files/; }
     location /slow/        { alias files/; limit_rate 1m; }
+    location /list/        { alias files/; autoindex on; autoindex_exact_size on; }
     location /norange/     { alias files/; max_ranges 0; }
     location /novalidator/ { alias files/; etag off; if_modified_since off; add_header Last-Modified ""; }
     location /moved/       { rewrite ^/moved/(.*)$ /files/$1 redirect; }
@@ -121,6 +123,9 @@ func (o *Origin) Add(f content.File) (string, error) {
 	}
 	return o.URL("files", f.Name), os.Rename(tmp.Name(), path)
 }
+
+// Remove takes a file away; its requests stay in the log.
+func (o *Origin) Remove(f content.File) error { return os.Remove(filepath.Join(o.root, f.Name)) }
 
 var stubWriting = regexp.MustCompile(`Writing: (\d+)`)
 
