@@ -29,6 +29,8 @@ type options struct {
 	URL string `yaml:"url"`
 	// LocalAdmin takes callers on this machine for administrators.
 	LocalAdmin bool `yaml:"insecure-local-admin"`
+	// KeepAlive is how often schedulers and hosts are to say that they live.
+	KeepAlive time.Duration `yaml:"keep-alive"`
 	// SessionIdle and SessionLife end sessions.
 	SessionIdle time.Duration   `yaml:"session-idle"`
 	SessionLife time.Duration   `yaml:"session-life"`
@@ -42,6 +44,7 @@ func defaults() options {
 		GRPC:        ":65003",
 		HTTP:        "127.0.0.1:8080",
 		Database:    "sqlite:" + filepath.Join(boot.ProcessEnv().DataDir(), "manager.db"),
+		KeepAlive:   manager.DefaultKeepAlive,
 		SessionIdle: people.DefaultIdle,
 		SessionLife: people.DefaultSession,
 		AuditKeep:   people.DefaultAuditKeep,
@@ -83,6 +86,7 @@ Log in with it ('dfctl login', or the console) and make users for the others;
 	cmd.Flags().StringVar(&o.HTTP, "http", o.HTTP, "serve the REST API, /metrics and /healthz on HOST:PORT; port 0 is any")
 	databaseFlag(cmd, &o)
 	cmd.Flags().StringVar(&o.URL, "url", o.URL, "how browsers reach this manager, https://HOST[:PORT], if a proxy ends TLS for it")
+	cmd.Flags().DurationVar(&o.KeepAlive, "keep-alive", o.KeepAlive, "have schedulers and hosts say so often that they live; the same for all managers of a database")
 	cmd.Flags().DurationVar(&o.SessionIdle, "session-idle", o.SessionIdle, "end sessions that were not used for so long")
 	cmd.Flags().DurationVar(&o.SessionLife, "session-life", o.SessionLife, "end sessions after so long in any case")
 	cmd.Flags().DurationVar(&o.AuditKeep, "audit-keep", o.AuditKeep, "keep the audit log for so long")
@@ -96,6 +100,12 @@ func databaseFlag(cmd *cobra.Command, o *options) {
 	cmd.Flags().StringVar(&o.Database, "database", o.Database, "keep everything in sqlite:PATH, or for several managers in postgres://USER:PASSWORD@HOST/DATABASE")
 }
 
+// Bounds of --keep-alive: nodes take no others.
+const (
+	leastKeepAlive = 10 * time.Millisecond
+	mostKeepAlive  = 10 * time.Minute
+)
+
 // readyTimeout bounds the question that /healthz asks the database.
 const readyTimeout = 2 * time.Second
 
@@ -108,6 +118,9 @@ func run(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
 	}
 	if err := store.Check(o.Database); err != nil {
 		return pieces.WithKind(pieces.Invalid, err, "--database")
+	}
+	if o.KeepAlive < leastKeepAlive || o.KeepAlive > mostKeepAlive {
+		return pieces.Errorf(pieces.Invalid, "--keep-alive %s: want %s to %s", o.KeepAlive, leastKeepAlive, mostKeepAlive)
 	}
 	grpcLis, err := boot.Listen(ctx, "grpc", o.GRPC)
 	if err != nil {
@@ -127,7 +140,7 @@ func run(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
 
 	reg := boot.NewRegistry()
 	m, err := manager.New(manager.Options{
-		Store: db, Log: log, Registry: reg, Version: boot.Version(), URL: o.URL, LocalAdmin: o.LocalAdmin, SSO: o.OIDC.sso(),
+		Store: db, Log: log, Registry: reg, KeepAlive: o.KeepAlive, Version: boot.Version(), URL: o.URL, LocalAdmin: o.LocalAdmin, SSO: o.OIDC.sso(),
 		People: people.Options{Idle: o.SessionIdle, Session: o.SessionLife, AuditKeep: o.AuditKeep},
 	})
 	if err != nil {

@@ -84,8 +84,9 @@ func TestServesAndKeepsItsCatalogueOverARestart(t *testing.T) {
 	_, err = p.client.PutTask(t.Context(), &managerpb.PutTaskRequest{Task: wire.TaskTo(task), Name: "a"})
 	require.NoError(t, err)
 	for range 2 {
-		_, err = p.client.KeepAlive(t.Context(), &managerpb.KeepAliveRequest{Address: "127.0.0.1:8002"})
+		reply, err := p.client.KeepAlive(t.Context(), &managerpb.KeepAliveRequest{Address: "127.0.0.1:8002"})
 		require.NoError(t, err)
+		require.EqualValues(t, 5000, reply.IntervalMs, "the default")
 	}
 
 	code, body := p.get(t, "/healthz")
@@ -116,10 +117,13 @@ func TestServesAndKeepsItsCatalogueOverARestart(t *testing.T) {
 func TestConfigFileAndFlags(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "c.yaml")
-	text := "grpc: nonsense\ndatabase: sqlite:" + filepath.Join(dir, "sub", "m.db") + "\nlog: {level: info}\n"
+	text := "grpc: nonsense\ndatabase: sqlite:" + filepath.Join(dir, "sub", "m.db") + "\nlog: {level: info}\nkeep-alive: 7s\n"
 	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
 	p := startProcess(t, "--config", file)
 	require.FileExists(t, filepath.Join(dir, "sub", "m.db"))
+	reply, err := p.client.KeepAlive(t.Context(), &managerpb.KeepAliveRequest{Address: "127.0.0.1:8002"})
+	require.NoError(t, err)
+	require.EqualValues(t, 7000, reply.IntervalMs)
 	require.Equal(t, boot.ExitOK, p.stop())
 }
 
@@ -154,6 +158,7 @@ func TestUsageErrorsAreOneLineAndExitTwo(t *testing.T) {
 		{[]string{"--database", database, "--oidc-issuer", "https://i", "--url", "https://m", "--oidc-client-id", "c", "--oidc-role", "ops=king"}, "king"},
 		{[]string{"--database", database, "--oidc-issuer", "https://i", "--url", "https://m", "--oidc-client-id", "c", "--oidc-role", "ops=admin", "--oidc-client-secret-file", "/nonexistent"}, "/nonexistent"},
 		{[]string{"--database", database, "--url", "manager"}, "https://HOST"},
+		{[]string{"--database", database, "--keep-alive", "1ms"}, "--keep-alive 1ms: want 10ms to 10m0s"},
 		{[]string{"--no-such-flag"}, "--no-such-flag"},
 		{[]string{"surplus"}, "surplus"},
 	} {
