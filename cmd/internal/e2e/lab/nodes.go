@@ -11,6 +11,11 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"google.golang.org/grpc"
+
+	"damselfly/proto/managerpb"
+	"damselfly/proto/rpc"
 )
 
 // Ports the servers get on their hosts: the defaults, since every host has an
@@ -56,6 +61,16 @@ func (h *Host) StartManager(ctx context.Context, extra ...string) (*Manager, err
 func (m *Manager) Start(ctx context.Context) (err error) {
 	m.Proc, err = m.Host.startReady(ctx, "dfmanager", managerHTTP, m.args)
 	return err
+}
+
+// Admin connects to the manager as somebody on its host does: with
+// --insecure-local-admin, an administrator. The caller closes the connection.
+func (m *Manager) Admin() (managerpb.AdminClient, *grpc.ClientConn, error) {
+	conn, err := rpc.Dial("127.0.0.1"+managerGRPC, rpc.DialOptions{Dialer: m.Host.dialTCP})
+	if err != nil {
+		return nil, nil, err
+	}
+	return managerpb.NewAdminClient(conn), conn, nil
 }
 
 // Scheduler is a running dfscheduler.
@@ -122,7 +137,16 @@ func (h *Host) get(ctx context.Context, url string) (string, error) {
 // name and labels as Prometheus writes them. Each host of a lab runs at most
 // one such server.
 func (h *Host) Metrics(ctx context.Context) (map[string]float64, error) {
-	text, err := h.get(ctx, "http://"+metricsAddr+"/metrics")
+	return h.metrics(ctx, metricsAddr)
+}
+
+// Metrics returns the manager's samples as Host.Metrics does.
+func (m *Manager) Metrics(ctx context.Context) (map[string]float64, error) {
+	return m.Host.metrics(ctx, managerHTTP)
+}
+
+func (h *Host) metrics(ctx context.Context, addr string) (map[string]float64, error) {
+	text, err := h.get(ctx, "http://"+addr+"/metrics")
 	if err != nil {
 		return nil, err
 	}
