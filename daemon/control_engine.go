@@ -11,6 +11,7 @@ import (
 	"damselfly/daemon/readahead"
 	"damselfly/pieces"
 	"damselfly/pieces/store"
+	"damselfly/proto/trace"
 )
 
 // Control is the daemon as dfmount and dfget speak with it.
@@ -150,7 +151,10 @@ func (c controlled) Open(ctx context.Context, id pieces.TaskID) (control.Handle,
 	if err != nil {
 		return nil, err
 	}
-	file, err := t.open(f, (*engine.Content).Open)
+	file, err := t.open(f, func(c *engine.Content) (*engine.Handle, error) {
+		c.OpenedBy(trace.Of(ctx))
+		return c.Open()
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -142,7 +142,7 @@ func (d *Daemon) reopened() {
 func (d *Daemon) makeParts(spool string) (err error) {
 	o := d.o
 	d.http = source.NewHTTP(o.Source)
-	d.origin = source.WithRetry(source.WithLimit(source.WithMetrics(d.http, o.Registry), limit.NewRate(o.OriginRate)), o.Retry)
+	d.origin = source.WithRetry(source.WithLimit(source.WithMetrics(source.WithTrace(d.http), o.Registry), limit.NewRate(o.OriginRate)), o.Retry)
 	ao := o.Announce
 	ao.Managers, ao.Schedulers, ao.Host = o.Managers, o.Schedulers, d.host
 	ao.StateFile = filepath.Join(o.DataDir, "cluster.json")
@@ -156,16 +156,17 @@ func (d *Daemon) makeParts(spool string) (err error) {
 	eo.Host, eo.Store, eo.Origin, eo.Announce = d.host, d.store, d.origin, d.announce
 	eo.DownloadRate, eo.Memory, eo.SpoolDir = o.DownloadRate, o.Memory, spool
 	eo.Replaced, eo.Prefix = d.replaced, d.prefixes.get
+	eo.Tracer = o.Tracer
 	eo.Log = o.Log.WithField("part", "engine")
 	d.engine = engine.New(eo)
 	d.upload, err = upload.New(upload.Options{
 		Backend: d.engine, Slots: o.UploadSlots, Rate: limit.NewRate(o.UploadRate),
-		Registry: o.Registry, Log: o.Log.WithField("part", "upload"),
+		Tracer: o.Tracer, Registry: o.Registry, Log: o.Log.WithField("part", "upload"),
 	})
 	if err != nil {
 		return err
 	}
-	d.rpc = rpc.NewServer(rpc.ServerOptions{Log: o.Log.WithField("part", "rpc"), Registry: o.Registry})
+	d.rpc = rpc.NewServer(rpc.ServerOptions{Log: o.Log.WithField("part", "rpc"), Registry: o.Registry, Tracer: o.Tracer})
 	daemonpb.RegisterPeerServer(d.rpc, seeds{d.engine.Exchange(), d})
 	return nil
 }

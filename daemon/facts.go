@@ -9,6 +9,7 @@ import (
 
 	"damselfly/daemon/engine"
 	"damselfly/pieces"
+	"damselfly/proto/trace"
 )
 
 // current returns the facts of t's current Version. Known facts are answered at
@@ -21,7 +22,7 @@ func (t *task) current(ctx context.Context) (pieces.Facts, error) {
 		if t.facts != nil && !doubted {
 			f := *t.facts
 			if time.Since(t.checked) > t.fresh(f) && t.flight == nil {
-				t.learn("")
+				t.learn("", trace.Of(ctx))
 			}
 			t.mu.Unlock()
 			return f, nil
@@ -31,7 +32,7 @@ func (t *task) current(ctx context.Context) (pieces.Facts, error) {
 			return pieces.Facts{}, t.err
 		}
 		if t.flight == nil {
-			t.learn("")
+			t.learn("", trace.Of(ctx))
 		}
 		flight := t.flight
 		t.mu.Unlock()
@@ -84,13 +85,16 @@ func (t *task) unknown(f *flight) error {
 
 // learn starts a flight; t.mu is held. The result is for everybody who waits,
 // so it does not hang on anybody's context. scheduler, if not empty, is asked
-// first.
-func (t *task) learn(scheduler string) {
+// first; by is the span of who asks first, if there is one.
+func (t *task) learn(scheduler string, by trace.Parent) {
 	flight := &flight{done: make(chan struct{})}
 	t.flight = flight
 	spec, sets := t.entry.Task, t.sets
 	t.d.wg.Go(func() {
-		facts, err := t.d.learn(t.d.ctx, t, &spec, scheduler)
+		ctx, span := t.d.o.Tracer.Under(t.d.ctx, by, "daemon.facts", trace.Internal)
+		span.Str("task", string(t.id))
+		facts, err := t.d.learn(ctx, t, &spec, scheduler)
+		span.End(err)
 		t.mu.Lock()
 		t.flight, t.doubted, flight.err = nil, false, err
 		known := t.facts != nil
@@ -163,7 +167,7 @@ func (d *Daemon) replaced(id pieces.TaskID, f pieces.Facts) {
 	}
 	t.doubted = true
 	if t.flight == nil {
-		t.learn("")
+		t.learn("", trace.Parent{})
 	}
 }
 
@@ -253,7 +257,7 @@ func (d *Daemon) spool(ctx context.Context, t *task, spec *pieces.Task) (pieces.
 		s = &spooling{done: make(chan struct{})}
 		t.spooling = s
 		d.wg.Go(func() {
-			s.facts, s.err = d.spoolNow(d.ctx, spec)
+			s.facts, s.err = d.spoolNow(trace.Carry(d.ctx, ctx), spec)
 			t.mu.Lock()
 			t.spooling = nil
 			t.mu.Unlock()

@@ -11,6 +11,7 @@ import (
 	"damselfly/daemon/engine"
 	"damselfly/daemon/readahead"
 	"damselfly/pieces"
+	"damselfly/proto/trace"
 )
 
 // FileInfo is a Task as a file of the mount.
@@ -98,7 +99,10 @@ func (d *Daemon) OpenFilled(ctx context.Context, key pieces.Key, fill readahead.
 	if f.VersionID() != key.Version {
 		return nil, pieces.Errorf(pieces.Changed, "%v was replaced at its origin", key)
 	}
-	return t.open(f, func(c *engine.Content) (*engine.Handle, error) { return c.OpenReader(t.fill(fill)) })
+	return t.open(f, func(c *engine.Content) (*engine.Handle, error) {
+		c.OpenedBy(trace.Of(ctx))
+		return c.OpenReader(t.fill(fill))
+	})
 }
 
 // open opens the content that facts describe.

@@ -12,6 +12,7 @@ import (
 	"damselfly/daemon/engine"
 	"damselfly/daemon/source"
 	"damselfly/pieces/store"
+	"damselfly/proto/trace"
 )
 
 // Options configure a Daemon. DataDir and the two listeners are required; zero
@@ -59,6 +60,9 @@ type Options struct {
 	Source   source.HTTPOptions
 	Retry    source.RetryOptions
 
+	// Tracer makes the spans of what is done for traced readers, here and on
+	// other hosts; nil makes none.
+	Tracer   *trace.Tracer
 	Registry *prometheus.Registry
 	Log      *logrus.Entry
 }

@@ -7,6 +7,7 @@ import (
 	"damselfly/pieces"
 	"damselfly/pieces/store"
 	"damselfly/proto/daemonpb"
+	"damselfly/proto/trace"
 	"damselfly/proto/wire"
 )
 
@@ -17,7 +18,7 @@ type seeds struct {
 }
 
 // ObtainSeeds makes this seed take part in a Task, or learn its facts.
-func (s seeds) ObtainSeeds(_ context.Context, m *daemonpb.ObtainSeedsRequest) (*daemonpb.ObtainSeedsReply, error) {
+func (s seeds) ObtainSeeds(ctx context.Context, m *daemonpb.ObtainSeedsRequest) (*daemonpb.ObtainSeedsReply, error) {
 	if !s.d.o.Seed {
 		return nil, pieces.Errorf(pieces.Denied, "this host is not a seed")
 	}
@@ -33,7 +34,7 @@ func (s seeds) ObtainSeeds(_ context.Context, m *daemonpb.ObtainSeedsRequest) (*
 	}
 	t := s.d.remember(store.Entry{Task: *spec}, false)
 	if m.GetVersion() == "" {
-		s.d.wake(t, m.GetScheduler())
+		s.d.wake(t, m.GetScheduler(), trace.Of(ctx))
 		return &daemonpb.ObtainSeedsReply{}, nil
 	}
 	f, err := wire.FactsFrom(m.GetFacts())
@@ -43,21 +44,22 @@ func (s seeds) ObtainSeeds(_ context.Context, m *daemonpb.ObtainSeedsRequest) (*
 	if string(f.VersionID()) != m.GetVersion() {
 		return nil, pieces.Errorf(pieces.Invalid, "facts of another version than %.40q", m.GetVersion())
 	}
-	return &daemonpb.ObtainSeedsReply{}, s.d.join(t, f, m.GetScheduler())
+	return &daemonpb.ObtainSeedsReply{}, s.d.join(t, f, m.GetScheduler(), trace.Of(ctx))
 }
 
-// wake learns the facts of t, in the background, from the scheduler that asked.
-func (d *Daemon) wake(t *task, scheduler string) {
+// wake learns the facts of t, in the background, from the scheduler that asked;
+// by is the span of the call, if it is traced.
+func (d *Daemon) wake(t *task, scheduler string, by trace.Parent) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.flight == nil && d.ctx.Err() == nil {
-		t.learn(scheduler)
+		t.learn(scheduler, by)
 	}
 }
 
 // join registers this host as a Peer with the scheduler that asked; leases
-// follow over its stream.
-func (d *Daemon) join(t *task, f pieces.Facts, scheduler string) error {
+// follow over its stream. by is the span of the call, if it is traced.
+func (d *Daemon) join(t *task, f pieces.Facts, scheduler string, by trace.Parent) error {
 	if err := t.keep(); err != nil {
 		d.o.Log.WithError(err).Warn("keeping a catalogue entry")
 	}
@@ -66,6 +68,7 @@ func (d *Daemon) join(t *task, f pieces.Facts, scheduler string) error {
 		return err
 	}
 	c.WokenBy(scheduler)
+	c.OpenedBy(by)
 	h, err := c.Open()
 	if err != nil {
 		return err

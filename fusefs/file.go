@@ -20,6 +20,7 @@ type file struct {
 	m        *Mount
 	key      pieces.Key
 	failures failures
+	journey  journey
 
 	mu    sync.Mutex
 	entry Entry
@@ -100,12 +101,16 @@ func (n *file) open(ctx context.Context, flags uint32) (*handle, syscall.Errno) 
 	}
 	o := n.m.begin(ctx, n.m.o.LookupDeadline, nil)
 	defer o.finish()
+	span := n.journey.next(o, n.m.o.Tracer, "mount.open")
+	span.Str("task", string(n.key.Task))
 	f, err := n.m.backend.Open(o, n.key)
+	span.End(err)
 	if err != nil {
 		n.m.log.WithError(err).WithField("task", n.key).Debug("open failed")
 		return nil, n.m.metrics.failed("open", o.errno(err))
 	}
 	h := n.handle(o, f)
+	h.journey.leave(span, n.m.o.Tracer)
 	n.m.open.add(h)
 	n.m.metrics.openCount.Add(1)
 	n.m.metrics.opens.WithLabelValues(h.mode.String()).Inc()

@@ -24,6 +24,7 @@ type handle struct {
 	// opening is how long the open took; served: a READ got bytes.
 	opening time.Duration
 	served  atomic.Bool
+	journey journey
 }
 
 // Read answers one READ request, at most 1 MiB.
@@ -64,7 +65,9 @@ func (h *handle) read(ctx context.Context, dest []byte, off int64, from *pieces.
 	o := m.begin(ctx, m.o.ReadDeadline, progress)
 	defer o.finish()
 	dest = dest[:end-off]
+	span := h.journey.next(o, m.o.Tracer, "mount.read")
 	got, err := h.readFrom(o, dest, off, from)
+	tellRead(span, n.key, off, int64(len(dest)), got, from, err)
 	if errors.Is(err, io.EOF) || err == nil {
 		err = nil
 		if got != len(dest) {

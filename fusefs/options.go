@@ -9,6 +9,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"damselfly/pieces"
+	"damselfly/proto/trace"
 )
 
 // The defaults of Options.
@@ -77,6 +78,8 @@ type Options struct {
 	// Helper mounts with fusermount3 even as root.
 	Helper bool
 
+	// Tracer makes traces of lookups, opens and reads; nil makes none.
+	Tracer *trace.Tracer
 	// Log may be nil.
 	Log *logrus.Entry
 	// Registry may be nil. Metrics carry the label mount.

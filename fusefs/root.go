@@ -107,15 +107,20 @@ func (r *root) lookup(ctx context.Context, name string, out *fuse.EntryOut) (*fs
 	}
 	o := r.m.begin(ctx, r.m.o.LookupDeadline, nil)
 	defer o.finish()
+	var j journey
+	span := j.next(o, r.m.o.Tracer, "mount.lookup")
+	span.Str("task", string(id))
 	e, err := r.m.backend.Lookup(o, id)
 	if err == nil && e.Key.Task != id {
 		err = pieces.Errorf(pieces.Internal, "lookup of %s answered %s", id.Short(), e.Key)
 	}
+	span.End(err)
 	if err != nil {
 		r.m.log.WithError(err).WithField("task", id.Short()).Debug("lookup failed")
 		return nil, r.m.metrics.failed("lookup", o.errno(err))
 	}
 	n := r.file(ctx, name, e)
+	n.journey.leave(span, r.m.o.Tracer)
 	n.attr(&out.Attr)
 	return n.EmbeddedInode(), 0
 }

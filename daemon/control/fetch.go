@@ -19,8 +19,9 @@ const (
 )
 
 // Warm fetches content into the cache.
-func (s *Server) Warm(req *daemonpb.WarmRequest, stream daemonpb.Control_WarmServer) error {
-	ctx := stream.Context()
+func (s *Server) Warm(req *daemonpb.WarmRequest, stream daemonpb.Control_WarmServer) (err error) {
+	ctx, span := s.tracer.Root(stream.Context(), "daemon.warm")
+	defer func() { span.End(err) }()
 	id, err := s.find(ctx, req.GetRef(), fetch)
 	if err != nil {
 		return err
@@ -101,8 +102,9 @@ func (s *Server) watch(ctx context.Context, total int64, fetch func(context.Cont
 }
 
 // Download fetches content and hands it over.
-func (s *Server) Download(req *daemonpb.DownloadRequest, stream daemonpb.Control_DownloadServer) error {
-	ctx := stream.Context()
+func (s *Server) Download(req *daemonpb.DownloadRequest, stream daemonpb.Control_DownloadServer) (err error) {
+	ctx, span := s.tracer.Root(stream.Context(), "daemon.download")
+	defer func() { span.End(err) }()
 	who, err := callerOf(ctx)
 	if err != nil {
 		return err
@@ -111,6 +113,7 @@ func (s *Server) Download(req *daemonpb.DownloadRequest, stream daemonpb.Control
 	if err != nil {
 		return err
 	}
+	span.Str("task", string(t.ID))
 	if err := s.engine.Add(ctx, t, "", who.Owner); err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 	"damselfly/pieces"
 	"damselfly/proto/daemonpb"
 	"damselfly/proto/rpc"
+	"damselfly/proto/trace"
 )
 
 // Defaults of Options.
@@ -37,7 +38,9 @@ type Options struct {
 	// Now is the clock for tickets; nil = time.Now.
 	Now      func() time.Time
 	Registry prometheus.Registerer
-	Log      *logrus.Entry
+	// Tracer makes traces of downloads and warms; nil makes none.
+	Tracer *trace.Tracer
+	Log    *logrus.Entry
 }
 
 // Server serves one daemon's control sockets.
@@ -50,6 +53,7 @@ type Server struct {
 	progressEvery time.Duration
 	tickets       *tickets
 	log           *logrus.Entry
+	tracer        *trace.Tracer
 	rpc           *rpc.Server
 	// background are fetches that nobody waits for; they end with Serve.
 	background background
@@ -74,8 +78,8 @@ func NewServer(o Options) *Server {
 	s := &Server{
 		engine: o.Engine, mounts: o.Mounts, doctor: o.Doctor, version: o.Version,
 		progressEvery: o.ProgressEvery, tickets: newTickets(o.TicketTTL, o.Now),
-		log: o.Log, self: uint32(os.Geteuid()),
-		rpc: rpc.NewServer(rpc.ServerOptions{Log: o.Log, Registry: o.Registry}),
+		log: o.Log, tracer: o.Tracer, self: uint32(os.Geteuid()),
+		rpc: rpc.NewServer(rpc.ServerOptions{Log: o.Log, Registry: o.Registry, Tracer: o.Tracer}),
 	}
 	daemonpb.RegisterControlServer(s.rpc, s)
 	return s

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"damselfly/pieces"
+	"damselfly/proto/trace"
 )
 
 // ours are headers that users can't set: they belong to the connection, or say
@@ -98,6 +99,7 @@ func (h *HTTP) roundTrip(ctx context.Context, req *http.Request, where string) (
 		cancel(nil)
 		return nil, transportError(ctx, err, where)
 	}
+	trace.Current(ctx).Int("http.response.status_code", int64(resp.StatusCode))
 	b := &body{ctx: ctx, rctx: rctx, cancel: cancel, from: resp.Body, left: -1, o: &h.o, where: where}
 	return &answer{status: resp.StatusCode, header: resp.Header, length: resp.ContentLength, body: b, where: where}, nil
 }

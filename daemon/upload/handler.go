@@ -40,7 +40,11 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_ = rc.SetReadDeadline(time.Now().Add(time.Second))
 		w.Header().Set("Connection", "close")
 	}
-	h.metrics.answered(h.serve(w, rc, r))
+	r, span := h.traced(r)
+	status := statusCut
+	defer func() { tell(span, r, status) }()
+	status = h.serve(w, rc, r)
+	h.metrics.answered(status)
 }
 
 // serve answers one request and returns its status.

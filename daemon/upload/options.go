@@ -8,6 +8,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"damselfly/pieces"
+	"damselfly/proto/trace"
 )
 
 // Options configure a Server. Zero values mean the defaults named here.
@@ -45,6 +46,7 @@ type Options struct {
 	// context has ended (2 s).
 	StopTimeout time.Duration
 
+	Tracer   *trace.Tracer         // goes on with the traces of askers; nil ignores them
 	Registry prometheus.Registerer // nil = no metrics
 	Log      *logrus.Entry         // nil = discard
 }
