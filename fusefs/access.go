@@ -18,11 +18,13 @@ type Access struct {
 	// At is when the answer went out, Took how long it took to make.
 	At   time.Time
 	Took time.Duration
-	// Op is lookup, getattr, open, read, release, getxattr or readdir.
+	// Op is lookup, getattr, readlink, open, read, release, getxattr or readdir.
 	Op string
-	// Task is empty for what is no Task: the root, a name that is no id.
+	// Task is empty for what is no Task: the root, by-name, a name that leads
+	// nowhere. A request about a name of by-name has the Task it leads to.
 	Task pieces.TaskID
-	// Off and Size are what a read asked for; Size is the file's on an open.
+	// Off and Size are what a read asked for; Size is the file's on an open, the
+	// length of its target on a readlink.
 	Off, Size int64
 	// Hit is where the bytes of a read came from, the farthest place.
 	Hit   pieces.Hit

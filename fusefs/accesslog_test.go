@@ -138,6 +138,33 @@ func TestAccessLog(t *testing.T) {
 	require.Equal(t, 1, count)
 }
 
+// Who goes by a name is seen with the Task that the name leads to.
+func TestAccessLogByName(t *testing.T) {
+	b := newFake()
+	a := b.add("a", 8192)
+	b.names["model.bin"] = a.Key.Task
+	m := mount(t, b)
+	lines := openLog(t, m)
+	_, err := os.Stat(m.Dir() + "/by-name/none")
+	require.ErrorIs(t, err, os.ErrNotExist)
+	readAll(t, m.Dir()+"/by-name/model.bin")
+	_, err = os.ReadDir(m.Dir() + "/by-name")
+	require.NoError(t, err)
+
+	list := lines()
+	lookups := ops(list, "lookup")
+	require.Len(t, lookups, 4, "by-name, the name that is none, the name, and the Task it leads to")
+	require.Equal(t, syscall.ENOENT, lookups[1].Errno)
+	require.Empty(t, lookups[1].Task)
+	require.Zero(t, lookups[2].Errno)
+	require.Equal(t, a.Key.Task, lookups[2].Task)
+	links := ops(list, "readlink")
+	require.Len(t, links, 1)
+	require.Equal(t, a.Key.Task, links[0].Task)
+	require.EqualValues(t, len("../")+64, links[0].Size)
+	require.Len(t, ops(list, "readdir"), 1)
+}
+
 func ops(list []Access, op string) (out []Access) {
 	for _, a := range list {
 		if a.Op == op {
