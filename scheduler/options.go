@@ -7,6 +7,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"damselfly/proto/rpc"
+	"damselfly/proto/trace"
 	"damselfly/scheduler/swarm"
 )
 
@@ -72,7 +73,10 @@ type Options struct {
 	MaxTasks, MaxHosts, MaxTasksPerHost, MaxInventory int
 
 	// Dial is for connections to managers and seeds.
-	Dial     rpc.DialOptions
+	Dial rpc.DialOptions
+	// Tracer makes spans of traced wants and wakes; nil makes none, and traces go
+	// on to the seeds all the same.
+	Tracer   *trace.Tracer
 	Registry prometheus.Registerer // nil keeps no metrics
 	Log      *logrus.Entry         // nil discards
 }

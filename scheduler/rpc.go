@@ -85,7 +85,7 @@ func (s *Server) ask(ctx context.Context, spec *pieces.Task, ev swarm.Stat) (swa
 		if err != nil {
 			return swarm.StatReply{}, err
 		}
-		if _, ok := s.stepEntry(e, ev, func() { e.calls[ev.Call] = answer }); ok {
+		if _, ok := s.stepEntry(e, ev, func() { e.calls[ev.Call] = answer; e.askedBy(ctx) }); ok {
 			return s.await(ctx, e, ev.Call, answer)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 
 	"damselfly/proto/daemonpb"
 	"damselfly/proto/rpc"
+	"damselfly/proto/trace"
 	"damselfly/proto/wire"
 	"damselfly/scheduler/swarm"
 )
@@ -18,6 +19,8 @@ import (
 type wake struct {
 	e *entry
 	swarm.Wake
+	// by is the span it is for, if there is one.
+	by trace.Parent
 }
 
 // queueWake never blocks; a wake that does not fit is as good as a seed that
@@ -61,7 +64,11 @@ func (s *Server) obtainSeeds(ctx context.Context, w wake) error {
 	if w.Facts != nil {
 		m.Facts = wire.FactsTo(*w.Facts)
 	}
+	ctx, span := s.o.Tracer.Under(w.by.With(ctx), w.by, "scheduler.wake", trace.Internal)
+	span.Str("task", string(w.e.id))
+	span.Str("seed", w.Seed)
 	_, err = daemonpb.NewPeerClient(conn).ObtainSeeds(ctx, m)
+	span.End(err)
 	return err
 }
 

@@ -7,6 +7,7 @@ import (
 	"damselfly/pieces"
 	"damselfly/proto/rpc"
 	"damselfly/proto/schedulerpb"
+	"damselfly/proto/trace"
 	"damselfly/scheduler/swarm"
 )
 
@@ -149,7 +150,13 @@ func (s *Server) hear(ses *session, m *schedulerpb.PeerMessage) error {
 	if ev == nil {
 		return nil // a message that this version does not know
 	}
-	if !s.step(id, ev) && m.Version != "" {
+	known := false
+	if w, ok := ev.(swarm.Want); ok {
+		known = s.stepWant(id, w, trace.Parse(m.GetWant().GetTraceparent()))
+	} else {
+		known = s.step(id, ev)
+	}
+	if !known && m.Version != "" {
 		ses.queue(encode(id, pieces.VersionID(m.Version), swarm.Rejected{Reason: "task not known here", Retry: time.Millisecond}))
 	}
 	return nil

@@ -58,6 +58,8 @@ type entry struct {
 	remembered bool
 	noted      int
 	notedOf    pieces.VersionID
+	// traced are the traced wants of late, oldest first; nil mostly.
+	traced []traced
 }
 
 func newTasks(most int) *tasks {
@@ -209,7 +211,7 @@ func (s *Server) apply(e *entry, actions []swarm.Action) (reg *swarm.RegisterRep
 	for _, a := range actions {
 		switch a := a.(type) {
 		case swarm.Send:
-			s.hosts.send(a.Host, a.Session, encode(e.id, a.Version, a.Msg))
+			s.hosts.send(a.Host, a.Session, e.encodeFor(a.Version, a.Msg))
 		case swarm.StatReply:
 			if c := e.calls[a.Call]; c != nil {
 				c <- a
@@ -218,7 +220,7 @@ func (s *Server) apply(e *entry, actions []swarm.Action) (reg *swarm.RegisterRep
 		case swarm.RegisterReply:
 			reg = &a
 		case swarm.Wake:
-			s.queueWake(wake{e, a})
+			s.queueWake(wake{e, a, e.spanFor(a.Version)})
 		case swarm.Joined:
 			s.hosts.joined(a.Host, e.id)
 			s.metrics.peers(1)
