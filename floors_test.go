@@ -36,7 +36,7 @@ var floors = [][]string{
 	4: {"daemon/announce", "daemon/exchange", "daemon/fetch", "daemon/upload", "daemon/control", "manager/console",
 		"cmd/internal/boot", "cmd/internal/boot/tracing"},
 	5: {"daemon", "fusefs", "scheduler", "manager", "cmd/internal/boot/hostcfg", "cmd/internal/e2e/lab"},
-	6: {"cmd/internal/boot/client", "cmd/internal/boot/console", "cmd/internal/boot/doctor", "cmd/internal/boot/host",
+	6: {"cmd/internal/boot/client", "cmd/internal/boot/console", "cmd/internal/boot/doctor", "cmd/internal/boot/host", "cmd/internal/boot/sso",
 		"cmd/internal/cluster", "cmd/internal/supervisor", "cmd/internal/e2e", "cmd/internal/sim", "cmd/internal/load", "cmd/internal/bench",
 		"cmd/internal/bench/mount"},
 	7: {"cmd", "scripts", "deploy"},

@@ -36,6 +36,13 @@ func loadIdentity(dir string) (id identity, unkept, err error) {
 	return identity{pieces.NewHostID([16]byte(host)), secret}, unkept, nil
 }
 
+// HostID returns the id of the host whose data dir that is, drawing it if there
+// is none. On a disk that takes nothing it is not the one that the daemon draws.
+func HostID(dataDir string) (pieces.HostID, error) {
+	id, _, err := loadIdentity(dataDir)
+	return id.host, err
+}
+
 // randomFile returns the n random bytes kept in hex in path, drawing them if
 // the file can't be read or is not n bytes in hex. An error says that they are
 // not kept there.

@@ -11,7 +11,9 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"damselfly/cmd/internal/boot"
+	"damselfly/cmd/internal/boot/sso"
 	"damselfly/manager"
+	"damselfly/manager/oidc"
 	"damselfly/manager/store"
 	"damselfly/pieces"
 	"damselfly/proto/rpc"
@@ -57,7 +59,8 @@ func (p *process) startManager(ctx context.Context) (addr string, err error) {
 		return "", err
 	}
 	log := p.log.WithField("part", "manager")
-	m, err := manager.New(manager.Options{Store: db, Log: log, Registry: p.reg, Version: boot.Version(), LocalAdmin: p.o.LocalAdmin})
+	m, err := manager.New(manager.Options{Store: db, Log: log, Registry: p.reg, Version: boot.Version(), LocalAdmin: p.o.LocalAdmin,
+		URL: p.o.ManagerURL, SSO: sso.Offer(p.o.OIDC)})
 	if err == nil {
 		err = boot.FirstLogin(ctx, m.People(), p.out)
 	}
@@ -65,7 +68,7 @@ func (p *process) startManager(ctx context.Context) (addr string, err error) {
 		http.Close()
 		return "", err
 	}
-	srv := rpc.NewServer(rpc.ServerOptions{Log: log, Registry: p.reg, MaxConns: rpc.ClusterMaxConns})
+	srv := rpc.NewServer(rpc.ServerOptions{Log: log, Registry: p.reg, Tracer: p.traces.Tracer("dfmanager", ""), MaxConns: rpc.ClusterMaxConns})
 	m.Register(srv)
 	m.RegisterAdmin(srv)
 	web := boot.DebugHandler(p.reg, func() error {
@@ -85,6 +88,14 @@ func (p *process) startManager(ctx context.Context) (addr string, err error) {
 		return "", err
 	}
 	web.Handle("/", pages)
+	door, err := sso.Provider(p.o.OIDC, p.o.ManagerURL, m.People(), log)
+	if err != nil {
+		http.Close()
+		return "", err
+	}
+	if door != nil {
+		web.Handle(oidc.Prefix, door)
+	}
 	// In this order the manager still writes what the last calls said.
 	p.run(m.Run)
 	p.run(func(ctx context.Context) error { return srv.Serve(ctx, grpc) })
@@ -121,13 +132,14 @@ func (p *process) startScheduler(ctx context.Context, managerAddr string) error 
 	ip, _ := p.addresses()
 	advertise := dialable(lis.Addr(), ip)
 	log := p.log.WithField("part", "scheduler")
+	tracer := p.traces.Tracer("dfscheduler", "")
 	s, err := scheduler.New(scheduler.Options{
-		Advertise: advertise, Managers: []string{managerAddr}, Registry: p.reg, Log: log,
+		Advertise: advertise, Managers: []string{managerAddr}, Tracer: tracer, Registry: p.reg, Log: log,
 	})
 	if err != nil {
 		return err
 	}
-	srv := rpc.NewServer(rpc.ServerOptions{Log: log, Registry: p.reg, MaxConns: rpc.ClusterMaxConns})
+	srv := rpc.NewServer(rpc.ServerOptions{Log: log, Registry: p.reg, Tracer: tracer, MaxConns: rpc.ClusterMaxConns})
 	s.Register(srv)
 	p.run(s.Run)
 	p.run(func(ctx context.Context) error { return srv.Serve(ctx, lis) })

@@ -17,11 +17,13 @@ import (
 	"damselfly/cmd/internal/boot/doctor"
 	"damselfly/cmd/internal/boot/host"
 	"damselfly/cmd/internal/boot/hostcfg"
+	"damselfly/cmd/internal/boot/tracing"
 	"damselfly/daemon"
 	"damselfly/daemon/announce"
 	"damselfly/daemon/control"
 	"damselfly/fusefs"
 	"damselfly/pieces"
+	"damselfly/proto/trace"
 )
 
 // unmountTimeout bounds how long stopping waits for the mounts.
@@ -42,6 +44,11 @@ type process struct {
 	undo  stack
 	// memory of the machine, as it is divided.
 	memory boot.Memory
+
+	// traces sends what tracer, the daemon's, and those of the cluster make; nil
+	// without tracing, as is tracer.
+	traces *tracing.Exporter
+	tracer *trace.Tracer
 
 	daemon *daemon.Daemon
 	mounts *host.Mounts
@@ -84,6 +91,9 @@ func (p *process) start(ctx context.Context) error {
 		return err
 	}
 	p.undo.push(socket.Close)
+	if err := p.startTracing(); err != nil {
+		return err
+	}
 	if err := p.serveMetrics(ctx); err != nil {
 		return err
 	}
@@ -106,6 +116,17 @@ func (p *process) start(ctx context.Context) error {
 	p.serveControl(socket)
 	p.watchIdle()
 	return nil
+}
+
+// startTracing does nothing unless it is asked for.
+func (p *process) startTracing() (err error) {
+	if p.traces, err = tracing.Start(p.o.Trace, boot.Version(), p.reg, p.log); err != nil || p.traces == nil {
+		return err
+	}
+	p.undo.push(func() error { p.traces.Close(); return nil })
+	id, err := daemon.HostID(p.o.DataDir)
+	p.tracer = p.traces.Tracer("dfdaemon", string(id))
+	return err
 }
 
 // run starts a part of the process, which ends the process if it ends by
@@ -152,7 +173,7 @@ func (p *process) startDaemon(ctx context.Context) error {
 		IDC: o.IDC, Location: o.Location, Labels: o.Labels, Version: boot.Version(),
 		FactsTimeout: o.Times.FactsTimeout, FactsFresh: o.Times.FactsFresh, SumFresh: o.Times.SumFresh,
 		SpoolTimeout: o.Times.SpoolTimeout, FailureMemo: o.Times.FailureMemo, LeaveTimeout: o.Times.LeaveTimeout,
-		Announce: announce.Options{Cluster: o.Cluster}, Store: storeOptions(), Registry: p.reg, Log: p.log,
+		Announce: announce.Options{Cluster: o.Cluster}, Store: storeOptions(), Tracer: p.tracer, Registry: p.reg, Log: p.log,
 	})
 	if err != nil {
 		return errors.Join(err, peers.Close(), uploads.Close())
@@ -174,7 +195,7 @@ func (p *process) makeMounts(ctx context.Context) error {
 			Backend: host.Backend(p.daemon), ProbeDir: p.o.DataDir,
 			ReadDeadline: f.ReadDeadline, LookupDeadline: f.LookupDeadline, Timeout: f.Timeout,
 			ReadAheadKiB: f.ReadAheadKiB, NoPassthrough: f.NoPassthrough, Private: f.Private, Helper: f.Helper,
-			Log: p.log.WithField("part", "fuse"), Registry: p.reg,
+			Log: p.log.WithField("part", "fuse"), Registry: p.reg, Tracer: p.tracer,
 		},
 		Record: filepath.Join(p.o.DataDir, "mounts"),
 		Log:    p.log.WithField("part", "mounts"),
@@ -212,7 +233,7 @@ func (p *process) makeMounts(ctx context.Context) error {
 func (p *process) serveControl(socket *control.Listener) {
 	s := control.NewServer(control.Options{
 		Engine: p.daemon.Control(), Mounts: p.mounts, Doctor: p.examine, Version: boot.Version(),
-		Registry: p.reg, Log: p.log.WithField("part", "control"),
+		Registry: p.reg, Tracer: p.tracer, Log: p.log.WithField("part", "control"),
 	})
 	p.run(func(ctx context.Context) error { return s.Serve(ctx, socket) })
 }

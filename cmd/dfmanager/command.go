@@ -12,6 +12,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"damselfly/cmd/internal/boot"
+	"damselfly/cmd/internal/boot/sso"
+	"damselfly/cmd/internal/boot/tracing"
 	"damselfly/manager"
 	"damselfly/manager/oidc"
 	"damselfly/manager/people"
@@ -32,11 +34,12 @@ type options struct {
 	// KeepAlive is how often schedulers and hosts are to say that they live.
 	KeepAlive time.Duration `yaml:"keep-alive"`
 	// SessionIdle and SessionLife end sessions.
-	SessionIdle time.Duration   `yaml:"session-idle"`
-	SessionLife time.Duration   `yaml:"session-life"`
-	AuditKeep   time.Duration   `yaml:"audit-keep"`
-	OIDC        oidcOptions     `yaml:"oidc"`
-	Log         boot.LogOptions `yaml:"log"`
+	SessionIdle time.Duration    `yaml:"session-idle"`
+	SessionLife time.Duration    `yaml:"session-life"`
+	AuditKeep   time.Duration    `yaml:"audit-keep"`
+	OIDC        boot.OIDCOptions `yaml:"oidc"`
+	Trace       tracing.Options  `yaml:"trace"`
+	Log         boot.LogOptions  `yaml:"log"`
 }
 
 func defaults() options {
@@ -48,6 +51,7 @@ func defaults() options {
 		SessionIdle: people.DefaultIdle,
 		SessionLife: people.DefaultSession,
 		AuditKeep:   people.DefaultAuditKeep,
+		Trace:       tracing.Defaults(),
 	}
 }
 
@@ -91,7 +95,8 @@ Log in with it ('dfctl login', or the console) and make users for the others;
 	cmd.Flags().DurationVar(&o.SessionLife, "session-life", o.SessionLife, "end sessions after so long in any case")
 	cmd.Flags().DurationVar(&o.AuditKeep, "audit-keep", o.AuditKeep, "keep the audit log for so long")
 	cmd.Flags().BoolVar(&o.LocalAdmin, "insecure-local-admin", o.LocalAdmin, "for trials: everybody on this machine is administrator, without a password")
-	o.OIDC.flags(cmd.Flags())
+	o.OIDC.Flags(cmd.Flags(), "", "url")
+	o.Trace.Flags(cmd.Flags())
 	cmd.AddCommand(newUsersCommand(), newBackupCommand())
 	return cmd
 }
@@ -139,8 +144,13 @@ func run(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
 	defer func() { err = errors.Join(err, db.Close()) }()
 
 	reg := boot.NewRegistry()
+	traces, err := tracing.Start(o.Trace, boot.Version(), reg, log)
+	if err != nil {
+		return err
+	}
+	defer traces.Close()
 	m, err := manager.New(manager.Options{
-		Store: db, Log: log, Registry: reg, KeepAlive: o.KeepAlive, Version: boot.Version(), URL: o.URL, LocalAdmin: o.LocalAdmin, SSO: o.OIDC.sso(),
+		Store: db, Log: log, Registry: reg, KeepAlive: o.KeepAlive, Version: boot.Version(), URL: o.URL, LocalAdmin: o.LocalAdmin, SSO: sso.Offer(o.OIDC),
 		People: people.Options{Idle: o.SessionIdle, Session: o.SessionLife, AuditKeep: o.AuditKeep},
 	})
 	if err != nil {
@@ -149,7 +159,7 @@ func run(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
 	if o.LocalAdmin {
 		log.Warn("everybody on this machine is administrator without a password: --insecure-local-admin")
 	}
-	srv := rpc.NewServer(rpc.ServerOptions{Log: log, Registry: reg, MaxConns: rpc.ClusterMaxConns, ConnShare: 2})
+	srv := rpc.NewServer(rpc.ServerOptions{Log: log, Registry: reg, Tracer: traces.Tracer("dfmanager", ""), MaxConns: rpc.ClusterMaxConns, ConnShare: 2})
 	m.Register(srv)
 	m.RegisterAdmin(srv)
 	web := boot.DebugHandler(reg, func() error {
@@ -167,7 +177,7 @@ func run(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
 		return err
 	}
 	web.Handle("/", pages)
-	door, err := o.provider(m.People(), log)
+	door, err := sso.Provider(o.OIDC, o.URL, m.People(), log)
 	if err != nil {
 		return err
 	}

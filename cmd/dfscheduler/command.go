@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"damselfly/cmd/internal/boot"
+	"damselfly/cmd/internal/boot/tracing"
 	"damselfly/pieces"
 	"damselfly/proto/rpc"
 	"damselfly/scheduler"
@@ -32,6 +33,7 @@ type options struct {
 	Policy    string          `yaml:"policy"`
 	Times     timeOptions     `yaml:"times"`
 	Log       boot.LogOptions `yaml:"log"`
+	Trace     tracing.Options `yaml:"trace"`
 }
 
 // timeOptions tune the scheduler; zero values are the defaults of packages
@@ -53,7 +55,7 @@ type timeOptions struct {
 var policies = map[string]pieces.Policy{"swarm": pieces.PolicySwarm, "classic": pieces.PolicyClassic}
 
 func newCommand() *cobra.Command {
-	o := options{Listen: ":8002", Metrics: "127.0.0.1:8003", Policy: "swarm"}
+	o := options{Listen: ":8002", Metrics: "127.0.0.1:8003", Policy: "swarm", Trace: tracing.Defaults()}
 	cmd := &cobra.Command{
 		Use:   "dfscheduler",
 		Short: "Scheduler of a Damselfly cluster: who reads from the origin, who from whom",
@@ -82,6 +84,7 @@ func newCommand() *cobra.Command {
 	fs.StringSliceVar(&o.Peers, "peers", o.Peers, "all schedulers of the ring, HOST:8002,…, where no manager lists them")
 	fs.StringSliceVar(&o.SeedPeers, "seed-peers", o.SeedPeers, "seed peers, HOST:65000,…, beside those that announce themselves")
 	fs.StringVar(&o.Policy, "policy", o.Policy, "swarm, or classic to measure against")
+	o.Trace.Flags(fs)
 	return cmd
 }
 
@@ -109,17 +112,23 @@ func run(ctx context.Context, o options, stderr io.Writer) error {
 		o.Advertise = reachable(lis.Addr().String())
 	}
 	reg := boot.NewRegistry()
+	traces, err := tracing.Start(o.Trace, boot.Version(), reg, log)
+	if err != nil {
+		return err
+	}
+	defer traces.Close()
+	tracer := traces.Tracer("dfscheduler", "")
 	s, err := scheduler.New(scheduler.Options{
 		Advertise: o.Advertise, Managers: o.Managers, Cluster: o.Cluster, StateFile: o.StateFile, Peers: o.Peers, SeedPeers: o.SeedPeers,
 		Heartbeat: o.Times.Heartbeat, AnnounceEvery: o.Times.AnnounceEvery, HostTTL: o.Times.HostTTL,
 		YoungFor: o.Times.YoungFor, AskTimeout: o.Times.AskTimeout, RecallEvery: o.Times.RecallEvery,
 		HandBackAfter: o.Times.HandBackAfter, HandBackEvery: o.Times.HandBackEvery,
-		Swarm: rules, Registry: reg, Log: log,
+		Swarm: rules, Tracer: tracer, Registry: reg, Log: log,
 	})
 	if err != nil {
 		return err
 	}
-	srv := rpc.NewServer(rpc.ServerOptions{Log: log, Registry: reg, MaxConns: rpc.ClusterMaxConns, ConnShare: 2})
+	srv := rpc.NewServer(rpc.ServerOptions{Log: log, Registry: reg, Tracer: tracer, MaxConns: rpc.ClusterMaxConns, ConnShare: 2})
 	s.Register(srv)
 
 	all, ctx := errgroup.WithContext(ctx)

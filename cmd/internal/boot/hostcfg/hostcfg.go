@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"damselfly/cmd/internal/boot"
+	"damselfly/cmd/internal/boot/tracing"
 	"damselfly/pieces"
 )
 
@@ -67,6 +68,9 @@ type Options struct {
 	SchedulerListen string `yaml:"scheduler-listen"`
 	Database        string `yaml:"database"`
 	LocalAdmin      bool   `yaml:"insecure-local-admin"`
+	// ManagerURL is how browsers reach the manager.
+	ManagerURL string           `yaml:"manager-url"`
+	OIDC       boot.OIDCOptions `yaml:"oidc"`
 
 	// UploadSlots is how many uploads run at once; 0 is the default.
 	UploadSlots int `yaml:"upload-slots"`
@@ -79,6 +83,7 @@ type Options struct {
 	Supervisor SupervisorOptions `yaml:"supervisor"`
 	Times      TimeOptions       `yaml:"times"`
 	Log        boot.LogOptions   `yaml:"log"`
+	Trace      tracing.Options   `yaml:"trace"`
 }
 
 // SupervisorOptions tune the child that ends the mounts of a daemon that can't
@@ -129,6 +134,7 @@ func Defaults(env boot.Env) Options {
 		DataDir: env.DataDir(), Socket: env.Socket(),
 		CacheSize:   50 << 30,
 		ManagerGRPC: ":65003", ManagerHTTP: "127.0.0.1:8080", SchedulerListen: ":8002",
+		Trace: tracing.Defaults(),
 	}
 }
 
@@ -163,7 +169,10 @@ func (o *Options) Flags(fs *pflag.FlagSet) {
 	fs.StringVar(&o.SchedulerListen, "scheduler-listen", o.SchedulerListen, "all-in-one: listen address of the scheduler")
 	fs.StringVar(&o.Database, "database", o.Database, "all-in-one: database of the manager (default: sqlite in the data dir)")
 	fs.BoolVar(&o.LocalAdmin, "insecure-local-admin", o.LocalAdmin, "all-in-one, for trials: everybody on this machine is administrator of the manager, without a password")
+	fs.StringVar(&o.ManagerURL, "manager-url", o.ManagerURL, "all-in-one: how browsers reach the manager, https://HOST[:PORT], if a proxy ends TLS for it")
+	o.OIDC.Flags(fs, "all-in-one: ", "manager-url")
 	o.Log.Flags(fs)
+	o.Trace.Flags(fs)
 }
 
 // Check returns an Invalid error that names the first option that can't be,
@@ -212,6 +221,9 @@ func (o *Options) Check() error {
 		return invalid("--cache-size 0: want at least 1MiB")
 	case o.AllInOne && len(o.Managers)+len(o.Schedulers) > 0:
 		return invalid("--all-in-one brings its own manager and scheduler: leave out --manager and --scheduler, or --all-in-one")
+	}
+	if err := o.Trace.Check(); err != nil {
+		return err
 	}
 	return o.absolute()
 }
