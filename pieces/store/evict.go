@@ -34,12 +34,21 @@ type candidate struct {
 	wholeOnly bool
 }
 
-// makeRoom evicts until need bytes are free or nothing idle is left.
-func (s *Store) makeRoom(need int64) (freed int64) {
+// room is space in the cache and on its disk, in bytes. The two differ: what is
+// evicted while a program has it open in passthrough does not count any more,
+// but the disk gets it back only when the program closes it.
+type room struct{ cache, disk int64 }
+
+// makeRoom evicts until need is free or nothing idle is left.
+func (s *Store) makeRoom(need room) (freed room) {
 	for _, c := range s.candidates() {
-		left := need - freed
+		left := max(need.cache-freed.cache, need.disk-freed.disk)
 		if left <= 0 {
 			break
+		}
+		open := s.isOpenElsewhere(c.v)
+		if open && freed.cache >= need.cache {
+			continue // the disk would gain nothing
 		}
 		var n int64
 		var err error
@@ -51,9 +60,20 @@ func (s *Store) makeRoom(need int64) (freed int64) {
 		if err != nil {
 			s.log.WithError(err).Warnf("store: evict %s", c.v.key)
 		}
-		freed += n
+		freed.cache += n
+		if !open {
+			freed.disk += n
+		}
 	}
 	return freed
+}
+
+// isOpenElsewhere reports whether somebody else has the content file of v open,
+// as programs do that got it from a daemon before this one.
+func (s *Store) isOpenElsewhere(v *version) bool {
+	f := s.lastLook(v, s.dir.contentFile(v.ord.Load()))
+	defer closeIf(f)
+	return f != nil && openElsewhere(f)
 }
 
 // candidates lists what may be evicted, first to go first.

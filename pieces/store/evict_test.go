@@ -131,7 +131,7 @@ func TestReplacedVersionsGoFirst(t *testing.T) {
 	s := openStore(t, Options{Dir: t.TempDir(), Now: clk.Now})
 	a, old, current := makeContent(t, 1, 1, mib), makeContent(t, 2, 2, mib), makeContent(t, 2, 3, mib)
 	fill(t, s, a, old, current)
-	require.EqualValues(t, mib, s.makeRoom(mib))
+	require.Equal(t, room{mib, mib}, s.makeRoom(room{cache: mib}))
 	require.ElementsMatch(t, []pieces.Key{a.key, current.key}, heldKeys(s))
 }
 
@@ -147,7 +147,7 @@ func TestColdPiecesOfALargeVersionArePunched(t *testing.T) {
 	require.NoError(t, v.Close())
 	before := diskBytes(t, dataDir(dir).contentFile(1))
 
-	require.EqualValues(t, mib, s.makeRoom(mib))
+	require.Equal(t, room{mib, mib}, s.makeRoom(room{cache: mib}))
 	v = openVersion(t, s, c)
 	require.Equal(t, "[[0,58) [62,64)]", v.Held().String(), "what was read lately stays")
 	require.Equal(t, []eviction{{c.key, []pieces.Extent{{First: 58, End: 62}}, false}}, told.list())
@@ -180,7 +180,7 @@ func TestOpenedWhileItsPiecesArePunched(t *testing.T) {
 		require.Equal(t, pieces.Full, pieces.KindOf(err), "its bytes would be punched away")
 		c.requirePieces(t, v, 0)
 	}
-	require.EqualValues(t, pieces.MinPieceSize, s.makeRoom(10))
+	require.EqualValues(t, pieces.MinPieceSize, s.makeRoom(room{cache: 10}).cache)
 	require.True(t, punched)
 	v := openVersion(t, s, c)
 	c.put(t, v, 15)
@@ -192,8 +192,8 @@ func TestFileSystemThatCannotPunch(t *testing.T) {
 	disk.set("punch", unix.EOPNOTSUPP)
 	s := openStore(t, Options{Dir: t.TempDir(), Disk: disk})
 	fill(t, s, makeContent(t, 1, 1, 4*mib))
-	s.makeRoom(10)
-	require.Positive(t, s.makeRoom(10), "goes as a whole then")
+	s.makeRoom(room{cache: 10})
+	require.Positive(t, s.makeRoom(room{cache: 10}).cache, "goes as a whole then")
 	require.Empty(t, s.Versions())
 }
 

@@ -134,10 +134,10 @@ func (j *janitor) evict(n int64) {
 	if j.s.lacksDisk(n) {
 		j.s.dropAside()
 	}
-	if need := j.s.shortage(n); need > 0 {
+	if need := j.s.shortage(n); need.cache > 0 || need.disk > 0 {
 		freed := j.s.makeRoom(need)
-		j.hopeless.Store(freed == 0)
-		j.s.log.Debugf("store: %d bytes short, %d evicted", need, freed)
+		j.hopeless.Store(freed == room{})
+		j.s.log.Debugf("store: short of %+v bytes, evicted %+v", need, freed)
 	}
 }
 

@@ -69,6 +69,31 @@ func TestRemovedAndClosed(t *testing.T) {
 	require.Zero(t, s.Usage().Removed)
 }
 
+// What a program from before the daemon's restart has open gives the disk nothing:
+// it goes for the cache's size, but not for the disk, for which others go.
+func TestOpenFilesGiveTheDiskNothing(t *testing.T) {
+	leases(t)
+	clk := &clock{}
+	s := openStore(t, Options{Dir: t.TempDir(), Now: clk.Now})
+	open, other := makeContent(t, 1, 1, mib), makeContent(t, 2, 2, mib)
+	fill(t, s, open)
+	v := openVersion(t, s, open)
+	held, err := v.Passthrough()
+	require.NoError(t, err)
+	defer held.Close()
+	require.NoError(t, v.Close())
+	fill(t, s, other) // so that the open one goes first
+
+	require.Equal(t, room{mib, mib}, s.makeRoom(room{disk: mib}))
+	require.Equal(t, []pieces.Key{open.key}, heldKeys(s), "the other went for the disk")
+	require.Zero(t, s.makeRoom(room{disk: mib}), "evicting it would not help")
+	require.Zero(t, s.Usage().Removed)
+
+	require.Equal(t, room{cache: mib}, s.makeRoom(room{cache: mib, disk: mib}))
+	require.Empty(t, heldKeys(s))
+	require.Equal(t, 1, s.Usage().Removed)
+}
+
 // There is a bound, and the end of the store lets go of all.
 func TestOrphansAreBounded(t *testing.T) {
 	leases(t)

@@ -76,7 +76,7 @@ func TestFlaggedFileIsOnlyUnlinked(t *testing.T) {
 	require.NoError(t, v.Drop(pieces.Extent{First: 3, End: 4}))
 	require.NoError(t, v.Close())
 
-	freed := s.makeRoom(1) // a byte would do, but the file goes as a whole
+	freed := s.makeRoom(room{cache: 1}).cache // a byte would do, but the file goes as a whole
 	require.EqualValues(t, 7*pieces.MinPieceSize, freed)
 	_, err = os.Stat(f.Name())
 	require.ErrorIs(t, err, os.ErrNotExist)

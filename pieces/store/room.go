@@ -53,18 +53,18 @@ func (s *Store) hasRoom(used, n int64) error {
 func (s *Store) highWater() int64 { return int64(s.opt.HighWater * float64(s.opt.CacheSize)) }
 func (s *Store) lowWater() int64  { return int64(s.opt.LowWater * float64(s.opt.CacheSize)) }
 
-// shortage returns how much has to go so that n bytes more have room; ≤ 0 if
+// shortage returns how much has to go so that n bytes more have room; ≤ 0 where
 // nothing has to.
-func (s *Store) shortage(n int64) (need int64) {
+func (s *Store) shortage(n int64) (need room) {
 	if s.cacheless() != nil {
-		return 0
+		return need
 	}
 	if used := s.used.Load(); used > s.highWater() || used+n > s.opt.CacheSize {
-		need = used + n - s.lowWater()
+		need.cache = used + n - s.lowWater()
 	}
 	if free, _, err := s.free(); err == nil && s.lacksDisk(n) {
 		slack := min(s.reserve/8, 256<<20)
-		need = max(need, s.reserve+slack+n-free)
+		need.disk = s.reserve + slack + n - free
 	}
 	return need
 }
