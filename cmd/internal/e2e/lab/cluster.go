@@ -3,6 +3,7 @@ package lab
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"damselfly/proto/managerpb"
@@ -15,6 +16,9 @@ type ClusterOptions struct {
 	Hosts      int
 	// Rate shapes the links of seed and hosts, both ways; 0 = unshaped.
 	Rate Rate
+	// Sites spreads the hosts evenly over so many data centres, "idc1", …; the
+	// seed is in the first. 0 = all are in one that has no name.
+	Sites int
 	// NoMount: the hosts get no FUSE mount.
 	NoMount bool
 	// Extra are further arguments of every daemon, SchedulerExtra of every
@@ -29,12 +33,16 @@ type Cluster struct {
 	Schedulers []*Scheduler
 	Seed       *Daemon
 	Hosts      []*Daemon
+	// Sites of ClusterOptions.
+	Sites []*Site
+
+	opts ClusterOptions
 }
 
 // StartCluster starts a manager, schedulers, one seed and hosts, and waits
 // until every daemon knows all schedulers.
 func (l *Lab) StartCluster(ctx context.Context, o ClusterOptions) (*Cluster, error) {
-	c := &Cluster{}
+	c := &Cluster{opts: o}
 	h, err := l.AddHost(ctx, "manager")
 	if err != nil {
 		return nil, err
@@ -57,29 +65,77 @@ func (l *Lab) StartCluster(ctx context.Context, o ClusterOptions) (*Cluster, err
 	if err := c.Manager.waitListed(ctx, o.Schedulers); err != nil {
 		return nil, err
 	}
-	managers := []string{c.Manager.Addr}
-	if c.Seed, err = l.startDaemon(ctx, "seed", o.Rate, DaemonOptions{Seed: true, Managers: managers, Extra: o.Extra}); err != nil {
+	for i := range o.Sites {
+		site, err := l.AddSite(ctx, fmt.Sprintf("idc%d", i+1))
+		if err != nil {
+			return nil, err
+		}
+		c.Sites = append(c.Sites, site)
+	}
+	if c.Seed, err = l.startDaemon(ctx, "seed", o.Rate, c.site(0), c.daemonOptions(DaemonOptions{Seed: true}), nil); err != nil {
 		return nil, err
 	}
 	for i := range o.Hosts {
-		d, err := l.startDaemon(ctx, fmt.Sprintf("h%d", i+1), o.Rate, DaemonOptions{Mount: !o.NoMount, Managers: managers, Extra: o.Extra})
+		site := c.site(i * o.Sites / o.Hosts)
+		d, err := l.startDaemon(ctx, fmt.Sprintf("h%d", i+1), o.Rate, site, c.daemonOptions(DaemonOptions{Mount: !o.NoMount}), nil)
 		if err != nil {
 			return nil, err
 		}
 		c.Hosts = append(c.Hosts, d)
 	}
 	for _, d := range c.Daemons() {
-		if err := d.waitForSchedulers(ctx, o.Schedulers); err != nil {
+		if err := c.WaitReady(ctx, d); err != nil {
 			return nil, err
 		}
 	}
 	return c, nil
 }
 
-func (l *Lab) startDaemon(ctx context.Context, name string, rate Rate, o DaemonOptions) (*Daemon, error) {
+// site returns the i-th one, nil if there are none.
+func (c *Cluster) site(i int) *Site {
+	if len(c.Sites) == 0 {
+		return nil
+	}
+	return c.Sites[i]
+}
+
+func (c *Cluster) daemonOptions(o DaemonOptions) DaemonOptions {
+	o.Managers = []string{c.Manager.Addr}
+	o.Extra = append(slices.Clone(c.opts.Extra), o.Extra...)
+	return o
+}
+
+// Join adds a host with a daemon to a running cluster. It is not in c.Hosts.
+// prepare, if not nil, is called before the daemon starts. The daemon's managers
+// are those of the cluster, the cluster's extra arguments come before its own.
+func (c *Cluster) Join(ctx context.Context, name string, o DaemonOptions, prepare func(*Host) error) (*Daemon, error) {
+	d, err := c.Manager.Host.lab.startDaemon(ctx, name, c.opts.Rate, nil, c.daemonOptions(o), prepare)
+	if err != nil {
+		return nil, err
+	}
+	return d, c.WaitReady(ctx, d)
+}
+
+// WaitReady waits until a daemon of the cluster knows all schedulers.
+func (c *Cluster) WaitReady(ctx context.Context, d *Daemon) error {
+	return d.waitForSchedulers(ctx, c.opts.Schedulers)
+}
+
+func (l *Lab) startDaemon(ctx context.Context, name string, rate Rate, site *Site, o DaemonOptions, prepare func(*Host) error) (*Daemon, error) {
 	h, err := l.AddHost(ctx, name)
 	if err != nil {
 		return nil, err
+	}
+	if site != nil {
+		if err := site.Move(ctx, h); err != nil {
+			return nil, err
+		}
+		o.Extra = append(o.Extra, "--idc", site.Name)
+	}
+	if prepare != nil {
+		if err := prepare(h); err != nil {
+			return nil, err
+		}
 	}
 	if err := h.Shape(ctx, rate, rate); err != nil {
 		return nil, err
