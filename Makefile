@@ -47,9 +47,9 @@ soak: build ## hours of random faults, long fuzzing, a thousand kills (root; DUR
 	@scripts/deps.sh test
 	scripts/soak
 
-bench: build ## ratios on shaped links beside BitTorrent and direct download, an hour (root; BENCH='flash aria2' for parts)
+bench: build ## ratios on shaped links beside BitTorrent and direct download, an hour (root; BENCH="flash aria2" for parts, BENCHFLAGS="--hosts 8")
 	@scripts/deps.sh bench
-	bin/dfbench lab $(BENCH) --plots docs/benchmarks
+	bin/dfbench lab $(BENCH) $(BENCHFLAGS) --results docs/benchmarks
 
 bench-smoke: build ## the short form of it, under 3 minutes: shows that the bench works, judges nothing
 	@scripts/deps.sh bench

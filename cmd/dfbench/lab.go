@@ -65,7 +65,8 @@ published Dragonfly rules, in the same run. All figures are ratios; T is one pla
 	f.IntVar(&o.Runs, "runs", o.Runs, "runs, of which the median counts")
 	f.BoolVar(&o.Fill, "fill-memory", o.Fill, "on a virtual machine that returns free memory, fill it with cached files before each run")
 	f.Uint64Var(&o.Seed, "seed", o.Seed, "of the contents")
-	f.StringVar(&o.Plots, "plots", "", "write plots of progress (SVG) to this folder")
+	f.StringVar(&o.Results, "results", "", "write a table (Markdown), JSON and plots of progress (SVG) of each scenario to this folder")
+	f.BoolVar(&o.JSON, "json", false, "print one JSON object per scenario")
 	f.BoolVar(&smoke, "smoke", false, "the short form: few hosts, a small file, one run; it shows that the bench works")
 	return cmd
 }

@@ -3,10 +3,13 @@ package bench
 import (
 	"bytes"
 	"crypto/sha1"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -16,30 +19,100 @@ import (
 	"damselfly/cmd/internal/e2e/content"
 )
 
+// valued are values of runs that were not void.
+func valued(vs ...float64) (values []Value) {
+	for _, v := range vs {
+		values = append(values, Value{Value: v})
+	}
+	return values
+}
+
 func TestRow(t *testing.T) {
-	r := Row{Values: []float64{1.3, 1.1, 1.2}, Goal: 1.2}
+	r := Row{Values: valued(1.3, 1.1, 1.2), Goal: 1.2}
 	require.Equal(t, 1.2, r.Median())
 	require.Equal(t, 1.3, r.Worst())
 	require.Equal(t, "met", r.Verdict())
 	r.Goal = 1.15
 	require.Equal(t, "missed", r.Verdict())
-	r.Void = 2
+	r.Values[0].Void, r.Values[2].Void = true, true
 	require.Equal(t, "void", r.Verdict(), "most runs were")
-	require.Equal(t, "missed", Row{Values: []float64{0.7}, Goal: 0.8, AtLeast: true}.Verdict())
+	require.Equal(t, 1.1, r.Median(), "the others count")
+	require.Equal(t, 1.1, r.Worst())
+	least := Row{Values: valued(0.7, 0.9), Goal: 0.8, AtLeast: true}
+	require.Equal(t, "missed", least.Verdict())
+	require.Equal(t, 0.7, least.Worst())
 	require.Equal(t, "not measured", Row{Goal: 1}.Verdict())
-	require.Empty(t, Row{Values: []float64{1}}.Verdict())
+	require.Empty(t, Row{Values: valued(1)}.Verdict())
 }
 
 func TestTableCountsVoidRuns(t *testing.T) {
 	var b Table
 	b.add(Row{What: "x", Goal: 2}, 1, 0.5)
 	b.add(Row{What: "x", Goal: 2}, 1.5, 0.9)
-	require.Len(t, b.Rows, 1)
-	require.Equal(t, 1, b.Rows[0].Void)
-	require.Equal(t, 0.9, b.Rows[0].Busy)
+	b.add(Row{What: "y", Goal: 2, Unshaped: true}, 1.5, 0.9)
+	require.Len(t, b.Rows, 2)
+	require.Equal(t, []Value{{1, 0.5, false}, {1.5, 0.9, true}}, b.Rows[0].Values)
+	require.False(t, b.Rows[1].Values[0].Void, "it counts bytes")
 	var out strings.Builder
 	require.NoError(t, b.Write(&out))
-	require.Contains(t, out.String(), "| x | ≤ 2 | 1 | 1.5 | 1, 1.5 | 90 % | met |")
+	require.Contains(t, out.String(), "| x | ≤ 2 | 1 | 1 | 1, ~~1.5~~ | 90 % | met |")
+}
+
+func TestResultsAreWritten(t *testing.T) {
+	var out, log strings.Builder
+	o := Options{Out: &out, Log: &log, JSON: true, Results: filepath.Join(t.TempDir(), "results"), Size: 1 << 20, Rate: 1e6, Hosts: 2, Runs: 1}
+	b := bench{o: &o, table: Table{Name: "some", What: "thing"}}
+	b.table.add(Row{What: "x", Goal: 2}, 3, 0.5)
+	b.table.add(Row{What: "y"}, 3, 0.5)
+	require.NoError(t, b.plot("some", "a title", crowdRun{samples: []sample{{time.Second, []int64{10}}}}, 100, time.Second))
+	require.NoError(t, o.print(&b.table))
+	o.goals([]*Table{&b.table})
+	require.Contains(t, log.String(), "missed       some: x: 3 (≤ 2)\ngoals met 0, missed 1, void 0, not measured 0\n")
+
+	var got struct {
+		Scenario string
+		Rows     []struct {
+			What, Verdict string
+			Median        float64
+			Values        []Value
+		}
+	}
+	require.NoError(t, json.Unmarshal([]byte(out.String()), &got))
+	require.Equal(t, "some", got.Scenario)
+	require.Equal(t, "missed", got.Rows[0].Verdict)
+	require.Equal(t, []Value{{3, 0.5, false}}, got.Rows[0].Values)
+	md, err := os.ReadFile(filepath.Join(o.Results, "some.md"))
+	require.NoError(t, err)
+	require.Contains(t, string(md), "![some](some.svg)")
+	require.FileExists(t, filepath.Join(o.Results, "some.svg"))
+	require.FileExists(t, filepath.Join(o.Results, "some.json"))
+}
+
+func TestQuantile(t *testing.T) {
+	ds := []time.Duration{4, 1, 3, 2}
+	require.Equal(t, time.Duration(2), quantile(ds, 0.5))
+	require.Equal(t, time.Duration(4), quantile(ds, 0.99))
+	require.Equal(t, time.Duration(1), quantile(ds, 0))
+}
+
+func TestPhases(t *testing.T) {
+	var ps []point
+	for k := 1; k <= 10; k++ { // 10 bytes a second, up to the 100 that fit
+		ps = append(ps, point{time.Duration(k) * time.Second, int64(10 * k)})
+	}
+	for k := 1; k <= 10; k++ { // then 5 in 5 seconds, at once
+		ps = append(ps, point{time.Duration(10+5*k) * time.Second, int64(100 + 5*k)})
+	}
+	before, after, pause := phases(ps, 100)
+	require.InDelta(t, 10, before, 1e-9)
+	require.InDelta(t, 1, after, 1e-9)
+	require.Equal(t, 5*time.Second, pause)
+}
+
+func TestPeakMemory(t *testing.T) {
+	n, err := peakMemory(os.Getpid())
+	require.NoError(t, err)
+	require.Greater(t, n, int64(1<<20))
 }
 
 func TestChoose(t *testing.T) {

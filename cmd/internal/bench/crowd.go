@@ -70,12 +70,12 @@ func (r *rig) crowd(ctx context.Context, hosts []*lab.Host, start []time.Duratio
 // and curl. What they got is checked afterwards.
 func (r *rig) crowdWarm(ctx context.Context, start []time.Duration, limit time.Duration, f content.File, url string) (crowdRun, error) {
 	run, err := r.crowd(ctx, r.hosts, start, limit, func(ctx context.Context, i int) error {
-		return r.fetch(ctx, r.cluster.Hosts[i], url)
+		return r.fetch(ctx, r.daemons[i], url)
 	})
 	if err != nil {
 		return run, err
 	}
-	return run, r.checkGot(ctx, r.cluster.Hosts, f, url)
+	return run, r.checkGot(ctx, r.daemons, f, url)
 }
 
 // checkGot checks what hosts have in their caches, copied out by dfget.

@@ -27,7 +27,7 @@ func openRandom(path string) (*os.File, error) {
 // besideOthers measures, at 4, 8, … hosts, our crowd, aria2's and direct
 // downloads one after the other.
 func besideOthers(ctx context.Context, b *bench) error {
-	for n := 4; n <= b.o.Hosts; n *= 2 {
+	for n := min(4, b.o.Hosts); n <= b.o.Hosts; n *= 2 {
 		if err := b.ours(ctx, n); err != nil {
 			return err
 		}
@@ -35,9 +35,9 @@ func besideOthers(ctx context.Context, b *bench) error {
 			return err
 		}
 		ours, theirs := b.table.row(oursRow(n)), b.table.row(aria2Row(n))
-		b.table.add(Row{What: fmt.Sprintf("%d hosts: ours / aria2, of the medians", n), Goal: 1}, ours.Median()/theirs.Median(), max(ours.Busy, theirs.Busy))
+		b.table.add(Row{What: fmt.Sprintf("%d hosts: ours / aria2, of the medians", n), Goal: 1}, ours.Median()/theirs.Median(), max(ours.Busy(), theirs.Busy()))
 	}
-	return b.directly(ctx, 4)
+	return b.directly(ctx, min(4, b.o.Hosts))
 }
 
 func oursRow(n int) string  { return fmt.Sprintf("%d hosts: ours, last / LB", n) }
@@ -54,7 +54,7 @@ func (t *Table) row(what string) Row {
 }
 
 func (b *bench) ours(ctx context.Context, n int) error {
-	t := together{hosts: n, rate: b.o.Rate}
+	t := together{need: rigOptions{hosts: n, rate: b.o.Rate}}
 	return t.each(ctx, b, func(r *rig, run crowdRun, f content.File) error {
 		busy := run.traffic.busy
 		b.table.add(Row{What: oursRow(n)}, run.last.Seconds()/r.ideal(f.Size).Seconds(), busy)
@@ -65,7 +65,7 @@ func (b *bench) ours(ctx context.Context, n int) error {
 
 func (b *bench) torrents(ctx context.Context, n int) error {
 	for k := range b.o.Runs {
-		r, err := newRig(ctx, b.o, rigOptions{hosts: n + 1, rate: b.o.Rate, bare: true}) // and a seeder
+		r, err := newBare(ctx, b.o, n+1, b.o.Rate) // and a seeder
 		if err != nil {
 			return err
 		}
@@ -94,7 +94,7 @@ func (b *bench) torrents(ctx context.Context, n int) error {
 // directly lets hosts download from the origin, over its one link; with more
 // hosts it takes longer in proportion.
 func (b *bench) directly(ctx context.Context, n int) error {
-	r, err := newRig(ctx, b.o, rigOptions{hosts: n, rate: b.o.Rate, bare: true})
+	r, err := newBare(ctx, b.o, n, b.o.Rate)
 	if err != nil {
 		return err
 	}

@@ -23,6 +23,7 @@ type recorder struct {
 	began   time.Time
 	base    map[string]lab.Link
 	cpu     machine.Processors
+	procs   map[int]float64 // seconds of processor time of each process
 	samples []sample
 	stop    chan struct{}
 	done    chan struct{}
@@ -39,7 +40,11 @@ func record(l *lab.Lab, hosts []*lab.Host) (*recorder, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &recorder{lab: l, hosts: hosts, began: time.Now(), base: base, cpu: cpu, stop: make(chan struct{}), done: make(chan struct{})}
+	procs, err := processSeconds(l)
+	if err != nil {
+		return nil, err
+	}
+	r := &recorder{lab: l, hosts: hosts, began: time.Now(), base: base, cpu: cpu, procs: procs, stop: make(chan struct{}), done: make(chan struct{})}
 	go r.run()
 	return r, nil
 }
@@ -71,7 +76,8 @@ func (r *recorder) run() {
 type traffic struct {
 	links map[string]lab.Link // bytes of each host during the run
 	busy  float64             // share of processor time
-	cpu   float64             // seconds of processor time
+	cpu   float64             // seconds of processor time, of the whole machine
+	procs float64             // … of the lab's servers, other work aside
 }
 
 // end stops sampling and returns what passed since record.
@@ -94,5 +100,12 @@ func (r *recorder) end() (traffic, error) {
 	}
 	t := traffic{links: links}
 	t.busy, t.cpu = cpu.Since(r.cpu)
+	procs, err := processSeconds(r.lab)
+	if err != nil {
+		return traffic{}, err
+	}
+	for pid, seconds := range procs {
+		t.procs += seconds - r.procs[pid]
+	}
 	return t, nil
 }

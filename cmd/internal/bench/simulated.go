@@ -25,18 +25,19 @@ func simulated(ctx context.Context, b *bench) error {
 		times int      // as many hosts
 		slow  lab.Rate // links slower by this
 		part  int64
-	}{{1, 1, 1}, {4, 10, 4}} {
+	}{{1, 1, 1}, {b.o.few(4, 1), 10, 4}} {
 		b.o.Size = o.Size / c.part
-		t := together{hosts: c.times * o.Hosts, rate: o.Rate / c.slow}
-		want, err := b.o.Predict(ctx, t.hosts, b.o.Size, float64(t.rate)/8)
+		t := together{need: rigOptions{hosts: c.times * o.Hosts, rate: o.Rate / c.slow}}
+		hosts := t.need.hosts
+		want, err := b.o.Predict(ctx, hosts, b.o.Size, float64(t.need.rate)/8)
 		if err != nil {
 			return err
 		}
 		err = t.each(ctx, b, func(r *rig, run crowdRun, f content.File) error {
 			got := run.last.Seconds() / r.ideal(f.Size).Seconds()
-			b.table.add(Row{What: fmt.Sprintf("%d hosts: last / LB in the lab", t.hosts)}, got, run.traffic.busy)
-			b.table.add(Row{What: fmt.Sprintf("%d hosts: last / LB simulated", t.hosts)}, want, 0)
-			b.table.add(Row{What: fmt.Sprintf("%d hosts: the larger over the smaller", t.hosts), Goal: 1.1}, max(got/want, want/got), run.traffic.busy)
+			b.table.add(Row{What: fmt.Sprintf("%d hosts: last / LB in the lab", hosts)}, got, run.traffic.busy)
+			b.table.add(Row{What: fmt.Sprintf("%d hosts: last / LB simulated", hosts)}, want, 0)
+			b.table.add(Row{What: fmt.Sprintf("%d hosts: the larger over the smaller", hosts), Goal: 1.1}, max(got/want, want/got), run.traffic.busy)
 			return nil
 		})
 		if err != nil {
