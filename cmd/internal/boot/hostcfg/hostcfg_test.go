@@ -1,6 +1,7 @@
 package hostcfg
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -29,14 +30,16 @@ func TestEveryFlagIsAKey(t *testing.T) {
 	o := Defaults(user())
 	fs := pflag.NewFlagSet("dfdaemon", pflag.ContinueOnError)
 	o.Flags(fs)
-	values := map[string]string{"bool": "true", "int": "5", "size": "5MiB", "rate": "5MiB", "duration": "5s", "key=value": "{a: b}", "string": "a", "stringSlice": "[a]", "stringArray": "[a]"}
+	values := map[string]string{"bool": "true", "int": "5", "size": "5MiB", "rate": "5MiB", "duration": "5s", "key=value": "{a: b}", "string": "a", "stringSlice": "[a]", "stringArray": "[a]", "float64": "0.5"}
+	nested := map[string]string{"log-level": "log: {level: debug}", "log-format": "log: {format: json}", "oidc-role": "oidc: {roles: {a: b}}"}
 	fs.VisitAll(func(f *pflag.Flag) {
 		key := f.Name + ": " + values[f.Value.Type()]
-		switch f.Name {
-		case "log-level":
-			key = "log: {level: debug}"
-		case "log-format":
-			key = "log: {format: json}"
+		group, inner, _ := strings.Cut(f.Name, "-")
+		switch {
+		case nested[f.Name] != "":
+			key = nested[f.Name]
+		case group == "oidc", group == "trace":
+			key = group + ": {" + inner + ": " + values[f.Value.Type()] + "}"
 		}
 		before := f.Value.String()
 		require.NoError(t, boot.DecodeConfig("f", []byte(key), &o), f.Name)
