@@ -47,7 +47,7 @@ func transfer(ctx context.Context, o options, req request, out *output, show con
 		return last, err
 	}
 	show.Note("%v; reading from the origin instead", err)
-	if err := out.restart(); err != nil {
+	if err := out.Restart(); err != nil {
 		return last, err
 	}
 	return readOrigin(ctx, req, out, show)
@@ -93,5 +93,3 @@ func readOrigin(ctx context.Context, req request, out *output, show console.Cons
 	err = d.read(ctx, req.rng)
 	return p, err
 }
-
-var _ control.Sink = (*output)(nil)

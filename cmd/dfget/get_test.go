@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -18,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"damselfly/cmd/internal/boot"
+	"damselfly/daemon/control"
 	"damselfly/daemon/control/controltest"
 	"damselfly/pieces"
 )
@@ -301,6 +303,104 @@ func TestInterruptLeavesNoFile(t *testing.T) {
 	require.Error(t, cmd.Wait())
 	require.Equal(t, boot.ExitInterrupted, cmd.ProcessState.ExitCode())
 	require.Equal(t, "dfget: interrupted\n", errOut.String())
+	require.Empty(t, names(t, dir))
+}
+
+// grow has the fake daemon put data[off:off+n] into its content file.
+func grow(e *controltest.Engine, off, n int64) {
+	e.Arrive <- controltest.Arrival{Range: control.Range{Off: off, N: n}}
+}
+
+// size is how long dfget's temporary file in dir is.
+func size(t *testing.T, dir string) int64 {
+	t.Helper()
+	for _, name := range names(t, dir) {
+		if st, err := os.Stat(filepath.Join(dir, name)); err == nil && strings.Contains(name, ".dfget-") {
+			return st.Size()
+		}
+	}
+	return -1
+}
+
+// The output grows with the download, under another name until it is complete.
+func TestCopiedWhileItComes(t *testing.T) {
+	dir := isolated(t)
+	e := &controltest.Engine{Dir: t.TempDir(), Arrive: make(chan controltest.Arrival)}
+	serve(t, e)
+	data := e.Contents[fileURL]
+	done := make(chan string, 1)
+	go func() {
+		code, errOut := dfget(t, fileURL, "-q", "-O", "out", "--digest", sha(data))
+		done <- fmt.Sprint(code, errOut)
+	}()
+	grow(e, 1<<20, 1<<20)
+	require.Eventually(t, func() bool { return size(t, dir) == 2<<20 }, 20*time.Second, time.Millisecond)
+	require.NotContains(t, names(t, dir), "out")
+	grow(e, 2<<20, int64(len(data))-2<<20)
+	grow(e, 0, 1<<20)
+	close(e.Arrive)
+	require.Equal(t, "0", <-done)
+	require.Equal(t, []string{"out"}, names(t, dir))
+	got, err := os.ReadFile("out")
+	require.NoError(t, err)
+	require.True(t, bytes.Equal(data, got))
+}
+
+// What was copied already is dropped when the fetch fails, or the daemon goes:
+// then the origin is read.
+func TestHalfACopyIsNoFile(t *testing.T) {
+	data := content(500_000)
+	origin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.ServeContent(w, r, "", time.Unix(1e9, 0), bytes.NewReader(data))
+	}))
+	defer origin.Close()
+	for _, c := range []struct {
+		kind pieces.Kind
+		code int
+		want []string
+	}{
+		{pieces.Changed, boot.ExitOrigin, []string{}},
+		{pieces.Integrity, boot.ExitIntegrity, []string{}},
+		{pieces.Unavailable, 0, []string{"f"}},
+	} {
+		dir := isolated(t)
+		e := &controltest.Engine{
+			Contents: map[string][]byte{origin.URL + "/f": make([]byte, 700_000)},
+			Dir:      t.TempDir(), Arrive: make(chan controltest.Arrival), Fail: pieces.Errorf(c.kind, "failed"),
+		}
+		serve(t, e)
+		done := make(chan int, 1)
+		go func() {
+			code, _ := dfget(t, origin.URL+"/f", "-q")
+			done <- code
+		}()
+		grow(e, 0, 600_000)
+		require.Eventually(t, func() bool { return size(t, dir) == 600_000 }, 20*time.Second, time.Millisecond)
+		close(e.Arrive)
+		require.Equal(t, c.code, <-done, "%v", c.kind)
+		require.Equal(t, c.want, names(t, dir))
+		if c.code == 0 {
+			got, err := os.ReadFile("f")
+			require.NoError(t, err)
+			require.True(t, bytes.Equal(data, got))
+		}
+	}
+}
+
+// An output that has no room ends the download at once, and nothing stays.
+func TestAnOutputWithoutRoom(t *testing.T) {
+	dir := isolated(t)
+	e := &controltest.Engine{Dir: t.TempDir(), Arrive: make(chan controltest.Arrival)}
+	serve(t, e)
+	cmd := exec.Command("/bin/sh", "-c", `trap '' XFSZ; ulimit -f 2048; exec "$0" "$@"`, os.Args[0], fileURL, "-q", "-O", "out")
+	cmd.Env = append(os.Environ(), playDfget+"=1")
+	var errOut bytes.Buffer
+	cmd.Stderr = &errOut
+	require.NoError(t, cmd.Start())
+	grow(e, 2<<20, 1<<19) // sh counts in blocks of 512 bytes
+	require.Error(t, cmd.Wait(), "though the fetch goes on")
+	require.Contains(t, errOut.String(), "dfget: -O ")
+	require.Contains(t, errOut.String(), "file too large")
 	require.Empty(t, names(t, dir))
 }
 

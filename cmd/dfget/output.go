@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"hash"
@@ -25,12 +24,11 @@ type output struct {
 	temporary string
 	file      *os.File
 	digest    pieces.Digest
-	// sum runs over what Write got; bytes that CopyFile got were verified by
-	// the daemon.
-	sum    hash.Hash
-	copied bool
-	// plain: bytes are copied by reading and writing them.
-	plain   bool
+	// sum runs over what Write got; bytes that were copied from a file were
+	// verified by the daemon.
+	sum     hash.Hash
+	copied  bool
+	how     way
 	written int64
 }
 
@@ -98,63 +96,16 @@ func (o *output) Write(p []byte) (int, error) {
 	return n, outputError(o.path, err)
 }
 
-// copyChunk is how many bytes are copied between two looks at the context.
-const copyChunk = 16 << 20
-
-// CopyFile implements control.Sink: it shares f's blocks where the file system
-// can, else has the kernel copy, else copies.
-func (o *output) CopyFile(ctx context.Context, f *os.File, off, n int64) error {
-	o.copied = true
-	if off == 0 && o.reflink(f, n) {
-		o.written = n
-		return nil
-	}
-	copySome := o.kernelCopy
-	for o.written < n {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		got, err := copySome(f, off+o.written, min(copyChunk, n-o.written))
-		o.written += got
-		switch {
-		case got == 0 && !o.plain:
-			o.plain = true // the kernel can't between these two files
-			copySome = o.plainCopy
-		case err != nil:
-			return outputError(o.path, err)
-		case got == 0:
-			return pieces.Errorf(pieces.Internal, "content file ends at byte %d of %d", o.written, n)
-		}
-	}
-	return nil
-}
-
-// reflink makes the whole output share f's blocks, if f has n bytes.
-func (o *output) reflink(f *os.File, n int64) bool {
-	st, err := f.Stat()
-	return err == nil && st.Size() == n && n > 0 && o.temporary != "" &&
-		unix.IoctlFileClone(int(o.file.Fd()), int(f.Fd())) == nil
-}
-
-func (o *output) kernelCopy(f *os.File, off, n int64) (int64, error) {
-	got, err := unix.CopyFileRange(int(f.Fd()), &off, int(o.file.Fd()), nil, int(n), 0)
-	return int64(max(got, 0)), err
-}
-
-func (o *output) plainCopy(f *os.File, off, n int64) (int64, error) {
-	return io.Copy(o.file, io.NewSectionReader(f, off, n))
-}
-
-// restart drops what was written so far.
-func (o *output) restart() error {
-	if o.written == 0 {
-		return nil
-	}
-	if o.temporary == "" {
+// Restart drops what was written and copied so far.
+func (o *output) Restart() error {
+	if o.temporary == "" && o.written > 0 {
 		return pieces.Errorf(pieces.Unavailable, "-O %s: the daemon went away after %d bytes, which can't be taken back", o.path, o.written)
 	}
 	if o.written, o.copied = 0, false; o.digest != "" {
 		o.sum = o.digest.Hash()
+	}
+	if o.temporary == "" {
+		return nil
 	}
 	if _, err := o.file.Seek(0, io.SeekStart); err != nil {
 		return outputError(o.path, err)

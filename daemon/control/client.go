@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"math"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -189,66 +187,6 @@ func (c *Client) Doctor(ctx context.Context) ([]Check, error) {
 		checks = append(checks, Check{k.GetName(), k.GetOk(), k.GetDetail(), k.GetFix()})
 	}
 	return checks, err
-}
-
-// Sink takes the bytes of a download: either one CopyFile, or Writes in order.
-type Sink interface {
-	io.Writer
-	// CopyFile copies n bytes of f from off on. f is not to be changed.
-	CopyFile(ctx context.Context, f *os.File, off, n int64) error
-}
-
-// Download fetches r of a URL's content and puts it in sink. A pinned digest
-// was verified by the daemon if the sink got a file, and not otherwise.
-func (c *Client) Download(ctx context.Context, url string, o pieces.Options, r Range, progress func(Progress), sink Sink) error {
-	// Hanging up ends the daemon's hold on the bytes.
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	req := &daemonpb.DownloadRequest{Source: sourceTo(url, o), WantDescriptor: true}
-	if r != Whole {
-		req.HasRange, req.First, req.Last = true, r.Off, math.MaxInt64
-		if r.N >= 0 {
-			req.Last = r.Off + r.N - 1
-		}
-	}
-	stream, err := c.api.Download(ctx, req)
-	if err != nil {
-		return err
-	}
-	return c.receive(ctx, stream, progress, sink)
-}
-
-func (c *Client) receive(ctx context.Context, stream daemonpb.Control_DownloadClient, progress func(Progress), sink Sink) error {
-	for {
-		m, err := stream.Recv()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		switch b := m.GetBody().(type) {
-		case *daemonpb.DownloadReply_Progress:
-			if progress != nil {
-				progress(progressFrom(b.Progress))
-			}
-		case *daemonpb.DownloadReply_Data:
-			if _, err := sink.Write(b.Data); err != nil {
-				return err
-			}
-		case *daemonpb.DownloadReply_Descriptor_:
-			return c.takeFile(ctx, b.Descriptor_, sink)
-		}
-	}
-}
-
-func (c *Client) takeFile(ctx context.Context, d *daemonpb.Descriptor, sink Sink) error {
-	f, err := fetchFile(ctx, DescriptorPath(c.socket), d.GetTicket())
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return sink.CopyFile(ctx, f, d.GetOffset(), d.GetLength())
 }
 
 // ParseRef makes the Ref of what a person typed: text with "://" is a URL,

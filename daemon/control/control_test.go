@@ -27,6 +27,8 @@ type sink struct {
 	onFile func(*os.File)
 }
 
+func (s *sink) Parts() control.Parts { return nil }
+
 func (s *sink) CopyFile(_ context.Context, f *os.File, off, n int64) error {
 	s.files++
 	if s.onFile != nil {

@@ -42,7 +42,7 @@ func (s *Server) Warm(req *daemonpb.WarmRequest, stream daemonpb.Control_WarmSer
 	if err != nil {
 		return err
 	}
-	last, err := s.watch(ctx, w.total, w.fetch, func(p Progress) error {
+	last, err := s.watch(ctx, w.total, w.fetch, nil, func(p Progress) error {
 		return stream.Send(progressTo(id, p, false))
 	})
 	if err != nil {
@@ -55,15 +55,15 @@ func (s *Server) Warm(req *daemonpb.WarmRequest, stream daemonpb.Control_WarmSer
 func (s *Server) follow(ctx context.Context, h Handle, r Range, tell func(Progress) error) (Progress, error) {
 	return s.watch(ctx, r.N, func(ctx context.Context, progress progressFunc) error {
 		return h.Fetch(ctx, r.Off, r.N, progress)
-	}, tell)
+	}, nil, tell)
 }
 
 // progressFunc is told how far a fetch is.
 type progressFunc = func(have, total int64, tr Traffic)
 
-// watch runs a fetch of total bytes and tells how it goes, at most every
-// progressEvery. It returns the final progress.
-func (s *Server) watch(ctx context.Context, total int64, fetch func(context.Context, progressFunc) error, tell func(Progress) error) (Progress, error) {
+// watch runs a fetch of total bytes and tells how it goes, every progressEvery
+// and whenever more has a value. It returns the final progress.
+func (s *Server) watch(ctx context.Context, total int64, fetch func(context.Context, progressFunc) error, more <-chan struct{}, tell func(Progress) error) (Progress, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var mu sync.Mutex
@@ -92,11 +92,12 @@ func (s *Server) watch(ctx context.Context, total int64, fetch func(context.Cont
 			}
 			return last, err
 		case <-tick.C:
-			if err := tell(current()); err != nil {
-				cancel()
-				<-done
-				return current(), err
-			}
+		case <-more:
+		}
+		if err := tell(current()); err != nil {
+			cancel()
+			<-done
+			return current(), err
 		}
 	}
 }
@@ -135,7 +136,7 @@ func (s *Server) Download(req *daemonpb.DownloadRequest, stream daemonpb.Control
 		return d.byWindows(ctx, r, dataWindow)
 	}
 	if req.GetWantDescriptor() && r.N == h.Facts().Size {
-		return d.byDescriptor(ctx, r)
+		return d.byDescriptor(ctx, r, req.GetWantReady())
 	}
 	return d.byWindows(ctx, r, max(r.N, 1))
 }
@@ -163,37 +164,6 @@ type download struct {
 
 func (d *download) tell(p Progress, finished bool) error {
 	return d.stream.Send(&daemonpb.DownloadReply{Body: &daemonpb.DownloadReply_Progress{Progress: progressTo(d.id, p, finished)}})
-}
-
-// byDescriptor fetches everything and hands out the content file; content
-// that lies in no file is sent.
-func (d *download) byDescriptor(ctx context.Context, r Range) error {
-	last, err := d.server.follow(ctx, d.handle, r, func(p Progress) error { return d.tell(p, false) })
-	if err != nil {
-		return err
-	}
-	if err := d.tell(last, true); err != nil {
-		return err
-	}
-	f, ok := d.handle.Content()
-	if !ok {
-		return d.send(ctx, r)
-	}
-	id, err := d.server.tickets.issue(f, d.owner.UID)
-	if err != nil {
-		return err
-	}
-	defer d.server.tickets.revoke(id)
-	err = d.stream.Send(&daemonpb.DownloadReply{Body: &daemonpb.DownloadReply_Descriptor_{
-		Descriptor_: &daemonpb.Descriptor{Ticket: id[:], Offset: r.Off, Length: r.N},
-	}})
-	if err != nil {
-		return err
-	}
-	// The handle keeps the bytes in place while the client copies them; it
-	// hangs up when it has.
-	<-ctx.Done()
-	return ctx.Err()
 }
 
 // byWindows fetches and sends window bytes at a time.

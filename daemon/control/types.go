@@ -70,7 +70,22 @@ type Handle interface {
 	// Content is a read-only descriptor of the complete content, which the
 	// caller closes; false if it does not lie in one file.
 	Content() (*os.File, bool)
+	// Grow follows the file that Content will be while it fills.
+	Grow(step int64) Growth
 	Close() error
+}
+
+// Growth is a content file that fills. It is closed before its Handle.
+type Growth interface {
+	// More has a value when another step bytes are in the file.
+	More() <-chan struct{}
+	// File opens the file read-only, of which only what Written names is to be
+	// read; the caller closes it. False while there is none that can be trusted.
+	File() (*os.File, bool)
+	// Written names verified bytes in the file that it has not named before, or
+	// named before others took their place, and whether they are now all there.
+	Written() (rs []Range, all bool)
+	Close()
 }
 
 // Mounts are the daemon's FUSE mounts.

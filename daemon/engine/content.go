@@ -73,6 +73,9 @@ type Content struct {
 	// counted are the interests whose missing pieces are kept count of.
 	counted  map[*interest]struct{}
 	arrivals map[int]*arrival
+	// growths follow what is written; losses counts how often pieces were lost.
+	growths  map[*Growth]struct{}
+	losses   int
 	changed  chan struct{} // closed and replaced at each delivery
 	progress time.Time     // when the last verified byte came
 	lastUse  time.Time
@@ -131,6 +134,7 @@ func newContent(e *Engine, t *pieces.Task, key pieces.Key, facts pieces.Facts, c
 		interests:  map[*interest]struct{}{},
 		counted:    map[*interest]struct{}{},
 		arrivals:   map[int]*arrival{},
+		growths:    map[*Growth]struct{}{},
 		changed:    make(chan struct{}),
 		flights:    map[*flight]struct{}{},
 		neighbours: map[pieces.HostID]*neighbour{},

@@ -75,6 +75,7 @@ func (c *Content) forget(e pieces.Extent) {
 	if c.held.RemoveExtent(e) == 0 {
 		return
 	}
+	c.losses++
 	for i := range e.All() {
 		if b := c.mem[i]; b != nil {
 			delete(c.mem, i)

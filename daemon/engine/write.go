@@ -178,6 +178,7 @@ func (c *Content) written(i int, b *buffer) {
 	defer c.mu.Unlock()
 	if c.mem[i] == b {
 		delete(c.mem, i)
+		c.grew(int64(len(b.data)))
 		b.release()
 	}
 	if len(c.mem) == 0 {

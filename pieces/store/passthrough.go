@@ -75,3 +75,18 @@ func (h *Version) Passthrough() (*os.File, error) {
 	}
 	return f, nil
 }
+
+// Partial opens the content file read-only for somebody who reads of it only
+// what is held, and only while the handle is open; the caller closes it.
+// NotFound if there is no file yet, or something in it is suspect.
+func (h *Version) Partial() (*os.File, error) {
+	v := h.v
+	if _, ok := h.File(); !ok {
+		return nil, pieces.Errorf(pieces.NotFound, "%s has no content file to trust", v.key)
+	}
+	f, err := v.s.disk.Open(v.s.dir.contentFile(v.ord.Load()), os.O_RDONLY)
+	if err != nil {
+		return nil, pieces.WithKind(pieces.Internal, err, "open content of "+v.key.String())
+	}
+	return f, nil
+}

@@ -31,6 +31,9 @@ type Engine struct {
 	Gate chan struct{}
 	// Fail, if not nil, is what every Fetch ends with.
 	Fail error
+	// Arrive, if not nil, is what each Fetch puts into the content file, until it
+	// is closed.
+	Arrive chan Arrival
 	// Remote are names that only the manager knows; RemoteFail is why not.
 	Remote     map[string]pieces.TaskID
 	RemoteFail error
@@ -193,7 +196,10 @@ type handle struct {
 	engine *Engine
 	entry  *entry
 	data   []byte
+	growth growth
 }
+
+func (h *handle) path() string { return filepath.Join(h.engine.Dir, string(h.entry.task.ID)) }
 
 func (h *handle) Facts() pieces.Facts { return *h.entry.facts }
 
@@ -211,6 +217,11 @@ func (h *handle) Fetch(ctx context.Context, off, n int64, progress func(done, to
 		case <-h.engine.Gate:
 		case <-ctx.Done():
 			return ctx.Err()
+		}
+	}
+	if h.engine.Arrive != nil {
+		if err := h.arrive(ctx); err != nil {
+			return err
 		}
 	}
 	if h.engine.Fail != nil {
@@ -241,11 +252,10 @@ func (h *handle) Content() (*os.File, bool) {
 	if h.engine.Dir == "" {
 		return nil, false
 	}
-	path := filepath.Join(h.engine.Dir, string(h.entry.task.ID))
-	if os.WriteFile(path, h.data, 0o600) != nil {
+	if h.engine.Arrive == nil && os.WriteFile(h.path(), h.data, 0o600) != nil {
 		return nil, false
 	}
-	f, err := os.Open(path)
+	f, err := os.Open(h.path())
 	return f, err == nil
 }
 
