@@ -34,13 +34,18 @@ func (c *Cursor) takes(r Range, p *Policy) bool {
 	return r.Off >= c.end && r.Off-c.end <= p.cfg.Gap
 }
 
+// growth is by what a stall multiplies a window. Each step costs a reader a round
+// trip to where the bytes are, and what a reader that has come as far as a window
+// leaves unread is little beside what it read.
+const growth = 4
+
 // stream moves c to a read that adjoins. The window is asked for anew when half
 // of it is used up, so that small reads do not make small requests.
 func (c *Cursor) stream(r Range, stalled bool, p *Policy) []Range {
 	c.end = max(c.end, r.Off+r.N)
 	switch {
 	case c.open && stalled:
-		c.window = min(2*c.window, p.cfg.Max)
+		c.window = min(growth*c.window, p.cfg.Max)
 	case c.open:
 	default:
 		if c.adjoined++; c.adjoined+1 < p.enough() {

@@ -6,9 +6,9 @@
 // Cursors belong to the file, not to a handle, so that several descriptors or
 // threads reading one stream share one cursor. A cursor opens only after two
 // reads that adjoin; a random reader never opens one, and where hardly any read
-// adjoins another, it takes four. Its window starts small and doubles whenever
-// a reader stalls, that is, had to wait for a byte the window should have
-// covered.
+// adjoins another, it takes four. Its window starts small and grows
+// to four times its size whenever a reader stalls, that is, had to wait for a
+// byte the window should have covered.
 //
 // # Steps
 //

@@ -25,7 +25,7 @@ func TestAWindowIsAskedForAnewWhenHalfOfItIsUsedUp(t *testing.T) {
 	require.Equal(t, []Range{{768 * kib, mib}}, p.Read(640*kib, 128*kib, false).Ranges)
 }
 
-func TestStallsDoubleTheWindow(t *testing.T) {
+func TestStallsWidenTheWindow(t *testing.T) {
 	p := New(gib, Config{})
 	var c *Cursor
 	off := int64(0)
@@ -36,8 +36,8 @@ func TestStallsDoubleTheWindow(t *testing.T) {
 	}
 	read(true)
 	require.Equal(t, int64(mib), read(true))
-	require.Equal(t, int64(2*mib), read(true))
-	require.Equal(t, int64(2*mib), read(false), "a reader that is served in time needs no more")
+	require.Equal(t, int64(4*mib), read(true))
+	require.Equal(t, int64(4*mib), read(false), "a reader that is served in time needs no more")
 	for range 20 {
 		read(true)
 	}
