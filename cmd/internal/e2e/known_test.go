@@ -25,6 +25,9 @@ import (
 func TestHundredThousandKnownFiles(t *testing.T) {
 	const files = 100_000
 	w := newWorld(t, 3*time.Minute)
+	if raced {
+		t.Skip("its limits of time and memory are not for the race detector")
+	}
 	h := w.host("h1")
 	one := content.New(seed, "one.bin", 5000)
 	url, err := w.origin.Add(one)

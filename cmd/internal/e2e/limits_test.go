@@ -162,10 +162,9 @@ func (c *crowd) close() {
 func TestTenThousandIdleConnections(t *testing.T) {
 	const n = 10_000
 	var l unix.Rlimit
-	if unix.Getrlimit(unix.RLIMIT_NOFILE, &l) == nil && l.Cur < n+1000 {
-		t.Skipf("this process may open %d files", l.Cur)
-	}
 	w := newWorld(t, 3*time.Minute)
+	w.ok(unix.Getrlimit(unix.RLIMIT_NOFILE, &l))
+	require.Greater(t, l.Cur, uint64(n+1000), "files that this process may open")
 	c := w.cluster(1, 1, 0)
 	attacker := w.host("attacker")
 	d := c.Hosts[0]
@@ -209,35 +208,36 @@ func residentMiB(w *world, pid int) int64 {
 	return n * int64(os.Getpagesize()) / miB
 }
 
-// memoryGroup makes a control group of that many bytes, and returns the line of
-// sh that enters it and its directory.
-func memoryGroup(t *testing.T, limit int64) (enter, dir string) {
-	for root, file := range map[string]string{
-		"/sys/fs/cgroup/memory": "memory.limit_in_bytes", "/sys/fs/cgroup": "memory.max",
-	} {
-		if _, err := os.Stat(filepath.Join(root, file)); root == "/sys/fs/cgroup/memory" && err != nil {
-			continue
-		}
-		dir := filepath.Join(root, fmt.Sprintf("damselfly-%d", os.Getpid()))
-		if os.Mkdir(dir, 0o755) != nil {
-			continue
-		}
-		t.Cleanup(func() { _ = unix.Rmdir(dir) }) // empty by then
-		if os.WriteFile(filepath.Join(dir, file), []byte(strconv.FormatInt(limit, 10)), 0o644) == nil {
-			_ = os.WriteFile(filepath.Join(dir, "memory.swap.max"), []byte("0"), 0o644)
-			return "echo $$ > " + filepath.Join(dir, "cgroup.procs"), dir
-		}
+// memoryGroup makes a control group of that many bytes.
+func (w *world) memoryGroup(limit int64) *lab.MemoryGroup {
+	w.Helper()
+	if raced {
+		w.Skip("under the race detector programs use several times their memory")
 	}
-	t.Skip("no memory control group can be made here")
-	return "", ""
+	g, err := w.lab.AddMemoryGroup("memory", limit)
+	w.ok(err)
+	return g
+}
+
+// keptItsMemory checks that nobody was killed in g, and returns the most that
+// was used, in MiB.
+func (w *world) keptItsMemory(g *lab.MemoryGroup) int64 {
+	w.Helper()
+	kills, err := g.Kills()
+	w.ok(err)
+	require.Zero(w, kills, "processes killed for want of memory")
+	most, err := g.Highest()
+	w.ok(err)
+	require.Positive(w, most, "memory used in the group")
+	return most / miB
 }
 
 // In 256 MiB a daemon serves 256 readers and 64 uploads at once: slower, but it
 // is not killed.
 func TestSmallMemory(t *testing.T) {
 	w := newWorld(t, 3*time.Minute)
-	enter, group := memoryGroup(t, 256*miB)
-	d := w.daemon("small", lab.DaemonOptions{Mount: true, Wrap: shell(enter)})
+	group := w.memoryGroup(256 * miB)
+	d := w.daemon("small", lab.DaemonOptions{Mount: true, Wrap: shell(group.Enter())})
 	f, url := w.serve("big.bin", 400*miB+5)
 	path := w.add(d, url)
 	info, err := d.Stat(w.ctx, url)
@@ -278,17 +278,8 @@ func TestSmallMemory(t *testing.T) {
 	w.ok(g.Wait())
 	w.ok(d.Alive())
 	require.Positive(t, sent, "bytes uploaded")
-	t.Logf("%d MiB uploaded, %d MiB resident; the group's highest use: %s", sent/miB, residentMiB(w, d.PID()), highest(group))
+	t.Logf("%d MiB uploaded, %d MiB resident; the group's highest use: %d MiB", sent/miB, residentMiB(w, d.PID()), w.keptItsMemory(group))
 	w.comesToRest(d, first)
-}
-
-func highest(group string) string {
-	for _, name := range []string{"memory.max_usage_in_bytes", "memory.peak"} {
-		if b, err := os.ReadFile(filepath.Join(group, name)); err == nil {
-			return strings.TrimSpace(string(b)) + " bytes"
-		}
-	}
-	return "not known"
 }
 
 // askFor asks for ranges of f, waiting for what is on its way, and returns how

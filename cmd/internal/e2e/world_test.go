@@ -34,6 +34,10 @@ type world struct {
 	probes int // hosts simulated by parents
 }
 
+// raced says that the programs under test have the race detector in them, and so
+// need several times the memory.
+var raced = os.Getenv("DAMSELFLY_RACE") != ""
+
 // newWorld makes a lab that lasts as long as the test. After limit everything
 // in it is killed, so that no reader hangs. A test that passed must leave every
 // process able to stop cleanly, and none may have raced or panicked.

@@ -71,7 +71,7 @@ func takeLock(path string) (*os.File, error) {
 }
 
 // CleanStale removes what labs that no longer run left below dir: processes,
-// mounts, namespaces, directories. Kept directories of ended labs stay.
+// mounts, namespaces, memory groups, directories. Kept directories of ended labs stay.
 func CleanStale(ctx context.Context, dir string) error {
 	if dir == "" {
 		dir = os.TempDir()
@@ -96,7 +96,7 @@ func CleanStale(ctx context.Context, dir string) error {
 }
 
 // remove takes away all of a lab: processes in namespaces that begin with
-// prefix, mounts below dir, the namespaces, and dir itself if asked.
+// prefix, mounts below dir, the namespaces, memory groups, and dir itself if asked.
 func remove(ctx context.Context, prefix, dir string, withDir bool) error {
 	var errs []error
 	for len(pidsInNamespaces(prefix)) > 0 && ctx.Err() == nil {
@@ -111,6 +111,7 @@ func remove(ctx context.Context, prefix, dir string, withDir bool) error {
 	for _, ns := range namespaces(prefix) {
 		errs = append(errs, run(ctx, "ip", "netns", "del", ns))
 	}
+	errs = append(errs, removeGroups(ctx, prefix))
 	if withDir {
 		errs = append(errs, os.RemoveAll(dir))
 	}

@@ -25,7 +25,7 @@ import (
 const (
 	readDeadline  = patience * 4 * time.Second
 	factsDeadline = patience * 3 * time.Second
-	silence       = 500 * time.Millisecond
+	silence       = patience * 500 * time.Millisecond
 	rest          = time.Second // the longest that an origin is left alone
 	healed        = patience * 15 * time.Second
 	slack         = patience * 4 * time.Second // for a busy machine
