@@ -18,6 +18,8 @@ func (v *version) limit(p *peer, c pieces.Class) int {
 	switch {
 	case c == pieces.Demand:
 		return o.DemandLeases
+	case c == pieces.Order:
+		return o.OrderLeases
 	case p.seed:
 		return o.SeedLeases
 	}

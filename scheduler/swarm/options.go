@@ -54,8 +54,10 @@ type Options struct {
 	// LeaseUnit is the most bytes of one lease, LeaseUnitMin the least into
 	// which leases are cut to spread them over peers.
 	LeaseUnit, LeaseUnitMin int64
-	// Running leases per normal peer, per seed, and per peer of class demand.
-	PeerLeases, SeedLeases, DemandLeases int
+	// Running leases per normal peer, per seed, and per peer of class demand, of
+	// class order: those are small and far from each other, so that a few at a
+	// time would leave a link to a far origin idle.
+	PeerLeases, SeedLeases, DemandLeases, OrderLeases int
 	// LeaseSilence without heartbeat ends a lease.
 	LeaseSilence time.Duration
 	// LeaseRest is how long an executor that let a lease fall gets no other.
@@ -147,6 +149,7 @@ func Defaults() Options {
 		PeerLeases:           2,
 		SeedLeases:           4,
 		DemandLeases:         64,
+		OrderLeases:          16,
 		LeaseSilence:         3 * time.Second,
 		LeaseRest:            2 * time.Second,
 		RepeatAfter:          2 * time.Second,
