@@ -82,3 +82,23 @@ func TestStallsAreCounted(t *testing.T) {
 	require.NoError(t, err)
 	require.EqualValues(t, 1, h.Reads().Stalls, "what is here is not waited for")
 }
+
+// The head of a file comes with its facts: who reads no further neither waits for
+// a piece nor has the origin asked twice.
+func TestTheHeadComesWithTheFacts(t *testing.T) {
+	c := New(t, 1)
+	o := newOrigin(t, 3<<20)
+	f := c.Host(nil).Open(o.URL+"/f", pieces.Options{})
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	got := make([]byte, 16<<10)
+	_, from, err := f.ReadFrom(ctx, got, 40<<10)
+	require.NoError(t, err)
+	require.Equal(t, o.data[40<<10:56<<10], got)
+	require.EqualValues(t, len(got), from[pieces.HitOrigin])
+	require.EqualValues(t, 1, o.gets.Load())
+	_, _, err = f.ReadFrom(ctx, got, 56<<10)
+	require.NoError(t, err)
+	require.Equal(t, o.data[56<<10:72<<10], got, "beyond what came, the piece is read")
+	require.Greater(t, o.gets.Load(), int64(1))
+}
