@@ -89,7 +89,7 @@ func (c *Cluster) scheduler(l net.Listener, addr string, peers []string, change 
 	}
 	s, err := scheduler.New(o)
 	require.NoError(c.t, err)
-	srv := rpc.NewServer(rpc.ServerOptions{Log: log()})
+	srv := rpc.NewServer(rpc.ServerOptions{Log: log(), Tracer: o.Tracer})
 	s.Register(srv)
 	return &Node{Addr: addr, Stop: c.run(
 		func(ctx context.Context) error { return srv.Serve(ctx, l) }, s.Run)}

@@ -32,15 +32,19 @@ func (c *Cluster) manageOn(lis net.Listener) (addr string, handled func() float6
 	return lis.Addr().String(), handled
 }
 
-// manageUntil is manageOn that can be stopped.
-func (c *Cluster) manageUntil(lis net.Listener) (handled func() float64, stop func()) {
+// manageUntil is manageOn that can be stopped, and serves with other options.
+func (c *Cluster) manageUntil(lis net.Listener, change ...func(*rpc.ServerOptions)) (handled func() float64, stop func()) {
 	db, err := store.Open(context.Background(), "sqlite:"+filepath.Join(c.t.TempDir(), "m.db"))
 	require.NoError(c.t, err)
 	c.t.Cleanup(func() { db.Close() })
 	m, err := manager.New(manager.Options{Store: db})
 	require.NoError(c.t, err)
 	reg := prometheus.NewRegistry()
-	srv := rpc.NewServer(rpc.ServerOptions{Registry: reg})
+	so := rpc.ServerOptions{Registry: reg}
+	for _, f := range change {
+		f(&so)
+	}
+	srv := rpc.NewServer(so)
 	m.Register(srv)
 	stop = c.run(func(ctx context.Context) error { return srv.Serve(ctx, lis) }, m.Run)
 	return func() (n float64) {
