@@ -33,6 +33,10 @@ type Host struct {
 	SoftwareVersion string
 }
 
+// Far reports whether both say in which data centre they are, and it is not the
+// same.
+func (h Host) Far(o Host) bool { return h.IDC != "" && o.IDC != "" && h.IDC != o.IDC }
+
 // CommonLocation returns how many leading '|' elements a and b share, compared
 // without case; empty locations share none.
 func CommonLocation(a, b string) int {

@@ -130,7 +130,7 @@ func newContent(e *Engine, t *pieces.Task, key pieces.Key, facts pieces.Facts, c
 		mem:        map[int]*buffer{},
 		sums:       make([]pieces.Sum, geo.Count()),
 		setter:     make([]uint16, geo.Count()),
-		pick:       picker.New(geo, &pieces.Set{}, e.o.Picker, newRand()),
+		pick:       picker.New(geo, &pieces.Set{}, e.o.picker(), newRand()),
 		interests:  map[*interest]struct{}{},
 		counted:    map[*interest]struct{}{},
 		arrivals:   map[int]*arrival{},

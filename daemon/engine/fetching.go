@@ -16,7 +16,7 @@ func (c *Content) schedule() {
 	if c.closed {
 		return
 	}
-	for _, r := range c.pick.Next() {
+	for _, r := range c.pick.Next(time.Now()) {
 		c.request(r)
 	}
 	c.ask()

@@ -45,6 +45,7 @@ func (c *Content) addNeighbour(host pieces.Host, parent, dial bool) *neighbour {
 	}
 	n.parent = parent
 	c.pick.AddNeighbour(host.ID, parent, host.Type == pieces.SeedHost)
+	c.pick.SetFar(host.ID, c.e.o.Host.Far(host))
 	if dial && len(n.links) == 0 && !n.dialling {
 		n.dialling = true
 		c.e.exchange.Connect(c, host)

@@ -129,3 +129,10 @@ func (o Options) withDefaults() Options {
 	}
 	return o
 }
+
+// picker is the config of this host's pickers.
+func (o *Options) picker() picker.Config {
+	c := o.Picker
+	c.Self = o.Host.ID
+	return c
+}

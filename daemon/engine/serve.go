@@ -24,12 +24,13 @@ func (e *Engine) Open(ctx context.Context, r upload.Request) (upload.Content, er
 	if ext.Empty() || r.Off+r.N > c.geo.Size {
 		return nil, pieces.Errorf(pieces.Invalid, "bytes %d-%d are outside the content's %d", r.Off, r.Off+r.N-1, c.geo.Size)
 	}
-	if err := c.seed(r, ext); err != nil {
+	g, err := c.seed(r, ext)
+	if err != nil {
 		return nil, err
 	}
-	u := &uploading{c: c, asker: r.Asker, extent: ext, off: r.Off, end: r.Off + r.N, wait: r.Wait}
+	u := &uploading{c: c, grant: g, off: r.Off, end: r.Off + r.N, wait: r.Wait}
 	if err := c.pin(); err != nil {
-		u.granted()
+		g.over(true)
 		return nil, err
 	}
 	if r.Wait <= 0 && !c.holds(ext) {
@@ -56,24 +57,26 @@ func (c *Content) hastenFor(e pieces.Extent) {
 
 // seed refuses, on a seed with several children, what another child was given
 // first (picker.Seeding), and says to whom. Who did not get it there insists.
-func (c *Content) seed(r upload.Request, ext pieces.Extent) error {
+func (c *Content) seed(r upload.Request, ext pieces.Extent) (*grant, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.seeding == nil || c.policy == pieces.PolicyClassic {
-		return nil
+		return nil, nil
 	}
+	n := c.neighbours[r.Asker]
+	g := &grant{c: c, asker: r.Asker, extent: ext, far: n != nil && c.e.o.Host.Far(n.host)}
 	now, expected := time.Now(), c.expected()
-	ok, again := c.seeding.Ask(now, r.Asker, ext, r.Urgent && r.Insists, expected, c.pick.HeldNearby)
+	ok, again := c.seeding.Ask(now, r.Asker, ext, r.Urgent && r.Insists, g.far, expected, c.pick.HeldNearby)
 	if ok {
-		return nil
+		return g, nil
 	}
 	to, known := c.seeding.First(ext.First)
 	if r.Urgent && (!known || to == r.Asker) {
 		// There is nowhere to send a reader to.
-		c.seeding.Ask(now, r.Asker, ext, true, expected, c.pick.HeldNearby)
-		return nil
+		c.seeding.Ask(now, r.Asker, ext, true, g.far, expected, c.pick.HeldNearby)
+		return g, nil
 	}
-	return &upload.Elsewhere{Host: to, After: again}
+	return nil, &upload.Elsewhere{Host: to, After: again}
 }
 
 // expected is how long the content takes at the rate assumed of hosts that
@@ -121,9 +124,9 @@ func (c *Content) awaitPiece(ctx context.Context, i int, wait time.Duration) err
 // uploading is one answer: a chunk per piece in memory, longer ones from disk.
 type uploading struct {
 	c        *Content
-	asker    pieces.HostID
-	extent   pieces.Extent
+	grant    *grant
 	off, end int64
+	refused  bool
 	// wait is how long the asker waits for each piece.
 	wait    time.Duration
 	buf     *buffer
@@ -184,15 +187,31 @@ func (u *uploading) free() {
 func (u *uploading) Close() error {
 	u.free()
 	u.c.unpin()
-	u.granted()
+	u.grant.over(u.refused)
 	return nil
 }
 
-// granted ends what a seed granted.
-func (u *uploading) granted() {
-	if u.c.seeding != nil {
-		u.c.mu.Lock()
-		defer u.c.mu.Unlock()
-		u.c.seeding.Sent(time.Now(), u.asker, u.extent)
+// Refused says that nothing is sent (upload.Refusable).
+func (u *uploading) Refused() { u.refused = true }
+
+// grant is what a seed granted; nil from hosts that are none.
+type grant struct {
+	c      *Content
+	asker  pieces.HostID
+	extent pieces.Extent
+	far    bool
+}
+
+// over ends a grant. unsent: no byte was sent.
+func (g *grant) over(unsent bool) {
+	if g == nil {
+		return
+	}
+	g.c.mu.Lock()
+	defer g.c.mu.Unlock()
+	if unsent {
+		g.c.seeding.Unsent(g.asker, g.extent, g.far)
+	} else {
+		g.c.seeding.Sent(time.Now(), g.asker, g.extent, g.far)
 	}
 }

@@ -57,6 +57,13 @@ func (s words) removeExtent(e pieces.Extent) (n int) {
 	return n
 }
 
+// addWords adds all of o.
+func (s words) addWords(o words) {
+	for w, m := range o {
+		s[w] |= m
+	}
+}
+
 // count returns the size of s.
 func (s words) count() (n int) {
 	for _, w := range s {

@@ -22,25 +22,25 @@ func pair(t *testing.T, n int, cfg Config) *Picker {
 func TestLateDemandIsAskedOfAnother(t *testing.T) {
 	p := pair(t, 8, Config{})
 	p.Want(ext(3, 4), pieces.Demand)
-	first := p.Next()
+	first := p.Next(t0)
 	require.Len(t, first, 1)
-	require.Empty(t, p.Next(), "a piece in flight is asked once")
+	require.Empty(t, p.Next(t0), "a piece in flight is asked once")
 
 	require.True(t, p.Late(first[0].ID))
 	require.False(t, p.Late(first[0].ID), "no news")
 	require.Equal(t, 1, p.Overdue(pieces.Demand).Count())
-	second := p.Next()
+	second := p.Next(t0)
 	require.Len(t, second, 1)
 	require.True(t, second[0].Hedge)
 	require.NotEqual(t, first[0].Host, second[0].Host)
 	require.Zero(t, p.Overdue(pieces.Demand).Count(), "someone prompt is at it")
-	require.Empty(t, p.Next())
+	require.Empty(t, p.Next(t0))
 
 	require.True(t, p.Late(second[0].ID))
-	require.Empty(t, p.Next(), "nobody else holds it")
+	require.Empty(t, p.Next(t0), "nobody else holds it")
 	p.AddNeighbour(host(3), false, false)
 	p.NeighbourHeld(host(3), ext(3, 4))
-	third := p.Next()
+	third := p.Next(t0)
 	require.Len(t, third, 1, "both are late: a third is asked")
 	require.Equal(t, host(3), third[0].Host)
 
@@ -57,23 +57,23 @@ func TestLateDemandIsAskedOfAnother(t *testing.T) {
 func TestAFailedHedgeIsReplaced(t *testing.T) {
 	p := pair(t, 8, Config{})
 	p.Want(ext(0, 1), pieces.Demand)
-	first := p.Next()[0]
+	first := p.Next(t0)[0]
 	p.Late(first.ID)
-	hedge := p.Next()[0]
+	hedge := p.Next(t0)[0]
 	p.Done(hedge, 0, time.Millisecond)
 	p.RemoveNeighbour(hedge.Host)
 	require.True(t, p.Flying(0))
-	require.Empty(t, p.Next())
+	require.Empty(t, p.Next(t0))
 	require.Equal(t, 1, p.Overdue(pieces.Demand).Count())
 }
 
 func TestFillIsHedgedAtTheEndOnly(t *testing.T) {
 	p := pair(t, 40, Config{MaxRequests: 2, PerNeighbour: 4})
 	p.Want(p.geo.All(), pieces.Fill)
-	first := p.Next()
+	first := p.Next(t0)
 	require.Len(t, first, 2)
 	p.Late(first[0].ID)
-	next := p.Next()
+	next := p.Next(t0)
 	require.Len(t, next, 1, "a late request gives its place back")
 	require.False(t, next[0].Hedge)
 
@@ -84,7 +84,7 @@ func TestFillIsHedgedAtTheEndOnly(t *testing.T) {
 	}
 	p.Done(first[1], 1, time.Second)
 	p.Done(next[0], 1, time.Second)
-	last := p.Next()
+	last := p.Next(t0)
 	require.Len(t, last, 1)
 	require.True(t, last[0].Hedge)
 	require.NotEqual(t, first[0].Host, last[0].Host)
@@ -96,10 +96,10 @@ func TestHedgesAreWithinTheirBudget(t *testing.T) {
 	var hedged, asked int64
 	for i := range n {
 		in := p.Want(ext(i, i+1), pieces.Demand)
-		r := p.Next()[0]
+		r := p.Next(t0)[0]
 		asked += p.geo.Len(i)
 		p.Late(r.ID)
-		for _, h := range p.Next() {
+		for _, h := range p.Next(t0) {
 			hedged += p.geo.Len(i)
 			p.Done(h, 0, time.Millisecond)
 		}
@@ -116,14 +116,14 @@ func TestHedgesAreWithinTheirBudget(t *testing.T) {
 func TestTheLateComeLast(t *testing.T) {
 	p := pair(t, 8, Config{})
 	p.Want(ext(0, 1), pieces.Demand)
-	slow := p.Next()[0]
+	slow := p.Next(t0)[0]
 	p.Late(slow.ID)
-	p.Next()
+	p.Next(t0)
 	p.Held(0)
 	p.Done(slow, 0, time.Second)
 	for i := 1; i < 6; i++ {
 		p.Want(ext(i, i+1), pieces.Demand)
-		r := p.Next()[0]
+		r := p.Next(t0)[0]
 		require.NotEqual(t, slow.Host, r.Host)
 		p.Held(i)
 		p.Done(r, 1, time.Millisecond)

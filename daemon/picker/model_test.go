@@ -309,7 +309,7 @@ func deliverAll(b *testing.B, n int) {
 	b.StartTimer()
 	var open []Request
 	for got := 0; got < n; {
-		open = append(open, p.Next()...)
+		open = append(open, p.Next(t0)...)
 		q := open[0]
 		open = open[1:]
 		for i := range q.Extent.All() {

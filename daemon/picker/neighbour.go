@@ -15,6 +15,8 @@ type neighbour struct {
 	parent bool
 	leased words
 	seed   bool
+	// far: in another data centre.
+	far bool
 	// requests in flight, of which orders are along an access order.
 	requests, orders int
 	// late counts its late requests since one that was not.
@@ -41,6 +43,7 @@ func (p *Picker) AddNeighbour(id pieces.HostID, parent, seed bool) {
 		}
 		p.neighbours[id] = n
 		p.order = append(p.order, id)
+		p.turnStale = true
 	}
 	n.seed = seed
 	if n.parent != parent {
@@ -73,6 +76,10 @@ func (p *Picker) RemoveNeighbour(id pieces.HostID) {
 	}
 	p.uncount(n)
 	delete(p.neighbours, id)
+	p.turnStale = true
+	if n.far {
+		p.fars--
+	}
 	for i, o := range p.order {
 		if o == id {
 			p.order = append(p.order[:i], p.order[i+1:]...)
@@ -240,6 +247,9 @@ func (p *Picker) free(n *neighbour, c pieces.Class) bool {
 func (n *neighbour) before(m *neighbour) bool {
 	if (n.late > 0) != (m.late > 0) {
 		return m.late > 0
+	}
+	if n.far != m.far {
+		return m.far
 	}
 	if n.requests != m.requests {
 		return n.requests < m.requests

@@ -9,8 +9,9 @@ import (
 
 // Next returns requests to start now, most urgent first. Their pieces count as
 // in flight until Done.
-func (p *Picker) Next() []Request {
+func (p *Picker) Next(now time.Time) []Request {
 	var out []Request
+	p.lookOutside(now)
 	p.rand.Shuffle(len(p.order), func(i, j int) { p.order[i], p.order[j] = p.order[j], p.order[i] })
 	for c := pieces.Demand; c < pieces.Classes; c++ {
 		if p.wants[c] == 0 {
@@ -69,7 +70,7 @@ func (p *Picker) lowest(c pieces.Class, from int) (int, bool) {
 		}
 		var gives, waits uint64
 		for _, n := range free {
-			gives |= n.givesWord(w, c)
+			gives |= p.offers(n, w, c)
 			waits |= n.waitsWord(w, c)
 		}
 		if c > pieces.Window {
@@ -108,7 +109,7 @@ func (p *Picker) given(i int, c pieces.Class) bool {
 func (p *Picker) source(i int, c pieces.Class) (best pieces.HostID, bn *neighbour, wait bool) {
 	better := func(n *neighbour) bool { return bn == nil || n.before(bn) }
 	for _, id := range p.order {
-		if n := p.neighbours[id]; n.gives(i, c) && p.free(n, c) && better(n) {
+		if n := p.neighbours[id]; p.offers(n, i>>6, c)&(1<<(i&63)) != 0 && p.free(n, c) && better(n) {
 			best, bn = id, n
 		}
 	}
@@ -125,11 +126,19 @@ func (p *Picker) source(i int, c pieces.Class) (best pieces.HostID, bn *neighbou
 
 // fill gives each neighbour with a free slot one request after the other.
 func (p *Picker) fill(out []Request) []Request {
+	for from := range distances {
+		out = p.fillFrom(out, from)
+	}
+	return out
+}
+
+// fillFrom is fill for the neighbours at one distance.
+func (p *Picker) fillFrom(out []Request, from int) []Request {
 	for progress := true; progress; {
 		progress = false
 		for _, id := range p.order {
 			n := p.neighbours[id]
-			if !p.free(n, pieces.Fill) || !p.room(pieces.Fill) {
+			if n.distance() != from || !p.free(n, pieces.Fill) || !p.room(pieces.Fill) {
 				continue
 			}
 			first, ok := p.choose(n)
@@ -146,7 +155,10 @@ func (p *Picker) fill(out []Request) []Request {
 
 // choose returns the piece to take next from n.
 func (p *Picker) choose(n *neighbour) (int, bool) {
-	have := func(w int) uint64 { return p.todo(pieces.Fill, w) & n.givesWord(w, pieces.Fill) }
+	have := func(w int) uint64 { return p.todo(pieces.Fill, w) & p.offers(n, w, pieces.Fill) }
+	if n.far {
+		return p.chooseFar(have)
+	}
 	if n.holds < p.geo.Count() && !n.seed && p.rand.Float64() < p.cfg.InOrder {
 		for w := range p.held {
 			if m := have(w); m != 0 {
@@ -166,7 +178,7 @@ func (p *Picker) run(n *neighbour, first int, c pieces.Class, wait bool) pieces.
 	copies := p.supply.copies[first]
 	for ; e.End < p.geo.Count() && int64(e.Len()+1)*p.geo.PieceSize <= budget; e.End++ {
 		w, m := e.End>>6, uint64(1)<<(e.End&63)
-		can := n.givesWord(w, c)
+		can := p.offers(n, w, c)
 		if wait {
 			can |= n.waitsWord(w, c)
 		}
@@ -179,6 +191,10 @@ func (p *Picker) run(n *neighbour, first int, c pieces.Class, wait bool) pieces.
 
 func (p *Picker) start(id pieces.HostID, n *neighbour, e pieces.Extent, c pieces.Class, wait bool) Request {
 	n.requests++
+	p.idle = time.Time{}
+	if n.far {
+		p.out.requests++
+	}
 	if c == pieces.Order {
 		n.orders++
 	}

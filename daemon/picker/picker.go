@@ -56,6 +56,13 @@ type Config struct {
 	// up (default 2 MiB, and at least two pieces).
 	HedgeShare float64
 	HedgeBurst int64
+	// Self is this host, for the turns within its data centre (far.go).
+	Self pieces.HostID
+	// FarRequests under way in other data centres suffice for a host whose turn
+	// it is not (default 2); FarPatience is how long it waits for what others
+	// near it bring, with nothing on its way in time (default 500 ms).
+	FarRequests int
+	FarPatience time.Duration
 }
 
 func (c Config) withDefaults() Config {
@@ -79,6 +86,12 @@ func (c Config) withDefaults() Config {
 	}
 	if c.HedgeBurst == 0 {
 		c.HedgeBurst = 2 << 20
+	}
+	if c.FarRequests == 0 {
+		c.FarRequests = 2
+	}
+	if c.FarPatience == 0 {
+		c.FarPatience = 500 * time.Millisecond
 	}
 	return c
 }
@@ -122,6 +135,15 @@ type Picker struct {
 	supply supply
 	// spare is how many bytes may be asked for twice.
 	spare int64
+	// fars is how many neighbours are far. mine are the pieces that are this
+	// host's to bring from there, made anew when turnStale.
+	fars      int
+	mine      words
+	turnStale bool
+	// out is of the Next under way. idle is since when nothing was on its way
+	// in time, as the last Next saw it.
+	out  outside
+	idle time.Time
 }
 
 // New returns a picker for content of geometry g of which held is here.

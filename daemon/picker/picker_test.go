@@ -10,6 +10,9 @@ import (
 	"damselfly/pieces"
 )
 
+// t0 is when tests play.
+var t0 = time.Unix(1000, 0)
+
 func ext(first, end int) pieces.Extent { return pieces.Extent{First: first, End: end} }
 
 func host(b byte) pieces.HostID { return pieces.NewHostID([16]byte{b}) }
@@ -30,13 +33,13 @@ func TestDemandGoesFirstAndInOrder(t *testing.T) {
 	p.NeighbourHeld(host(1), ext(0, 100))
 	p.Want(ext(0, 100), pieces.Fill)
 	p.Want(ext(50, 52), pieces.Demand)
-	reqs := p.Next()
+	reqs := p.Next(t0)
 	require.Len(t, reqs, 4)
 	require.Equal(t, pieces.Demand, reqs[0].Class)
 	require.Equal(t, ext(50, 51), reqs[0].Extent)
 	require.Equal(t, ext(51, 52), reqs[1].Extent)
 	require.Equal(t, pieces.Fill, reqs[2].Class)
-	require.Empty(t, p.Next(), "all slots are taken")
+	require.Empty(t, p.Next(t0), "all slots are taken")
 }
 
 func TestDemandHasASlotOfItsOwn(t *testing.T) {
@@ -44,11 +47,11 @@ func TestDemandHasASlotOfItsOwn(t *testing.T) {
 	p.AddNeighbour(host(1), false, false)
 	p.NeighbourHeld(host(1), ext(0, 10))
 	p.Want(ext(0, 10), pieces.Fill)
-	require.Len(t, p.Next(), 2)
+	require.Len(t, p.Next(t0), 2)
 	in := p.Want(ext(0, 10), pieces.Demand)
-	require.Len(t, p.Next(), 1)
+	require.Len(t, p.Next(t0), 1)
 	p.Drop(in)
-	require.Empty(t, p.Next())
+	require.Empty(t, p.Next(t0))
 }
 
 func TestNothingWithoutADigest(t *testing.T) {
@@ -57,9 +60,9 @@ func TestNothingWithoutADigest(t *testing.T) {
 	p.AddNeighbour(host(1), true, false)
 	p.NeighbourHeld(host(1), g.All())
 	p.Want(g.All(), pieces.Demand)
-	require.Empty(t, p.Next())
+	require.Empty(t, p.Next(t0))
 	p.Verifiable(ext(2, 3))
-	reqs := p.Next()
+	reqs := p.Next(t0)
 	require.Len(t, reqs, 1)
 	require.Equal(t, ext(2, 3), reqs[0].Extent)
 }
@@ -70,17 +73,17 @@ func TestWaitsOnlyAtParentsAndLeaseHolders(t *testing.T) {
 	p.AddNeighbour(host(1), false, false)
 	p.NeighbourFetching(host(1), ext(0, 4), false)
 	p.Want(ext(0, 2), pieces.Demand)
-	require.Empty(t, p.Next())
+	require.Empty(t, p.Next(t0))
 	require.False(t, p.Nearby(0))
 
 	p.NeighbourFetching(host(1), ext(0, 1), true)
-	reqs := p.Next()
+	reqs := p.Next(t0)
 	require.Len(t, reqs, 1)
 	require.True(t, reqs[0].Wait)
 	require.Equal(t, ext(0, 1), reqs[0].Extent)
 
 	p.AddNeighbour(host(1), true, false)
-	reqs = p.Next()
+	reqs = p.Next(t0)
 	require.Len(t, reqs, 1)
 	require.Equal(t, ext(1, 2), reqs[0].Extent)
 	p.NeighbourStopped(host(1), ext(0, 4))
@@ -92,9 +95,9 @@ func TestFillNeverWaits(t *testing.T) {
 	p.AddNeighbour(host(1), true, true)
 	p.NeighbourFetching(host(1), ext(0, 4), true)
 	p.Want(ext(0, 4), pieces.Fill)
-	require.Empty(t, p.Next())
+	require.Empty(t, p.Next(t0))
 	p.NeighbourHeld(host(1), ext(3, 4))
-	require.Len(t, p.Next(), 1)
+	require.Len(t, p.Next(t0), 1)
 }
 
 func TestRequestsGrowWithTheRate(t *testing.T) {
@@ -102,12 +105,12 @@ func TestRequestsGrowWithTheRate(t *testing.T) {
 	p.AddNeighbour(host(1), false, false)
 	p.NeighbourHeld(host(1), ext(0, 200))
 	p.Want(ext(0, 200), pieces.Window)
-	r := p.Next()[0]
+	r := p.Next(t0)[0]
 	require.Equal(t, 1, r.Extent.Len(), "one piece while the rate is unknown")
 	p.Held(r.Extent.First)
 	// 100 MiB/s: 20 ms are 2 MiB, eight pieces.
 	p.Done(r, 1<<20, 10*time.Millisecond)
-	require.Equal(t, 8, p.Next()[0].Extent.Len())
+	require.Equal(t, 8, p.Next(t0)[0].Extent.Len())
 }
 
 func TestSeedGivesDifferentChildrenDifferentPieces(t *testing.T) {
@@ -119,7 +122,7 @@ func TestSeedGivesDifferentChildrenDifferentPieces(t *testing.T) {
 		p.AddNeighbour(host(1), true, true)
 		p.NeighbourHeld(host(1), g.All())
 		p.Want(g.All(), pieces.Fill)
-		firsts[p.Next()[0].Extent.First] = true
+		firsts[p.Next(t0)[0].Extent.First] = true
 	}
 	require.Greater(t, len(firsts), 12)
 }
@@ -130,16 +133,16 @@ func TestPausedAndRemovedNeighboursAreLeftAlone(t *testing.T) {
 	p.NeighbourHeld(host(1), ext(0, 4))
 	p.Want(ext(0, 4), pieces.Fill)
 	p.Pause(host(1), true)
-	require.Empty(t, p.Next())
+	require.Empty(t, p.Next(t0))
 	p.Pause(host(1), false)
-	reqs := p.Next()
+	reqs := p.Next(t0)
 	require.NotEmpty(t, reqs)
 	p.RemoveNeighbour(host(1))
 	require.False(t, p.HeldNearby(0))
 	for _, r := range reqs {
 		p.Done(r, 0, 0)
 	}
-	require.Empty(t, p.Next())
+	require.Empty(t, p.Next(t0))
 }
 
 // TestRandomRuns drives pickers through random events and checks what must
@@ -162,7 +165,7 @@ func TestRandomRuns(t *testing.T) {
 		held := &pieces.Set{}
 		for step := 0; held.Count() < n; step++ {
 			require.Less(t, step, 100*n+1000, "seed %d: no progress", seed)
-			for _, q := range p.Next() {
+			for _, q := range p.Next(t0) {
 				require.True(t, g.Contains(q.Extent))
 				for f := range flying {
 					if q.Hedge {
@@ -229,11 +232,11 @@ func TestOrderUsesOneNeighbourMoreAndStandsInNobodysWay(t *testing.T) {
 	for i := range 20 {
 		p.Want(pieces.Extent{First: 100 + 2*i, End: 101 + 2*i}, pieces.Order)
 	}
-	require.Len(t, p.Next(), 6)
+	require.Len(t, p.Next(t0), 6)
 	p.Want(pieces.Extent{First: 0, End: 1}, pieces.Demand)
 	p.Want(pieces.Extent{First: 10, End: 11}, pieces.Window)
 	var got []pieces.Class
-	for _, r := range p.Next() {
+	for _, r := range p.Next(t0) {
 		got = append(got, r.Class)
 	}
 	require.Equal(t, []pieces.Class{pieces.Demand, pieces.Window}, got)

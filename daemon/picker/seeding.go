@@ -18,6 +18,9 @@ type SeedingConfig struct {
 	// Idle: when no child has asked for something new for this long, repeats
 	// are free (default 500 ms).
 	Idle time.Duration
+	// NearFirst answers under way within the seed's data centre keep its uplink
+	// busy: others are given nothing new meanwhile (default 4).
+	NearFirst int
 }
 
 func (c SeedingConfig) withDefaults() SeedingConfig {
@@ -30,6 +33,9 @@ func (c SeedingConfig) withDefaults() SeedingConfig {
 	if c.Idle == 0 {
 		c.Idle = 500 * time.Millisecond
 	}
+	if c.NearFirst == 0 {
+		c.NearFirst = 4
+	}
 	return c
 }
 
@@ -37,6 +43,10 @@ func (c SeedingConfig) withDefaults() SeedingConfig {
 // first (DESIGN §7): while children ask for pieces that were not sent yet, only
 // a share of what is sent repeats sent ones. Without it, readers in the same
 // order turn the seed into a plain server. Pure; callers serialise their calls.
+//
+// Among several data centres a piece goes first to a child in the seed's own, while
+// those keep it busy: else this data centre would have to take back from the others
+// what the seed gave them. The others take it there.
 type Seeding struct {
 	cfg SeedingConfig
 	geo pieces.Geometry
@@ -50,6 +60,8 @@ type Seeding struct {
 	total, repeats int64
 	// fresh is when a piece was last asked for that was not sent before.
 	fresh time.Time
+	// near counts the answers under way in the seed's data centre.
+	near int
 }
 
 // slowSend times as long as a piece takes to open again is how long its sending
@@ -74,8 +86,9 @@ func NewSeeding(g pieces.Geometry, cfg SeedingConfig) *Seeding {
 // Ask decides whether child gets e now. If not, it is told after how long to
 // ask again, at most a tenth of expected, the expected time of the content; by
 // then it probably has it from another child. seen reports whether a neighbour
-// holds a piece. Urgent requests are always granted.
-func (s *Seeding) Ask(now time.Time, child pieces.HostID, e pieces.Extent, urgent bool, expected time.Duration, seen func(int) bool) (ok bool, again time.Duration) {
+// holds a piece. far children are in another data centre. Urgent requests are
+// always granted. What is granted ends with one call of Sent or Unsent.
+func (s *Seeding) Ask(now time.Time, child pieces.HostID, e pieces.Extent, urgent, far bool, expected time.Duration, seen func(int) bool) (ok bool, again time.Duration) {
 	s.children[child] = now
 	s.sweep(now)
 	_, n := s.geo.Bytes(e)
@@ -84,6 +97,9 @@ func (s *Seeding) Ask(now time.Time, child pieces.HostID, e pieces.Extent, urgen
 		s.fresh = now
 	}
 	scarce := repeat && len(s.children) > 1 && now.Sub(s.fresh) < s.cfg.Idle
+	if far && !repeat && !urgent && s.near >= s.cfg.NearFirst {
+		return false, expected / 10
+	}
 	if scarce && !urgent && float64(s.repeats+n) > s.cfg.Repeats*float64(s.total+n) {
 		return false, left
 	}
@@ -95,6 +111,9 @@ func (s *Seeding) Ask(now time.Time, child pieces.HostID, e pieces.Extent, urgen
 		if _, before := s.sent[i]; !before {
 			s.sent[i] = sending{to: child, at: now}
 		}
+	}
+	if !far {
+		s.near++
 	}
 	return true, 0
 }
@@ -115,11 +134,36 @@ func (s *Seeding) sweep(now time.Time) {
 
 // Sent says that the answer to child for e is over, for better or worse: what is
 // not seen there after a tenth of the expected time from now opens again.
-func (s *Seeding) Sent(now time.Time, child pieces.HostID, e pieces.Extent) {
+func (s *Seeding) Sent(now time.Time, child pieces.HostID, e pieces.Extent, far bool) {
+	s.over(far)
 	for i := range e.All() {
 		if first, ok := s.sent[i]; ok && first.to == child {
 			s.sent[i] = sending{to: child, at: now, over: true}
 		}
+	}
+}
+
+// Unsent is Sent for an answer of which no byte was sent, as when no upload slot
+// was free: what it was to bring opens at once.
+func (s *Seeding) Unsent(child pieces.HostID, e pieces.Extent, far bool) {
+	s.over(far)
+	_, n := s.geo.Bytes(e)
+	s.total -= n
+	first := false
+	for i := range e.All() {
+		if x, ok := s.sent[i]; ok && x.to == child && !x.over {
+			delete(s.sent, i)
+			first = true
+		}
+	}
+	if !first {
+		s.repeats = max(0, s.repeats-n)
+	}
+}
+
+func (s *Seeding) over(far bool) {
+	if !far {
+		s.near--
 	}
 }
 

@@ -22,7 +22,7 @@ func newSeedFixture() *seedFixture {
 }
 
 func (f *seedFixture) ask(child byte, first, end int, urgent bool) bool {
-	ok, again := f.Ask(f.now, host(child), ext(first, end), urgent, 10*time.Second, f.held.Has)
+	ok, again := f.Ask(f.now, host(child), ext(first, end), urgent, false, 10*time.Second, f.held.Has)
 	if !ok && (again <= 0 || again > time.Second) {
 		panic("the retry is not within a tenth of the expected time")
 	}
@@ -77,7 +77,7 @@ func TestWhatDidNotArriveOpensAgain(t *testing.T) {
 		f.ask(2, 50, 51, false)
 	}
 	require.False(t, f.ask(2, 0, 10, false), "it is being sent yet")
-	f.Sent(f.now, host(1), ext(0, 10))
+	f.Sent(f.now, host(1), ext(0, 10), false)
 	require.False(t, f.ask(2, 0, 10, false))
 	f.now = f.now.Add(1100 * time.Millisecond)
 	require.True(t, f.ask(2, 0, 10, false))
@@ -107,13 +107,13 @@ func TestDeferredPiecesAreAskedByDemandOnly(t *testing.T) {
 	p.NeighbourHeld(host(1), ext(0, 4))
 	p.Defer(host(1), ext(0, 4), true)
 	in := p.Want(ext(0, 4), pieces.Fill)
-	require.Empty(t, p.Next())
+	require.Empty(t, p.Next(t0))
 	p.Drop(in)
 	p.Want(ext(0, 4), pieces.Window)
-	require.Empty(t, p.Next())
+	require.Empty(t, p.Next(t0))
 	require.True(t, p.Nearby(0), "nothing to ask the scheduler for")
 	p.Want(ext(2, 3), pieces.Demand)
-	require.Len(t, p.Next(), 1)
+	require.Len(t, p.Next(t0), 1)
 	p.Defer(host(1), ext(0, 4), false)
-	require.NotEmpty(t, p.Next())
+	require.NotEmpty(t, p.Next(t0))
 }

@@ -66,6 +66,10 @@ type Content interface {
 	Close() error
 }
 
+// Refusable content is told, before Close, that an answer without its bytes was
+// given: no slot was free, or its first bytes did not come.
+type Refusable interface{ Refused() }
+
 // Chunk is Data, or Len bytes of File from Off. The file's own position is
 // neither used nor moved.
 type Chunk struct {

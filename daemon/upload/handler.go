@@ -79,10 +79,12 @@ func (h *handler) serve(w http.ResponseWriter, rc *http.ResponseController, r *h
 		if err == io.EOF {
 			err = io.ErrUnexpectedEOF
 		}
+		refused(content)
 		return h.refuse(w, err)
 	}
 	free, err := h.takeSlot(ctx, req)
 	if err != nil {
+		refused(content)
 		return h.refuse(w, err)
 	}
 	defer free()
@@ -100,6 +102,12 @@ func (h *handler) serve(w http.ResponseWriter, rc *http.ResponseController, r *h
 		panic(http.ErrAbortHandler) // closes the connection: the client sees a short body
 	}
 	return http.StatusPartialContent
+}
+
+func refused(c Content) {
+	if c, ok := c.(Refusable); ok {
+		c.Refused()
+	}
 }
 
 // takeSlot waits for a slot as long as the asker has patience; what is not

@@ -51,8 +51,8 @@ type host struct {
 	waits      waits
 	slots      int // uploads under way
 
-	news     []pieces.Extent // held since the neighbours were told
-	flushing bool            // a flush of changes is planned
+	news     []change // since the neighbours were told
+	flushing bool     // a flush of changes is planned
 	report   []swarm.Held
 	reported int // pieces in report
 	reporter timer
@@ -88,7 +88,9 @@ func newHost(w *world, n int, up, down float64, idc int, kind pieces.HostType) *
 			h.sums.AddExtent(w.geo.All())
 		}
 	}
-	h.pick = picker.New(w.geo, h.held, w.sc.Picker, rand.New(rand.NewPCG(w.sc.Seed, uint64(n)+1)))
+	cfg := w.sc.Picker
+	cfg.Self = h.ID
+	h.pick = picker.New(w.geo, h.held, cfg, rand.New(rand.NewPCG(w.sc.Seed, uint64(n)+1)))
 	h.reporter.do = h.flushReport
 	return h
 }
@@ -180,7 +182,7 @@ func (h *host) schedule() {
 	}
 	// With its places taken the picker answers nothing; that is most calls.
 	if most := h.w.sc.Picker.MaxRequests; len(h.flights)-h.late < most && len(h.flights) < 4*most {
-		for _, r := range h.pick.Next() {
+		for _, r := range h.pick.Next(epoch.Add(h.w.clock.now)) {
 			h.request(r)
 		}
 	}

@@ -36,6 +36,7 @@ func (h *host) addNeighbour(o *host, parent, dial bool) *neighbour {
 	}
 	n.parent = parent
 	h.pick.AddNeighbour(o.ID, parent, o.Type == pieces.SeedHost)
+	h.pick.SetFar(o.ID, o.idc != h.idc)
 	if dial && n.wire == nil && !n.dialling {
 		n.dialling = true
 		h.w.clock.after(3*h.w.latency(h, o), func() { o.dialled(h) })
@@ -159,10 +160,27 @@ func (h *host) holder(x pieces.Holder) {
 	}
 }
 
-// tellHeld tells the neighbours of piece i, soon. What is being fetched is not
-// told: at class fill nobody waits for it.
-func (h *host) tellHeld(i int) {
-	h.news = append(h.news, pieces.Extent{First: i, End: i + 1})
+// change is something that neighbours are told.
+type change struct {
+	kind   changeKind
+	extent pieces.Extent
+}
+
+type changeKind uint8
+
+const (
+	holds changeKind = iota
+	fetches
+	stopped
+)
+
+// tell tells the neighbours soon. What is being fetched matters only among data
+// centres: at class fill nobody waits for it.
+func (h *host) tell(k changeKind, e pieces.Extent) {
+	if k != holds && h.w.sc.IDCs == 1 {
+		return
+	}
+	h.news = append(h.news, change{k, e})
 	if !h.flushing {
 		h.flushing = true
 		h.w.clock.after(batch(h.w.geo.Size), h.flushNews)
@@ -209,19 +227,36 @@ func (h *host) inventoryTo(o *host) {
 	if h.dead {
 		return
 	}
-	all := h.held.List()
+	var all []change
+	for e := range h.held.Extents() {
+		all = append(all, change{holds, e})
+	}
+	for _, f := range h.flights {
+		if h.w.sc.IDCs > 1 {
+			all = append(all, change{fetches, f.Extent})
+		}
+	}
 	h.w.clock.after(h.w.latency(h, o), func() { o.heard(h, all) })
 }
 
-// heard takes what a neighbour holds. A host that is complete has no use for it
+// heard takes what a neighbour says. A host that is complete has no use for it
 // but a seed, which counts copies; who is no neighbour any more is not known to the
 // picker.
-func (h *host) heard(from *host, held []pieces.Extent) {
+func (h *host) heard(from *host, news []change) {
 	if h.dead || h.done && h.seeding == nil {
 		return
 	}
 	useful := false
-	for _, e := range held {
+	for _, c := range news {
+		e := c.extent
+		switch c.kind {
+		case fetches:
+			h.pick.NeighbourFetching(from.ID, e, false)
+			continue
+		case stopped:
+			h.pick.NeighbourStopped(from.ID, e)
+			continue
+		}
 		h.pick.NeighbourHeld(from.ID, e)
 		for i := e.First; i < e.End && !useful; i++ {
 			useful = !h.held.Has(i) && !h.pick.Flying(i)

@@ -23,6 +23,7 @@ type request struct {
 	flow                  *flow
 	bytes                 int64 // delivered
 	slot                  bool  // holds an upload slot
+	granted               bool  // by a seed
 	over                  bool
 }
 
@@ -39,6 +40,7 @@ func (h *host) request(r picker.Request) {
 	now := h.w.clock.now
 	f := &request{Request: r, h: h, from: n.host, since: now, began: now, next: r.Extent.First}
 	h.flights = append(h.flights, f)
+	h.tell(fetches, r.Extent)
 	f.late = h.w.clock.after(h.waits.patience(), f.overdue)
 	h.w.clock.after(h.w.latency(h, f.from), f.arrive)
 }
@@ -69,6 +71,9 @@ func (f *request) land() {
 	h.flights = slices.Delete(h.flights, i, i+1)
 	if f.isLate {
 		h.late--
+	}
+	if !h.held.HasExtent(f.Extent) {
+		h.tell(stopped, f.Extent)
 	}
 	h.pick.Done(f.Request, f.bytes, h.w.clock.now-f.began)
 }

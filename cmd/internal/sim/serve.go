@@ -19,15 +19,20 @@ func (f *request) arrive() {
 	}
 	if s.seeding != nil && w.sc.Policy != pieces.PolicyClassic {
 		now := epoch.Add(w.clock.now)
-		ok, again := s.seeding.Ask(now, f.h.ID, f.Extent, false, expected(w.geo.Size), s.pick.HeldNearby)
+		ok, again := s.seeding.Ask(now, f.h.ID, f.Extent, false, s.idc != f.h.idc, expected(w.geo.Size), s.pick.HeldNearby)
 		if !ok {
 			w.tally.deferred++
 			w.clock.after(w.latency(s, f.h), func() { f.refused(true, again) })
 			return
 		}
+		f.granted = true
 	}
 	if s.slots >= w.sc.UploadSlots {
 		w.tally.busy++
+		if f.granted {
+			f.granted = false
+			s.seeding.Unsent(f.h.ID, f.Extent, s.idc != f.h.idc)
+		}
 		w.clock.after(w.latency(s, f.h), func() { f.refused(false, busyRetry) })
 		return
 	}
@@ -56,7 +61,16 @@ func (f *request) send() {
 	})
 }
 
+// sent ends what a seed granted.
+func (f *request) sent() {
+	if f.granted {
+		f.granted = false
+		f.from.seeding.Sent(epoch.Add(f.h.w.clock.now), f.h.ID, f.Extent, f.from.idc != f.h.idc)
+	}
+}
+
 func (f *request) freeSlot() {
+	f.sent()
 	if f.slot {
 		f.slot = false
 		f.from.slots--
@@ -101,7 +115,7 @@ func (h *host) hold(i int, by *request, lease pieces.LeaseID, cost *swarm.Cost) 
 	h.pick.Held(i)
 	h.unasked.Remove(i)
 	h.overtaken(i, by)
-	h.tellHeld(i)
+	h.tell(holds, pieces.Extent{First: i, End: i + 1})
 	h.reportHeld(i, lease, cost)
 	if h.held.Count() == h.w.geo.Count() {
 		h.completed()

@@ -88,9 +88,11 @@ func TestKilledHostsHoldNobodyUp(t *testing.T) {
 
 func TestDataCentresCount(t *testing.T) {
 	sc := small(16)
-	sc.IDCs = 4
+	sc.IDCs, sc.Size = 4, 64<<20
 	r := run(t, sc)
+	require.Less(t, r.Ratio(), 1.3)
 	require.GreaterOrEqual(t, r.FarCopies, 3.0, "each data centre but the seed's needs one copy")
+	require.LessOrEqual(t, r.FarCopies, 3.3, "… and takes hardly more")
 	sc.IDCRate = sc.Up / 2
 	require.Greater(t, run(t, sc).Last, r.Last, "a narrow way out is slower")
 }
