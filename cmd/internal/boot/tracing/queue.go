@@ -129,13 +129,12 @@ func (q *queue) send(batch []sdk.ReadOnlySpan) []sdk.ReadOnlySpan {
 // close sends what is left, within times.Flush, and ends the goroutine.
 func (q *queue) close() {
 	q.closing.Do(func() {
-		defer q.cancel()
-		late := time.AfterFunc(q.times.Flush, q.cancel)
-		defer late.Stop()
-		close(q.stop)
-		<-q.done
 		ctx, cancel := context.WithTimeout(context.Background(), q.times.Flush)
 		defer cancel()
+		defer q.cancel()
+		defer context.AfterFunc(ctx, q.cancel)()
+		close(q.stop)
+		<-q.done
 		_ = q.to.Shutdown(ctx)
 	})
 }
