@@ -20,6 +20,7 @@ import (
 	"damselfly/manager"
 	"damselfly/manager/store"
 	"damselfly/pieces"
+	"damselfly/pieces/missing"
 	"damselfly/proto/rpc"
 	"damselfly/scheduler"
 )
@@ -50,7 +51,7 @@ func exposed(t *testing.T) map[string][]string {
 		t.Skip("only root mounts without a helper")
 	}
 	if _, err := os.Stat("/dev/fuse"); err != nil {
-		t.Skip("no FUSE here: ", err)
+		missing.Skip(t, "no FUSE here: ", err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()

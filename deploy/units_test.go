@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"damselfly/pieces/missing"
 )
 
 // settings returns the assignments of a unit's [Service].
@@ -64,7 +66,7 @@ func TestUnitsAreHardenedAndSayWhenReady(t *testing.T) {
 // systemd itself understands every line.
 func TestUnitsAreUnderstood(t *testing.T) {
 	if _, err := exec.LookPath("systemd-analyze"); err != nil {
-		t.Skip("no systemd-analyze here")
+		missing.Skip(t, "no systemd-analyze here")
 	}
 	units, err := filepath.Glob("systemd/*.service")
 	require.NoError(t, err)

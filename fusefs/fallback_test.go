@@ -8,6 +8,8 @@ import (
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"damselfly/pieces/missing"
 )
 
 // Each fallback has its own words for people, and its own fix.
@@ -44,7 +46,7 @@ func overlay(t *testing.T) string {
 	}
 	err := unix.Mount("overlay", merged, "overlay", 0, "lowerdir="+dir+"/lower,upperdir="+dir+"/upper/u,workdir="+dir+"/upper/w")
 	if err == unix.ENODEV || err == unix.EPERM {
-		t.Skip("no overlayfs here: ", err)
+		missing.Skip(t, "no overlayfs here: ", err)
 	}
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = unix.Unmount(merged, unix.MNT_DETACH) })

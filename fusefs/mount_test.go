@@ -14,6 +14,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"damselfly/pieces/missing"
 )
 
 // childEnv names the child command that the test binary is to run instead of
@@ -110,7 +112,7 @@ func needFUSE(t testing.TB) {
 		t.Skip("needs root")
 	}
 	if _, err := os.Stat("/dev/fuse"); err != nil {
-		t.Skip("needs /dev/fuse")
+		missing.Skip(t, "needs /dev/fuse")
 	}
 }
 

@@ -24,6 +24,7 @@ import (
 	"damselfly/daemon/control"
 	"damselfly/fusefs"
 	"damselfly/pieces"
+	"damselfly/pieces/missing"
 )
 
 // The test binary plays dfdaemon when this variable is set.
@@ -63,7 +64,7 @@ func needFUSE(t *testing.T) {
 	t.Helper()
 	f, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0)
 	if err != nil {
-		t.Skip("no FUSE here: ", err)
+		missing.Skip(t, "no FUSE here: ", err)
 	}
 	f.Close()
 }

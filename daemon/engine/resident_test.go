@@ -7,6 +7,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"damselfly/pieces/missing"
 )
 
 // Both ways to ask the kernel agree, on what was just read and on what was never.
@@ -30,7 +32,7 @@ func TestResidentBytes(t *testing.T) {
 	require.Less(t, n, int64(size))
 	m, err := cacheStat(f, size)
 	if err == unix.ENOSYS {
-		t.Skip("no cachestat(2) here")
+		missing.Skip(t, "no cachestat(2) here")
 	}
 	require.NoError(t, err)
 	require.Equal(t, n, m)

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"damselfly/pieces"
+	"damselfly/pieces/missing"
 )
 
 func TestParseMounts(t *testing.T) {
@@ -76,7 +77,7 @@ func TestNothingToClean(t *testing.T) {
 // What fusermount3 has to say reaches the person.
 func TestHelperSaysWhy(t *testing.T) {
 	if _, err := helperBinary(); err != nil {
-		t.Skip(err)
+		missing.Skip(t, err)
 	}
 	err := helperUnmount(context.Background(), t.TempDir(), false)
 	require.Error(t, err)

@@ -9,6 +9,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"damselfly/pieces/missing"
 )
 
 // connect mounts on dir a connection that nobody serves. Its owner ends it.
@@ -18,7 +20,7 @@ func connect(t *testing.T, dir string) (fd int, p *Point) {
 		t.Skip("needs root")
 	}
 	if _, err := os.Stat("/dev/fuse"); err != nil {
-		t.Skip("needs /dev/fuse")
+		missing.Skip(t, "needs /dev/fuse")
 	}
 	fd, p, err := Attach(context.Background(), Options{Dir: dir, Source: "test", Subtype: "test", MaxRead: 4096})
 	require.NoError(t, err)

@@ -21,6 +21,7 @@ import (
 	"damselfly/daemon/control"
 	"damselfly/fusefs"
 	"damselfly/pieces"
+	"damselfly/pieces/missing"
 	"damselfly/proto/rpc"
 	"damselfly/proto/trace"
 	"damselfly/scheduler"
@@ -66,11 +67,11 @@ func (c tracedCluster) add(ctx context.Context, url string) pieces.TaskID {
 
 // mount mounts what a host has.
 func (h *Host) mount(tracer *trace.Tracer) (dir string) {
-	if _, err := os.Stat("/dev/fuse"); err != nil || os.Geteuid() != 0 {
-		if os.Getenv("DAMSELFLY_DEPS") != "" {
-			h.t.Fatal("needs root and /dev/fuse")
-		}
-		h.t.Skip("needs root and /dev/fuse")
+	if os.Geteuid() != 0 {
+		h.t.Skip("only root mounts without a helper")
+	}
+	if _, err := os.Stat("/dev/fuse"); err != nil {
+		missing.Skip(h.t, "no FUSE here: ", err)
 	}
 	dir = filepath.Join(h.t.TempDir(), "mnt")
 	require.NoError(h.t, os.Mkdir(dir, 0o755))

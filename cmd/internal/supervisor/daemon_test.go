@@ -23,6 +23,7 @@ import (
 	"damselfly/fusefs"
 	"damselfly/fusefs/attach"
 	"damselfly/pieces"
+	"damselfly/pieces/missing"
 )
 
 // Roles of the test binary.
@@ -170,7 +171,7 @@ func newDaemon(t *testing.T) *daemon {
 		t.Skip("needs root")
 	}
 	if _, err := os.Stat("/dev/fuse"); err != nil {
-		t.Skip("needs /dev/fuse")
+		missing.Skip(t, "needs /dev/fuse")
 	}
 	top, err := os.MkdirTemp("", "supervisor-")
 	require.NoError(t, err)

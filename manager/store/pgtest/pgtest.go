@@ -20,6 +20,8 @@ import (
 	"time"
 
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver
+
+	"damselfly/pieces/missing"
 )
 
 // Times of the server; a busy machine may be slow.
@@ -53,11 +55,8 @@ func Main(m *testing.M) int {
 	return m.Run()
 }
 
-// needed is set by make: what scripts/deps.sh installs must be there.
-const needed = "DAMSELFLY_DEPS"
-
 // New makes an empty database and returns its URL. Without PostgreSQL on this
-// machine the test is skipped, unless needed is set; and in short runs, which look
+// machine the test is skipped (missing.Skip); and in short runs, which look
 // for races in our code that SQLite shows as well.
 func New(t testing.TB) string {
 	t.Helper()
@@ -65,8 +64,8 @@ func New(t testing.TB) string {
 		t.Skip("PostgreSQL is for long runs")
 	}
 	shared.once.Do(func() { shared.server, shared.err = start() })
-	if errors.Is(shared.err, errMissing) && os.Getenv(needed) == "" {
-		t.Skip(shared.err)
+	if errors.Is(shared.err, errMissing) {
+		missing.Skip(t, shared.err)
 	}
 	if shared.err != nil {
 		t.Fatal(shared.err)

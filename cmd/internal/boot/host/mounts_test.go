@@ -14,6 +14,7 @@ import (
 	"damselfly/fusefs"
 	"damselfly/fusefs/attach"
 	"damselfly/pieces"
+	"damselfly/pieces/missing"
 )
 
 // emptyBackend has no Tasks.
@@ -37,7 +38,7 @@ func (emptyBackend) TaskJSON(pieces.TaskID) ([]byte, error)                { ret
 func newTestMounts(t *testing.T, last func()) (*Mounts, string) {
 	t.Helper()
 	if f, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0); err != nil {
-		t.Skip("no FUSE here: ", err)
+		missing.Skip(t, "no FUSE here: ", err)
 	} else {
 		f.Close()
 	}
