@@ -15,6 +15,7 @@ import (
 	"damselfly/cmd/internal/boot/sso"
 	"damselfly/cmd/internal/boot/tracing"
 	"damselfly/manager"
+	"damselfly/manager/jobs"
 	"damselfly/manager/oidc"
 	"damselfly/manager/people"
 	"damselfly/manager/store"
@@ -33,6 +34,8 @@ type options struct {
 	LocalAdmin bool `yaml:"insecure-local-admin"`
 	// KeepAlive is how often schedulers and hosts are to say that they live.
 	KeepAlive time.Duration `yaml:"keep-alive"`
+	// JobLease is how long a job waits for a manager that died.
+	JobLease time.Duration `yaml:"job-lease"`
 	// SessionIdle and SessionLife end sessions.
 	SessionIdle time.Duration    `yaml:"session-idle"`
 	SessionLife time.Duration    `yaml:"session-life"`
@@ -48,6 +51,7 @@ func defaults() options {
 		HTTP:        "127.0.0.1:8080",
 		Database:    "sqlite:" + filepath.Join(boot.ProcessEnv().DataDir(), "manager.db"),
 		KeepAlive:   manager.DefaultKeepAlive,
+		JobLease:    jobs.DefaultLease,
 		SessionIdle: people.DefaultIdle,
 		SessionLife: people.DefaultSession,
 		AuditKeep:   people.DefaultAuditKeep,
@@ -91,6 +95,7 @@ Log in with it ('dfctl login', or the console) and make users for the others;
 	databaseFlag(cmd, &o)
 	cmd.Flags().StringVar(&o.URL, "url", o.URL, "how browsers reach this manager, https://HOST[:PORT], if a proxy ends TLS for it")
 	cmd.Flags().DurationVar(&o.KeepAlive, "keep-alive", o.KeepAlive, "have schedulers and hosts say so often that they live; the same for all managers of a database")
+	cmd.Flags().DurationVar(&o.JobLease, "job-lease", o.JobLease, "take up a job whose manager has said nothing for so long; the same for all managers of a database")
 	cmd.Flags().DurationVar(&o.SessionIdle, "session-idle", o.SessionIdle, "end sessions that were not used for so long")
 	cmd.Flags().DurationVar(&o.SessionLife, "session-life", o.SessionLife, "end sessions after so long in any case")
 	cmd.Flags().DurationVar(&o.AuditKeep, "audit-keep", o.AuditKeep, "keep the audit log for so long")
@@ -111,6 +116,10 @@ const (
 	mostKeepAlive  = 10 * time.Minute
 )
 
+// leastJobLease is what a busy machine keeps up with: it is renewed six times in
+// a lease.
+const leastJobLease = time.Second
+
 // readyTimeout bounds the question that /healthz asks the database.
 const readyTimeout = 2 * time.Second
 
@@ -126,6 +135,9 @@ func run(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
 	}
 	if o.KeepAlive < leastKeepAlive || o.KeepAlive > mostKeepAlive {
 		return pieces.Errorf(pieces.Invalid, "--keep-alive %s: want %s to %s", o.KeepAlive, leastKeepAlive, mostKeepAlive)
+	}
+	if o.JobLease < leastJobLease {
+		return pieces.Errorf(pieces.Invalid, "--job-lease %s: want %s or more", o.JobLease, leastJobLease)
 	}
 	grpcLis, err := boot.Listen(ctx, "grpc", o.GRPC)
 	if err != nil {
@@ -150,7 +162,8 @@ func run(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
 	}
 	defer traces.Close()
 	m, err := manager.New(manager.Options{
-		Store: db, Log: log, Registry: reg, KeepAlive: o.KeepAlive, Version: boot.Version(), URL: o.URL, LocalAdmin: o.LocalAdmin, SSO: sso.Offer(o.OIDC),
+		Store: db, Log: log, Registry: reg, KeepAlive: o.KeepAlive, Jobs: jobs.Options{Lease: o.JobLease, Renew: o.JobLease / 6},
+		Version: boot.Version(), URL: o.URL, LocalAdmin: o.LocalAdmin, SSO: sso.Offer(o.OIDC),
 		People: people.Options{Idle: o.SessionIdle, Session: o.SessionLife, AuditKeep: o.AuditKeep},
 	})
 	if err != nil {

@@ -158,6 +158,7 @@ func TestUsageErrorsAreOneLineAndExitTwo(t *testing.T) {
 		{[]string{"--database", database, "--oidc-issuer", "https://i", "--url", "https://m", "--oidc-client-id", "c", "--oidc-role", "ops=king"}, "king"},
 		{[]string{"--database", database, "--oidc-issuer", "https://i", "--url", "https://m", "--oidc-client-id", "c", "--oidc-role", "ops=admin", "--oidc-client-secret-file", "/nonexistent"}, "/nonexistent"},
 		{[]string{"--database", database, "--url", "manager"}, "https://HOST"},
+		{[]string{"--database", database, "--job-lease", "0"}, "--job-lease 0s: want 1s or more"},
 		{[]string{"--database", database, "--keep-alive", "1ms"}, "--keep-alive 1ms: want 10ms to 10m0s"},
 		{[]string{"--no-such-flag"}, "--no-such-flag"},
 		{[]string{"surplus"}, "surplus"},

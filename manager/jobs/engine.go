@@ -65,7 +65,7 @@ type Options struct {
 	// Ended is called when a job ended here; nil = not.
 	Ended func(kind string, state store.JobState)
 
-	// Lease is how long a claim lasts without renewal (6 s), Renew how often
+	// Lease is how long a claim lasts without renewal (DefaultLease), Renew how often
 	// it is renewed and progress is written (1 s), Poll how often work is
 	// looked for (1 s). A job of a manager that was killed is taken up after
 	// Lease + Poll at the latest.
@@ -82,6 +82,9 @@ type Options struct {
 	Log  *logrus.Entry // nil discards
 }
 
+// DefaultLease of a claim.
+const DefaultLease = 6 * time.Second
+
 func or[T comparable](v *T, otherwise T) {
 	var zero T
 	if *v == zero {
@@ -90,7 +93,7 @@ func or[T comparable](v *T, otherwise T) {
 }
 
 func (o Options) withDefaults() Options {
-	or(&o.Lease, 6*time.Second)
+	or(&o.Lease, DefaultLease)
 	or(&o.Renew, time.Second)
 	or(&o.Poll, time.Second)
 	or(&o.Attempts, 4)

@@ -91,11 +91,16 @@ func onEach(t *testing.T, test func(t *testing.T, database string)) {
 	t.Run("postgres", func(t *testing.T) { test(t, pgtest.New(t)) })
 }
 
-// engine runs on s until the returned function stops it.
+// engine runs on s until the returned function stops it. A job is its own for
+// longer than a busy machine keeps it from renewing its lease.
 func (w *world) engine(s Store, owner string, hosts Hosts) (stop func()) {
+	return w.engineWith(time.Minute, s, owner, hosts)
+}
+
+func (w *world) engineWith(lease time.Duration, s Store, owner string, hosts Hosts) (stop func()) {
 	e := New(Options{
 		Store: s, Hosts: hosts, Owner: owner, Since: func() time.Time { return w.since },
-		Lease: time.Second, Renew: 20 * time.Millisecond, Poll: 20 * time.Millisecond, RetryWait: time.Millisecond,
+		Lease: lease, Renew: 20 * time.Millisecond, Poll: 20 * time.Millisecond, RetryWait: time.Millisecond,
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -306,7 +311,7 @@ func TestAnotherManagerGoesOn(t *testing.T) {
 			return hang(ctx, h, tell)
 		}}
 		dying := &mortal{Store: w.store}
-		w.engine(dying, "dying", first)
+		w.engineWith(time.Second, dying, "dying", first)
 		w.add("a", Preheat, everywhere, time.Hour)
 		w.until("a", func(j store.Job) bool { return j.Counts[store.Succeeded] == 2 && j.Counts[store.Running] == 2 })
 		second := &fakeHosts{}
