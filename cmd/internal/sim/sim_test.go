@@ -88,13 +88,16 @@ func TestKilledHostsHoldNobodyUp(t *testing.T) {
 
 func TestDataCentresCount(t *testing.T) {
 	sc := small(16)
-	sc.IDCs, sc.Size = 4, 64<<20
+	sc.IDCs, sc.Size = 4, 256<<20
 	r := run(t, sc)
-	require.Less(t, r.Ratio(), 1.3)
+	require.LessOrEqual(t, r.Ratio(), 1.2, "the goal of DESIGN §13")
 	require.GreaterOrEqual(t, r.FarCopies, 3.0, "each data centre but the seed's needs one copy")
-	require.LessOrEqual(t, r.FarCopies, 3.3, "… and takes hardly more")
-	sc.IDCRate = sc.Up / 2
-	require.Greater(t, run(t, sc).Last, r.Last, "a narrow way out is slower")
+	require.LessOrEqual(t, r.FarCopies, 3.3, "… and takes hardly more: the goal again")
+	sc = small(16)
+	sc.IDCs = 4
+	wide := run(t, sc)
+	sc.IDCRate = sc.Up / 4
+	require.Greater(t, run(t, sc).Last, wide.Last, "a narrow way out is slower")
 }
 
 func TestLateJoinersCountFromTheirJoin(t *testing.T) {
