@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -40,6 +41,9 @@ func (r *rig) aria2(ctx context.Context, f content.File, limit time.Duration) (r
 	defer func() {
 		for _, p := range procs {
 			_ = p.Kill()
+		}
+		for _, h := range r.hosts { // for the next run
+			err = errors.Join(err, os.RemoveAll(filepath.Join(h.Dir, "bt")), os.RemoveAll(filepath.Join(h.Dir, "done")))
 		}
 	}()
 	start := func(h *lab.Host, args ...string) (string, error) {

@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"damselfly/cmd/internal/e2e/content"
+	"damselfly/cmd/internal/e2e/lab"
 )
 
 // valued are values of runs that were not void.
@@ -107,6 +108,21 @@ func TestPhases(t *testing.T) {
 	require.InDelta(t, 10, before, 1e-9)
 	require.InDelta(t, 1, after, 1e-9)
 	require.Equal(t, 5*time.Second, pause)
+}
+
+func TestExcessOfTheOrigin(t *testing.T) {
+	rs := []lab.Request{
+		{Range: "bytes=0-63", Sent: 64},
+		{Range: "bytes=64-299", Sent: 236}, // the rest of 0, all of 1 and 2
+		{Range: "bytes=100-199", Sent: 50}, // half of 1 again: it hung up
+		{Range: "bytes=300-349", Sent: 50}, // the short last one
+	}
+	twice, needless, err := excess(rs, 350, 100, func(k int) bool { return k != 2 })
+	require.NoError(t, err)
+	require.Equal(t, int64(50), twice)
+	require.Equal(t, int64(100), needless)
+	_, _, err = excess([]lab.Request{{Range: ""}}, 350, 100, nil)
+	require.Error(t, err)
 }
 
 func TestPeakMemory(t *testing.T) {

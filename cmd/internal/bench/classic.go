@@ -28,7 +28,7 @@ func classic(ctx context.Context, b *bench) error {
 		return err
 	}
 	b.stopped("at once, last host / LB (4: stopped there)", r, run, limit)
-	b.count(r, run, f)
+	b.count(r, run, f, 0)
 	if err := b.plot("classic", "the published rules", run, f.Size, r.ideal(f.Size)); err != nil {
 		return err
 	}

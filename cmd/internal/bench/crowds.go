@@ -14,7 +14,7 @@ import (
 func flash(ctx context.Context, b *bench) error {
 	return b.crowdOf().each(ctx, b, func(r *rig, run crowdRun, f content.File) error {
 		b.last(r, run, f, 1.12)
-		b.count(r, run, f)
+		b.count(r, run, f, 1.25)
 		if err := b.resident(r); err != nil {
 			return err
 		}
@@ -27,7 +27,7 @@ func cold(ctx context.Context, b *bench) error {
 	t.cold = true
 	return t.each(ctx, b, func(r *rig, run crowdRun, f content.File) error {
 		b.last(r, run, f, 1.18)
-		b.count(r, run, f)
+		b.count(r, run, f, 0)
 		if err := b.sent(ctx, r, f, requestGoal(f), run.traffic.busy); err != nil {
 			return err
 		}
@@ -52,7 +52,7 @@ func stagger(ctx context.Context, b *bench) error {
 			worst = max(worst, own)
 		}
 		b.table.add(Row{What: "slowest host's own time / T", Goal: 1.2}, worst.Seconds()/r.ideal(f.Size).Seconds(), run.traffic.busy)
-		b.count(r, run, f)
+		b.count(r, run, f, 0)
 		return b.plot("stagger", fmt.Sprintf("%d hosts, one every 0.1 T", len(r.hosts)), run, f.Size, r.ideal(f.Size))
 	})
 }
@@ -64,7 +64,7 @@ func slowUplink(ctx context.Context, b *bench) error {
 	}
 	return t.each(ctx, b, func(r *rig, run crowdRun, f content.File) error {
 		b.last(r, run, f, 1.25)
-		b.count(r, run, f)
+		b.count(r, run, f, 0)
 		return b.plot("slow", fmt.Sprintf("%d hosts, one with a tenth of the way up", len(r.hosts)), run, f.Size, r.ideal(f.Size))
 	})
 }
@@ -124,7 +124,7 @@ func idcs(ctx context.Context, b *bench) error {
 		}
 		b.last(r, run, f, 1.2)
 		b.table.add(Row{What: "bytes between data centres / F", Goal: 1.1 * (sites - 1), Unshaped: true}, float64(after-before)/float64(f.Size), run.traffic.busy)
-		b.count(r, run, f)
+		b.count(r, run, f, 0)
 		return b.plot("idcs", fmt.Sprintf("%d hosts in %d data centres", len(r.hosts), sites), run, f.Size, r.ideal(f.Size))
 	})
 }

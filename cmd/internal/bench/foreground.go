@@ -36,12 +36,12 @@ func foreground(ctx context.Context, b *bench) error {
 }
 
 func (b *bench) foregroundOnce(ctx context.Context, r *rig, d *lab.Daemon, limit int64) error {
-	fill, fillURL, err := r.file(b.o.Size)
+	fill, fillURL, err := r.file(b.o.Size / 2)
 	if err != nil {
 		return err
 	}
 	// It ends before the fill does.
-	plain, plainURL, err := r.file(b.o.Size / 4 * 3)
+	plain, plainURL, err := r.file(b.o.Size / 4)
 	if err != nil {
 		return err
 	}

@@ -32,7 +32,7 @@ func inOrder(ctx context.Context, b *bench) error {
 		b.log(n, r, in.run, f)
 		b.last(r, in.run, f, 1.2)
 		b.table.add(Row{What: "first tenth of the file, mean / T", Goal: 0.22}, in.tenth.Seconds()/ideal.Seconds(), in.run.traffic.busy)
-		b.count(r, in.run, f)
+		b.count(r, in.run, f, 0)
 		if err := b.sent(ctx, r, f, 0, in.run.traffic.busy); err != nil {
 			return err
 		}
@@ -104,80 +104,6 @@ func readInOrder(ctx context.Context, f content.File, path string, at func(off i
 		}
 		off += int64(n)
 		at(off)
-	}
-	return nil
-}
-
-// randomTenth lets every host read another tenth of the file's pieces, in random
-// order: the origin is to send only what anyone touched.
-func randomTenth(ctx context.Context, b *bench) error {
-	r, err := b.rig(ctx, b.o.Hosts, b.o.Rate)
-	if err != nil {
-		return err
-	}
-	const (
-		unit       = 256 << 10 // a piece of such a file, and no more of the kernel's readahead
-		factsBytes = 64 << 10  // of the start come with the facts
-	)
-	for n := range b.o.Runs {
-		f, url, err := r.file(b.o.Size)
-		if err != nil {
-			return err
-		}
-		path, err := r.daemons[0].Add(ctx, url)
-		if err != nil {
-			return err
-		}
-		units := func(i int) []int { return shuffled(b.o.Seed+uint64(n), i, int(f.Size/unit), 0.1) }
-		run, err := r.crowd(ctx, r.hosts, nil, limitFactor*r.ideal(f.Size)+30*time.Second, func(ctx context.Context, i int) error {
-			return readUnits(ctx, f, r.daemons[i].Path(path), units(i), unit)
-		})
-		if err != nil {
-			return err
-		}
-		touched := map[int]bool{}
-		for i := range r.hosts {
-			for _, k := range units(i) {
-				touched[k] = true
-			}
-		}
-		sent, err := r.origin.Sent(ctx, f.Name)
-		if err != nil {
-			return err
-		}
-		want := int64(len(touched)) * unit
-		if !touched[0] {
-			want += factsBytes
-		}
-		b.table.add(Row{What: "origin's bytes / the touched pieces", Goal: 1.01, Unshaped: true}, float64(sent)/float64(want), run.traffic.busy)
-		b.table.add(Row{What: "last host / time of a plain transfer of the touched pieces"},
-			run.last.Seconds()/r.ideal(want).Seconds(), run.traffic.busy)
-		if err := r.forget(ctx, f, url); err != nil {
-			return err
-		}
-	}
-	b.circumstances(r)
-	return nil
-}
-
-// readUnits reads and checks these units of a file, without readahead.
-func readUnits(ctx context.Context, f content.File, path string, units []int, unit int64) error {
-	file, err := openRandom(path)
-	if err != nil {
-		return err
-	}
-	defer file.Close()
-	buf := make([]byte, unit)
-	for _, k := range units {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if _, err := file.ReadAt(buf, int64(k)*unit); err != nil {
-			return err
-		}
-		if err := f.Check(buf, int64(k)*unit); err != nil {
-			return err
-		}
 	}
 	return nil
 }
