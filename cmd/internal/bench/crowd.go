@@ -13,8 +13,8 @@ import (
 
 // crowdRun is what happened when a number of hosts took one file.
 type crowdRun struct {
-	// own is the time of each host from its own start; 0 for one that was to
-	// be killed. last is the end of the last, from the common start.
+	// own is the time of each host from its own start, last the end of the last
+	// from the common start.
 	own     []time.Duration
 	last    time.Duration
 	traffic traffic

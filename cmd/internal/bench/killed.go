@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"damselfly/cmd/internal/e2e/lab"
 )
 
 // killed ends a quarter of the hosts when half of T has passed.
@@ -34,32 +36,18 @@ func (b *bench) killedOnce(ctx context.Context, r *rig, n int) error {
 	count := max(1, len(r.hosts)/4)
 	victims, survivors := r.daemons[:count], r.daemons[count:]
 	ideal := r.ideal(f.Size)
-	var g errgroup.Group
-	doomed, cancel := context.WithCancel(ctx)
-	defer func() { cancel(); _ = g.Wait() }()
-	for _, d := range victims {
-		g.Go(func() error { _ = r.fetch(doomed, d, url); return nil })
-		g.Go(func() error {
-			select {
-			case <-ctx.Done():
-			case <-time.After(ideal / 2):
-			}
-			return d.Kill()
-		})
-	}
-	run, err := r.crowd(ctx, r.hosts[count:], nil, limitFactor*ideal+30*time.Second, func(ctx context.Context, i int) error {
-		return r.fetch(ctx, survivors[i], url)
+	run, err := r.crowd(ctx, r.hosts, nil, limitFactor*ideal+30*time.Second, func(ctx context.Context, i int) error {
+		if i < count {
+			return r.fetchUntilKilled(ctx, victims[i], url, ideal/2)
+		}
+		return r.fetch(ctx, r.daemons[i], url)
 	})
 	if err != nil {
 		return err
 	}
-	cancel()
-	if err := g.Wait(); err != nil {
-		return err
-	}
 	b.log(n, r, run, f)
 	b.table.add(Row{What: "last survivor / LB", Goal: 1.3}, run.last.Seconds()/ideal.Seconds(), run.traffic.busy)
-	if err := b.plot("killed", fmt.Sprintf("%d hosts, %d more killed half-way", len(survivors), count), run, f.Size, ideal); err != nil {
+	if err := b.plot("killed", fmt.Sprintf("%d hosts, %d of them killed half-way", len(r.hosts), count), run, f.Size, ideal); err != nil {
 		return err
 	}
 	if err := r.checkGot(ctx, survivors, f, url); err != nil {
@@ -69,4 +57,21 @@ func (b *bench) killedOnce(ctx context.Context, r *rig, n int) error {
 		return err
 	}
 	return r.forget(ctx, f, url)
+}
+
+// fetchUntilKilled lets d fetch the file and kills it after so long.
+func (r *rig) fetchUntilKilled(ctx context.Context, d *lab.Daemon, url string, after time.Duration) error {
+	var g errgroup.Group
+	g.Go(func() error {
+		_ = r.fetch(ctx, d, url) // fails, since its daemon dies
+		return nil
+	})
+	g.Go(func() error {
+		select {
+		case <-ctx.Done():
+		case <-time.After(after):
+		}
+		return d.Kill()
+	})
+	return g.Wait()
 }
