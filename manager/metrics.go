@@ -3,6 +3,7 @@ package manager
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
+	"damselfly/manager/people"
 	"damselfly/manager/store"
 )
 
@@ -12,6 +13,7 @@ type metrics struct {
 	inMemory prometheus.Gauge
 	lookups  prometheus.Counter
 	jobs     *prometheus.CounterVec
+	logins   *prometheus.CounterVec
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -35,8 +37,17 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "damselfly_manager_jobs_total",
 			Help: "Jobs that ended at this manager, by kind and state.",
 		}, []string{"kind", "state"}),
+		logins: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "damselfly_manager_logins_total",
+			Help: "Logins by way (password, oidc) and result: ok, refused, limited (too many wrong ones), failed.",
+		}, []string{"via", "result"}),
 	}
-	reg.MustRegister(m.batches, m.inMemory, m.lookups, m.jobs)
+	for _, via := range people.LoginVias {
+		for _, result := range people.LoginResults {
+			m.logins.WithLabelValues(via, result) // from 0 on
+		}
+	}
+	reg.MustRegister(m.batches, m.inMemory, m.lookups, m.jobs, m.logins)
 	return m
 }
 
@@ -60,6 +71,12 @@ func (m *metrics) nodes(n int) {
 func (m *metrics) asked() {
 	if m != nil {
 		m.lookups.Inc()
+	}
+}
+
+func (m *metrics) login(via, result string) {
+	if m != nil {
+		m.logins.WithLabelValues(via, result).Inc()
 	}
 }
 

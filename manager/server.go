@@ -153,6 +153,7 @@ func New(o Options) (*Server, error) {
 func (s *Server) newPeople() *people.People {
 	o := s.opts.People
 	o.Store, o.Now, o.Log = s.store, s.opts.Now, s.log.WithField("part", "people")
+	o.Login = s.metrics.login
 	return people.New(o)
 }
 

@@ -130,6 +130,7 @@ func (p *Provider) serveCallback(ctx context.Context, w http.ResponseWriter, r *
 func (p *Provider) login(ctx context.Context, f flight, code, addr string) (string, people.Identity, error) {
 	v, err := p.finish(ctx, f, code)
 	if err != nil {
+		p.opts.People.NotVouched(err)
 		return "", people.Identity{}, err
 	}
 	return p.opts.People.LoginVouched(ctx, v, addr)

@@ -11,11 +11,40 @@ import (
 // errLogin does not say which of both is wrong.
 var errLogin = pieces.Errorf(pieces.Unauthenticated, "wrong user or password")
 
+// How people prove who they are, for the audit log and for Options.Login.
+const (
+	viaPassword = "password"
+	viaOIDC     = "oidc"
+)
+
+// LoginVias and LoginResults are all that Options.Login is told: a login was
+// refused (wrong, or nobody who may), limited (too many wrong ones), or failed
+// (the database, or the provider).
+var (
+	LoginVias    = []string{viaPassword, viaOIDC}
+	LoginResults = []string{"ok", "refused", "limited", "failed"}
+)
+
+// countLogin tells how a login ended.
+func (p *People) countLogin(via string, err error) {
+	result := "failed"
+	switch {
+	case err == nil:
+		result = "ok"
+	case pieces.KindOf(err) == pieces.Throttled:
+		result = "limited"
+	case pieces.IsPermanent(err):
+		result = "refused"
+	}
+	p.opts.Login(via, result)
+}
+
 // Login begins a session of a user that knows its password, and answers the
 // session's secret. addr is where the caller is, as IP or IP:PORT. Wrong ones
 // are Unauthenticated; too many of them, for that user or from that address,
 // are Throttled with a RetryAfter.
 func (p *People) Login(ctx context.Context, user, password, addr string) (secret string, who Identity, err error) {
+	defer func() { p.countLogin(viaPassword, err) }()
 	giveBack, err := p.mayTry(user, addr)
 	if err != nil {
 		return "", Identity{}, err
@@ -25,10 +54,10 @@ func (p *People) Login(ctx context.Context, user, password, addr string) (secret
 		giveBack() // only wrong ones count
 	}
 	if err != nil {
-		p.auditLogin(ctx, u.Name, "password", addr, err)
+		p.auditLogin(ctx, u.Name, viaPassword, addr, err)
 		return "", Identity{}, err
 	}
-	return p.begin(ctx, u, "password", addr)
+	return p.begin(ctx, u, viaPassword, addr)
 }
 
 // mayTry takes one failed login of a user and an address.

@@ -41,6 +41,9 @@ type Options struct {
 	AddressBurst int
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
+	// Login, if set, hears of each login: via is password or oidc, result one of
+	// LoginResults.
+	Login func(via, result string)
 	// Log: nil discards.
 	Log *logrus.Entry
 }
@@ -62,6 +65,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Login == nil {
+		o.Login = func(string, string) {}
 	}
 	if o.Log == nil {
 		l := logrus.New()

@@ -250,3 +250,33 @@ func TestRights(t *testing.T) {
 	require.True(t, From(With(t.Context(), LocalAdmin())).Known())
 	require.False(t, From(t.Context()).Known())
 }
+
+// TestLoginsAreCounted: each login once, by way and result.
+func TestLoginsAreCounted(t *testing.T) {
+	counts := map[string]int{}
+	w := newTown(t, Options{UserBurst: 20, AddressBurst: 2, AddressEvery: time.Minute, Login: func(via, result string) {
+		require.Contains(t, LoginVias, via)
+		require.Contains(t, LoginResults, result)
+		counts[via+" "+result]++
+	}})
+	try := func(user, password string) { _, _, _ = w.Login(t.Context(), user, password, here) }
+	try("admin", password)
+	try("admin", "wrong")
+	try("nobody", "wrong")
+	try("admin", password)
+	_, err := w.MayTry(here)
+	is(t, pieces.Throttled, err)
+	for _, v := range []Vouched{
+		{Issuer: "https://i", Subject: "1", Name: "vera", Role: store.Viewer},
+		{Issuer: "https://i", Subject: "2", Name: "admin", Role: store.Viewer}, // that name is taken
+	} {
+		_, _, _ = w.LoginVouched(t.Context(), v, here)
+	}
+	w.NotVouched(pieces.Errorf(pieces.Unavailable, "the provider is away"))
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, _, err = w.Login(ended, "admin", password, "10.0.0.9:1")
+	require.Error(t, err)
+	require.Equal(t, map[string]int{"password ok": 1, "password refused": 2, "password limited": 1, "password failed": 1,
+		"oidc limited": 1, "oidc ok": 1, "oidc refused": 1, "oidc failed": 1}, counts)
+}

@@ -22,6 +22,7 @@ type Vouched struct {
 // another one by choosing its name elsewhere. Each time the user gets the role,
 // except that the last administrator stays one.
 func (p *People) LoginVouched(ctx context.Context, v Vouched, addr string) (secret string, who Identity, err error) {
+	defer func() { p.countLogin(viaOIDC, err) }()
 	if v.Issuer == "" || v.Subject == "" {
 		return "", Identity{}, pieces.Errorf(pieces.Unauthenticated, "nobody is named")
 	}
@@ -66,4 +67,13 @@ func (p *People) addVouched(ctx context.Context, v Vouched) (store.User, error) 
 
 // MayTry takes one of the tries that an address has to log in; giveBack undoes
 // it. Without any left it is a Throttled error.
-func (p *People) MayTry(addr string) (giveBack func(), err error) { return p.mayTry("", addr) }
+func (p *People) MayTry(addr string) (giveBack func(), err error) {
+	if giveBack, err = p.mayTry("", addr); err != nil {
+		p.countLogin(viaOIDC, err)
+	}
+	return giveBack, err
+}
+
+// NotVouched counts a login that ended in err before there was anybody to vouch
+// for.
+func (p *People) NotVouched(err error) { p.countLogin(viaOIDC, err) }
