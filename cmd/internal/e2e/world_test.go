@@ -40,7 +40,8 @@ var raced = os.Getenv("DAMSELFLY_RACE") != ""
 
 // newWorld makes a lab that lasts as long as the test. After limit everything
 // in it is killed, so that no reader hangs. A test that passed must leave every
-// process able to stop cleanly, and none may have raced or panicked.
+// process able to stop cleanly, and none may have raced, panicked, or been in
+// state D for longer than a read may take.
 func newWorld(t *testing.T, limit time.Duration) *world {
 	t.Helper()
 	if os.Getenv("DAMSELFLY_E2E") == "" {
@@ -54,8 +55,11 @@ func newWorld(t *testing.T, limit time.Duration) *world {
 	}
 	stopWatchdog := context.AfterFunc(ctx, l.Kill)
 	w := &world{T: t, ctx: ctx, lab: l}
+	began := time.Now()
+	stays()
 	t.Cleanup(func() {
 		stopWatchdog()
+		w.checkStays(began)
 		w.end()
 		cancel()
 		if err := l.Close(); err != nil {
