@@ -51,7 +51,7 @@ func Defaults() Options {
 		Bin: "bin", Rate: lab.Gbit, Runs: 3, Seed: 1, Fill: true, Out: os.Stdout, Log: os.Stderr,
 		Sizes: Sizes{
 			Warm: 1 << 30, Cold: 256 << 20, Large: 4 << 30, Ordered: 512 << 20, Rclone: 128 << 20, Jumpy: 512 << 20,
-			Small: 10_000, Reads: 200, RcloneReads: 40, Fio: 2 * time.Second,
+			Small: 10_000, Reads: 200, RcloneReads: 40, Fio: 500 * time.Millisecond,
 		},
 	}
 }

@@ -78,6 +78,14 @@ func (r *rig) coldPair(ctx context.Context, d *lab.Daemon, i int, far bool, read
 	if err := r.forget(ctx, d, path); err != nil {
 		return 0, 0, 0, err
 	}
+	// Both have read it once.
+	sent, err := r.origin.Sent(ctx, f.Name)
+	if err != nil {
+		return 0, 0, 0, err
+	}
+	if twice := float64(sent)/float64(f.Size) - 2; twice > 0.02 {
+		fmt.Fprintf(r.o.Log, "  the origin sent %.1f %% of it twice\n", 100*twice)
+	}
 	mb := float64(f.Size) / 1e6
 	return mb / took.Seconds(), mb / plain.Seconds(), share, nil
 }

@@ -79,7 +79,7 @@ func order(ctx context.Context, b *bench) error {
 		}
 		b.add(Row{What: "order known, a fifth of the reads differ: fetched before idle", Theirs: "the pieces read", Unit: " MiB", Goal: 1.2}, g.fetched, g.touched, 0)
 	}
-	b.note("%d MiB, a tenth of it read piece by piece in random order, links of %d Mbit/s, the origin 20 ms away; a scheduler, no seed, the first host is gone. Fetched: all bytes that the link brought.",
+	b.note("%d MiB, a tenth of it read piece by piece in random order, links of %d Mbit/s, the origin 20 ms away; a scheduler, no seed, the first host is gone. Fetched: all that the origin sent.",
 		b.o.Sizes.Ordered>>20, b.o.Rate/lab.Mbit)
 	return nil
 }
@@ -162,7 +162,7 @@ func (r *rig) wander(ctx context.Context, d *lab.Daemon, f content.File, seed ui
 	if err := r.quiet(ctx); err != nil {
 		return w, err
 	}
-	_, before, err := d.Host.LinkBytes(ctx)
+	before, err := r.origin.Sent(ctx, f.Name)
 	if err != nil {
 		return w, err
 	}
@@ -174,7 +174,7 @@ func (r *rig) wander(ctx context.Context, d *lab.Daemon, f content.File, seed ui
 	if err := r.quiet(ctx); err != nil {
 		return w, err
 	}
-	_, after, err := d.Host.LinkBytes(ctx)
+	after, err := r.origin.Sent(ctx, f.Name)
 	w.reads, w.fetched, w.touched = len(plan), float64(after-before)/(1<<20), float64(int64(len(plan))*g.PieceSize)/(1<<20)
 	return w, err
 }
