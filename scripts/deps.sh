@@ -17,8 +17,8 @@ build=(git:git make:make)
 demo=(fusermount3:fuse3)
 test=(nginx:nginx-light ip:iproute2 tc:iproute2 nsenter:util-linux mount:mount gcc:gcc
   python3:python3 setfattr:attr curl:curl tar:tar dd:coreutils ps:procps mksquashfs:squashfs-tools losetup:mount
-  chromium:chromium mkfs.ext4:e2fsprogs systemd-analyze:systemd)
-bench=(aria2c:aria2)
+  fio:fio stress-ng:stress-ng chromium:chromium mkfs.ext4:e2fsprogs systemd-analyze:systemd)
+bench=(aria2c:aria2 rclone:rclone)
 
 case "${1:-test}" in
 build) need=("${build[@]}") ;;
