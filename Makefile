@@ -41,7 +41,7 @@ race: ## the short tests of all packages under the race detector
 
 e2e: build ## real processes in network namespaces (root); RACE=1: with the race detector
 	@scripts/deps.sh test
-	DAMSELFLY_E2E=1 DAMSELFLY_RACE=$(RACE) DAMSELFLY_BIN=$(if $(RACE),,$(CURDIR)/bin) go test -count=1 -p 1 -timeout $(if $(RACE),60m,12m) ./cmd/internal/e2e/... ./deploy
+	DAMSELFLY_DEPS=1 DAMSELFLY_E2E=1 DAMSELFLY_RACE=$(RACE) DAMSELFLY_BIN=$(if $(RACE),,$(CURDIR)/bin) go test -count=1 -p 1 -timeout $(if $(RACE),60m,12m) ./cmd/internal/e2e/... ./deploy
 
 soak: build ## hours of random faults, long fuzzing, a thousand kills (root; DURATION=1h SEED= ROUND= KILLS=)
 	@scripts/deps.sh test
