@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"damselfly/manager/store/pgtest"
 )
 
 // bin is where the programs under test are.
@@ -39,7 +41,7 @@ func runTests(m *testing.M) int {
 			return 1
 		}
 	}
-	return m.Run()
+	return pgtest.Main(m)
 }
 
 // build compiles every program into dir.
