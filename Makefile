@@ -9,7 +9,7 @@ programs := $(patsubst cmd/%/.,%,$(wildcard cmd/df*/.))
 version  := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 ldflags  := -X damselfly/cmd/internal/boot.version=$(version)
 
-.PHONY: help build deb test unit race e2e soak bench bench-smoke lint generate verify demo clean
+.PHONY: help build deb test unit race e2e soak bench bench-mount bench-smoke lint generate verify demo clean
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -51,9 +51,14 @@ bench: build ## ratios on shaped links beside BitTorrent and direct download, an
 	@scripts/deps.sh bench
 	bin/dfbench lab $(BENCH) $(BENCHFLAGS) --results docs/benchmarks
 
-bench-smoke: build ## the short form of it, under 3 minutes: shows that the bench works, judges nothing
+bench-mount: build ## the mount beside native reads, GETs, go-fuse and rclone, under 20 minutes (root; BENCH="cold rclone" for parts)
+	@scripts/deps.sh bench
+	bin/dfbench mount $(BENCH)
+
+bench-smoke: build ## the short forms of both, about 3 minutes: shows that the benches work, judges nothing
 	@scripts/deps.sh bench
 	bin/dfbench lab --smoke
+	bin/dfbench mount --smoke
 
 lint: ## gofmt, go vet, staticcheck
 	scripts/lint
