@@ -62,6 +62,7 @@ func run(ctx context.Context, o hostcfg.Options, stdout, stderr io.Writer) error
 	if err != nil {
 		return err
 	}
+	defer boot.FollowLevelSignals(log)()
 	if err := o.Check(); err != nil {
 		return err
 	}

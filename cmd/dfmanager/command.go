@@ -130,6 +130,7 @@ func run(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
+	defer boot.FollowLevelSignals(log)()
 	if err := store.Check(o.Database); err != nil {
 		return pieces.WithKind(pieces.Invalid, err, "--database")
 	}

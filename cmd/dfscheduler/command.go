@@ -94,6 +94,7 @@ func run(ctx context.Context, o options, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	defer boot.FollowLevelSignals(log)()
 	rules, err := o.rules()
 	if err != nil {
 		return err
