@@ -53,12 +53,16 @@ func (v *version) forgive() {
 // onCosts notes how pieces arrived at child from others.
 func (v *version) onCosts(child *peer, cs []Cost) {
 	v.gotFine(child, len(cs))
+	if len(cs) > 0 {
+		child.fed = v.t.now
+	}
 	for _, c := range cs {
 		v.t.do(Uploads{Host: c.Host, OK: 1})
 		p := v.peers[c.Host]
 		if p == nil {
 			continue
 		}
+		p.failing = nil
 		p.costs.add(c.MsPerMiB)
 		if p.costs.bad() {
 			p.badUntil = v.t.now.Add(v.t.opts().BadFor)

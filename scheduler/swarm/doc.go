@@ -26,7 +26,8 @@
 //	conflicts about digests: dispute, reread, quarantine    dispute.go, reread.go, quarantine.go
 //	wrong bytes: accusations, who is put out for them       accuse.go
 //	wants, standing interest, holders                       wants.go, answer.go, notify.go
-//	leases: unit, executor, heartbeat, end, move, repeat    lease.go, grant.go, executor.go
+//	leases: unit, executor, heartbeat, end, move            lease.go, grant.go, executor.go
+//	what is held and read again all the same                repeat.go, allowance.go
 //	access order                                            order.go
 //	policy classic                                          classic.go
 //	numbers, limits                                         options.go

@@ -75,7 +75,7 @@ func checkPaths(t *Task, view View) error {
 }
 
 func checkPools(v *version) error {
-	for _, s := range []*pool{&v.eligible, &v.orphans, &v.wanters, &v.completes, &v.silent, &v.bad, &v.here} {
+	for _, s := range []*pool{&v.eligible, &v.orphans, &v.wanters, &v.completes, &v.silent, &v.bad, &v.here, &v.stuck} {
 		for i, p := range s.list {
 			if p.pos[s.kind] != i+1 || v.peers[p.id] != p {
 				return fmt.Errorf("pool %d holds peer %s wrongly", s.kind, p.id)
@@ -86,6 +86,13 @@ func checkPools(v *version) error {
 		}
 	}
 	for _, p := range v.peers {
+		for i := range p.stuck.Extents() {
+			for k := range i.All() {
+				if !p.wantsPiece(k) || !v.stuck.has(p) {
+					return fmt.Errorf("piece %d is stuck for peer %s, which does not want it or is not looked at", k, p.id)
+				}
+			}
+		}
 		if v.wanters.has(p) != (p.wants > 0) {
 			return fmt.Errorf("peer %s wants %d pieces and is in the wrong pool", p.id, p.wants)
 		}

@@ -65,6 +65,15 @@ type Options struct {
 	// RepeatAfter: a demand asked again after so long may be read again from
 	// the origin, though somebody holds it.
 	RepeatAfter time.Duration
+	// What somebody holds is read again at most RepeatShare of the content (but
+	// RepeatFloor, and a piece) within RepeatWindow. Not bound by it are a peer
+	// to whom no other gave anything for RepeatAlone, and pieces of which every
+	// holder failed for RepeatVoices peers (or all who want something) since
+	// it last gave anybody a piece, or sent this one wrong bytes.
+	RepeatShare               float64
+	RepeatFloor               int64
+	RepeatWindow, RepeatAlone time.Duration
+	RepeatVoices              int
 	// Grace without new leases after the first resumed registration.
 	Grace time.Duration
 
@@ -153,6 +162,11 @@ func Defaults() Options {
 		LeaseSilence:         3 * time.Second,
 		LeaseRest:            2 * time.Second,
 		RepeatAfter:          2 * time.Second,
+		RepeatShare:          0.05,
+		RepeatFloor:          4 << 20,
+		RepeatWindow:         30 * time.Second,
+		RepeatAlone:          10 * time.Second,
+		RepeatVoices:         2,
 		Grace:                time.Second,
 		SeedWake:             time.Second,
 		SeedRest:             10 * time.Second,

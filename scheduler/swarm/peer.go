@@ -57,6 +57,13 @@ type peer struct {
 	wants int
 	// asked says when a demanded piece was first asked for, for the repeat rule.
 	asked map[int]time.Time
+	// stuck are wanted pieces that it can get from nobody, and may not read
+	// again now: looked at again with each Tick. fed is when it last got a
+	// piece from another peer, or began to want some.
+	stuck pieces.Set
+	fed   time.Time
+	// failing are the children for which it failed since any got a piece from it.
+	failing map[pieces.HostID]struct{}
 	// named holds the peers that were named to it as holders.
 	named map[*peer]struct{}
 	// wasNamed: it may be in the named of others.
@@ -111,7 +118,8 @@ func (p *peer) blocks(id pieces.HostID, now time.Time) bool {
 const maxBlocked = 256
 
 // blockHost blocks a host that failed for p: longer each time, forgotten when
-// it has behaved for as long as it was blocked.
+// it has behaved for as long as it was blocked. What fails while it is blocked
+// was under way before, and counts as the same failure.
 func (p *peer) blockHost(id pieces.HostID, now time.Time, o *Options) {
 	if p.blocked == nil {
 		p.blocked = map[pieces.HostID]block{}
@@ -122,6 +130,9 @@ func (p *peer) blockHost(id pieces.HostID, now time.Time, o *Options) {
 		}
 	}
 	b, again := p.blocked[id]
+	if again && now.Before(b.until) {
+		return
+	}
 	if !again && len(p.blocked) >= maxBlocked {
 		return
 	}

@@ -9,6 +9,7 @@ const (
 	inSilent          // its session is gone
 	inBad             // costs out of line of late
 	inHere            // live
+	inStuck           // has stuck pieces
 	pools
 )
 

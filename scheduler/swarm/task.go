@@ -194,6 +194,7 @@ func (t *Task) tick() {
 		v.tickLeases()
 		v.tickRereads()
 		v.tickClassic()
+		v.tickStuck()
 		v.collect()
 		v.forgive()
 		v.due, v.fed = true, true
@@ -231,7 +232,7 @@ func (t *Task) plan() {
 			at(t.now.Add(orphanPace))
 		}
 		at(v.quarantineEnd)
-		if v.pending() || v.unfed {
+		if v.pending() || v.unfed || v.stuck.len() > 0 {
 			at(t.now.Add(wantPace))
 		}
 		if v.bad.len() > 0 || v.orphans.len() > 0 && v.eligible.len() > 0 {

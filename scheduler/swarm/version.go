@@ -22,9 +22,9 @@ type version struct {
 	// since.
 	confirmed bool
 
-	peers                                                    map[pieces.HostID]*peer
-	seats                                                    seats
-	eligible, orphans, wanters, completes, silent, bad, here pool
+	peers                                                           map[pieces.HostID]*peer
+	seats                                                           seats
+	eligible, orphans, wanters, completes, silent, bad, here, stuck pool
 	// detached counts live peers without a session.
 	detached int
 	// firstDone: a normal peer has completed, seeds are no longer preferred.
@@ -58,7 +58,9 @@ type version struct {
 	// their turn comes.
 	need  [pieces.Classes]pieces.Set
 	grace time.Time
-	wake  wake
+	// allowance is what may be read again of what others hold.
+	allowance allowance
+	wake      wake
 	// tired seeds did not come when woken; passed over until the time given.
 	tired map[string]time.Time
 	// starved is since when something needed has nobody to read it.
@@ -87,7 +89,7 @@ func (t *Task) newVersion(facts pieces.Facts) (*version, *pieces.Error) {
 	}
 	v.eligible.kind, v.orphans.kind, v.wanters.kind = inEligible, inOrphans, inWanters
 	v.completes.kind, v.silent.kind, v.bad.kind = inComplete, inSilent, inBad
-	v.here.kind = inHere
+	v.here.kind, v.stuck.kind = inHere, inStuck
 	v.replaced = t.facts.version != v.id
 	t.versions = append(t.versions, v)
 	return v, nil

@@ -42,7 +42,9 @@ func (v *version) onWant(p *peer, e Want) {
 	if p.wants == 0 {
 		return
 	}
-	v.wanters.add(p)
+	if v.wanters.add(p) {
+		p.fed = t.now
+	}
 	v.answer(p, es, true)
 	if again {
 		v.repeatLate(p, es)
@@ -99,6 +101,7 @@ func (v *version) unwant(p *peer, i int) {
 		}
 	}
 	delete(p.asked, i)
+	p.stuck.Remove(i)
 	if p.wants == 0 {
 		v.dropWants(p)
 	}
@@ -115,7 +118,8 @@ func (v *version) cancel(p *peer, es []pieces.Extent) {
 
 func (v *version) dropWants(p *peer) {
 	p.want, p.wants = [pieces.Classes]*pieces.Set{}, 0
-	p.asked, p.named = nil, nil
+	p.asked, p.named, p.stuck = nil, nil, pieces.Set{}
+	v.stuck.remove(p)
 	v.wanters.remove(p)
 }
 
@@ -150,20 +154,6 @@ func (v *version) askedAnew(p *peer, es []pieces.Extent) {
 	}
 }
 
-// repeatLate leases again, to p itself, pieces whose demand has stood for
-// RepeatAfter though somebody holds them: the repeat rule.
-func (v *version) repeatLate(p *peer, es []pieces.Extent) {
-	var late []int
-	for _, e := range es {
-		for i := range e.All() {
-			if first, ok := p.asked[i]; ok && v.t.now.Sub(first) >= v.t.opts().RepeatAfter && v.available(i) {
-				late = append(late, i)
-			}
-		}
-	}
-	v.repeat(p, late)
-}
-
 func (v *version) onFailed(p *peer, e Failed) {
 	t := v.t
 	bad := v.peers[e.Parent]
@@ -177,6 +167,7 @@ func (v *version) onFailed(p *peer, e Failed) {
 		t.do(Uploads{Host: e.Parent, Failed: 1})
 	}
 	p.blockHost(e.Parent, t.now, t.opts())
+	bad.failedFor(p)
 	if e.Reason == pieces.FailBadBytes && v.accuse(p, e.Parent) {
 		bad = nil // put out
 	}

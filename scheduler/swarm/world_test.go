@@ -187,6 +187,9 @@ func (w *world) set(a args) error {
 			w.opts.LeaseUnit = int64(n) * pieces.MinPieceSize
 		case "parents":
 			w.opts.CandidateParentLimit, _ = strconv.Atoi(s)
+		case "allowance":
+			n, _ := strconv.Atoi(s)
+			w.opts.RepeatFloor = int64(n) * pieces.MinPieceSize
 		case "children":
 			w.opts.MaxChildren, _ = strconv.Atoi(s)
 		case "maxpeers":
