@@ -59,6 +59,7 @@ published Dragonfly rules, in the same run. All figures are ratios; T is one pla
 	f := cmd.Flags()
 	f.StringVar(&o.Bin, "bin", "", "folder of the programs (default: that of this one)")
 	f.StringVar(&o.Dir, "dir", "", "where labs are made (default: the temporary folder)")
+	f.BoolVar(&o.Keep, "keep", false, "leave the labs' directories, with all logs")
 	f.IntVar(&o.Hosts, "hosts", o.Hosts, "hosts beside the seed")
 	f.Var(&size, "size", "size of the file")
 	f.Int64Var(&rate, "rate", rate, "Mbit/s of each link, both ways")

@@ -16,7 +16,9 @@ import (
 // Options of a bench.
 type Options struct {
 	// Bin holds the programs; Dir is where labs are made, empty = os.TempDir().
+	// Keep leaves their directories there, with all logs.
 	Bin, Dir string
+	Keep     bool
 	// Hosts beside the seed, Size of the file, Rate of each link, both ways.
 	Hosts int
 	Size  int64

@@ -50,7 +50,7 @@ type rigOptions struct {
 
 // start makes a lab with an origin.
 func start(ctx context.Context, o *Options) (*rig, error) {
-	l, err := lab.New(ctx, lab.Options{Bin: o.Bin, Dir: o.Dir})
+	l, err := lab.New(ctx, lab.Options{Bin: o.Bin, Dir: o.Dir, Keep: o.Keep})
 	if err != nil {
 		return nil, err
 	}
