@@ -10,6 +10,7 @@ import (
 	"damselfly/cmd/internal/boot"
 	"damselfly/cmd/internal/boot/client"
 	"damselfly/cmd/internal/boot/console"
+	"damselfly/cmd/internal/boot/tracing"
 	"damselfly/daemon/control"
 	"damselfly/pieces"
 )
@@ -23,10 +24,12 @@ type options struct {
 	ranges string
 	direct bool
 	quiet  bool
+	trace  tracing.Options
 }
 
 func newCommand() *cobra.Command {
-	var o options
+	// Who asks for a trace of one download wants it.
+	o := options{trace: tracing.Options{Sample: 1}}
 	cmd := &cobra.Command{
 		Use:   "dfget URL -O FILE",
 		Short: "Download a URL through this host's Damselfly daemon",
@@ -61,6 +64,7 @@ Exit codes: 1 other failures, 2 usage, 3 access denied, 4 origin, 5 integrity,
 	fs.StringVar(&o.ranges, "range", "", "only these bytes, FIRST-LAST, both inclusive, from 0; LAST may be left out")
 	fs.BoolVar(&o.direct, "direct", false, "read from the origin, without a daemon")
 	fs.BoolVarP(&o.quiet, "quiet", "q", false, "print errors only")
+	o.trace.Flags(fs)
 	o.task.Bind(fs)
 	o.daemon.Bind(fs)
 	return cmd
@@ -73,6 +77,8 @@ type request struct {
 	rng    control.Range
 	output string
 	target client.Target
+	// trace is that of the flags, else that of the daemon's config file.
+	trace tracing.Options
 }
 
 // check returns an Invalid error naming what can't be.
@@ -98,8 +104,13 @@ func (o options) check() (request, error) {
 			return r, pieces.Errorf(pieces.Invalid, "the URL names no file; give one with -O FILE")
 		}
 	}
-	r.target, err = o.daemon.Target(boot.ProcessEnv())
-	return r, err
+	if r.target, err = o.daemon.Target(boot.ProcessEnv()); err != nil {
+		return r, err
+	}
+	if r.trace = o.trace; r.trace.Endpoint == "" {
+		r.trace = r.target.Trace
+	}
+	return r, r.trace.Check()
 }
 
 // nameFromURL is the last element of the URL's path, "" if that names no file.

@@ -14,11 +14,16 @@ import (
 const idleTimeout = "5m"
 
 // runGet downloads what o asks for, and leaves no partial file if it fails.
-func runGet(ctx context.Context, o options, show console.Console) error {
+func runGet(ctx context.Context, o options, show console.Console) (err error) {
 	req, err := o.check()
 	if err != nil {
 		return err
 	}
+	ctx, end, err := traced(ctx, req.trace)
+	if err != nil {
+		return err
+	}
+	defer func() { end(err) }()
 	out, err := openOutput(req.output, req.task.Digest)
 	if err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 
 	"damselfly/cmd/internal/boot"
 	"damselfly/cmd/internal/boot/hostcfg"
+	"damselfly/cmd/internal/boot/tracing"
 	"damselfly/pieces"
 )
 
@@ -44,6 +45,8 @@ type Target struct {
 	// Chosen: the user said more than which daemon, so it matters if one runs
 	// already.
 	Chosen bool
+	// Trace is how the daemon's file says that it traces.
+	Trace tracing.Options
 }
 
 // Target reads the flags and the daemon's config file. The socket is that of
@@ -67,7 +70,7 @@ func (f *Flags) Target(env boot.Env) (Target, error) {
 	if err := o.Check(); err != nil {
 		return Target{}, err
 	}
-	t := Target{Socket: o.Socket, DataDir: o.DataDir, LogFile: filepath.Join(o.DataDir, "dfdaemon.log"), Chosen: len(m.Daemon) > 0}
+	t := Target{Socket: o.Socket, DataDir: o.DataDir, LogFile: filepath.Join(o.DataDir, "dfdaemon.log"), Chosen: len(m.Daemon) > 0, Trace: o.Trace}
 	if config != "" {
 		if config, err = filepath.Abs(config); err != nil {
 			return Target{}, pieces.WithKind(pieces.Invalid, err, "--config")
