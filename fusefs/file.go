@@ -106,7 +106,7 @@ func (n *file) open(ctx context.Context, flags uint32) (*handle, syscall.Errno) 
 	f, err := n.m.backend.Open(o, n.key)
 	span.End(err)
 	if err != nil {
-		n.m.log.WithError(err).WithField("task", n.key).Debug("open failed")
+		n.m.log.WithError(err).WithFields(n.key.Fields()).Debug("open failed")
 		return nil, n.m.metrics.failed("open", o.errno(err))
 	}
 	h := n.handle(o, f)
@@ -156,7 +156,7 @@ func (n *file) backing(ctx context.Context, f File) *os.File {
 		return nil
 	}
 	if errno := n.m.pass.try(c); errno != 0 {
-		n.m.log.WithField("task", n.key).Warn("no passthrough: ", why(errno))
+		n.m.log.WithFields(n.key.Fields()).Warn("no passthrough: ", why(errno))
 		c.Close()
 		return nil
 	}

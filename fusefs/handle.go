@@ -80,7 +80,7 @@ func (h *handle) read(ctx context.Context, dest []byte, off int64, from *pieces.
 		return got, 0
 	case syscall.EINTR: // says nothing of the file
 	default:
-		m.log.WithError(err).WithField("task", n.key).Debugf("read at %d failed: %v", off, errno)
+		m.log.WithError(err).WithFields(n.key.Fields()).Debugf("read at %d failed: %v", off, errno)
 		n.failures.add(off, end, errno, time.Now().Add(m.o.FailureMemory))
 	}
 	return 0, errno
@@ -110,7 +110,7 @@ func (h *handle) close() {
 	h.n.release(h)
 	h.n.m.metrics.openCount.Add(-1)
 	if err := h.f.Close(); err != nil {
-		h.n.m.log.WithError(err).WithField("task", h.n.key).Debug("close failed")
+		h.n.m.log.WithError(err).WithFields(h.n.key.Fields()).Debug("close failed")
 	}
 }
 

@@ -25,6 +25,11 @@ type Key struct {
 
 func (k Key) String() string { return short(string(k.Task)) + "@" + short(string(k.Version)) }
 
+// Fields are k as fields of a log line: task and version, short.
+func (k Key) Fields() map[string]any {
+	return map[string]any{"task": k.Task.Short(), "version": short(string(k.Version))}
+}
+
 // Short returns the first 12 digits, enough for logs and tables.
 func (t TaskID) Short() string { return short(string(t)) }
 

@@ -180,7 +180,7 @@ func (p *Peer) receive(s *session, e Event) {
 		return
 	}
 	if !p.accepts(e) {
-		p.c.o.Log.WithField("scheduler", s.l.addr).WithField("task", p.key).Warnf("message of the scheduler ignored: %T names pieces that do not exist", e)
+		p.c.o.Log.WithField("scheduler", s.l.addr).WithFields(p.key.Fields()).Warnf("message of the scheduler ignored: %T names pieces that do not exist", e)
 		return
 	}
 	p.mu.Lock()
@@ -247,7 +247,7 @@ func (p *Peer) Close(ctx context.Context) {
 	defer stop()
 	held, _, _ := p.inv()
 	if err := p.leaveTask(ctx, l, count(held), ""); err != nil {
-		p.c.o.Log.WithError(err).WithField("task", p.key).Debug("scheduler did not hear that the task was left")
+		p.c.o.Log.WithError(err).WithFields(p.key.Fields()).Debug("scheduler did not hear that the task was left")
 	}
 }
 

@@ -47,7 +47,7 @@ func (c *Client) resumeAt(l *link, key pieces.Key) {
 		_, err := l.rpc.LeaveTask(ctx, &schedulerpb.LeaveTaskRequest{
 			HostId: string(c.o.Host.ID), Task: string(key.Task), Version: string(key.Version)})
 		if err != nil {
-			c.o.Log.WithError(err).WithField("task", key).Debug("scheduler did not hear that nothing is held")
+			c.o.Log.WithError(err).WithFields(key.Fields()).Debug("scheduler did not hear that nothing is held")
 		}
 	})
 }

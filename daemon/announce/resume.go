@@ -95,7 +95,7 @@ func (p *Peer) resume(ctx context.Context, first string) {
 		reg, err := p.resumeOnce(ctx, first, lost)
 		switch {
 		case err == nil:
-			p.c.o.Log.WithField("task", p.key).WithField("scheduler", reg.Scheduler).Info("registered again")
+			p.c.o.Log.WithFields(p.key.Fields()).WithField("scheduler", reg.Scheduler).Info("registered again")
 			p.events.drain()
 			p.sendInventory(ctx)
 			p.moved(ctx, reg.Scheduler)
@@ -106,7 +106,7 @@ func (p *Peer) resume(ctx context.Context, first string) {
 			p.final(nil, err)
 			return
 		}
-		p.c.o.Log.WithError(err).WithField("task", p.key).Debug("registering again failed")
+		p.c.o.Log.WithError(err).WithFields(p.key.Fields()).Debug("registering again failed")
 		first, lost = "", ""
 		if !p.c.anyReachable() && !told {
 			told = true
@@ -145,7 +145,7 @@ func (p *Peer) moved(ctx context.Context, to string) {
 		ctx, cancel := context.WithTimeout(ctx, p.c.o.AttemptTimeout)
 		defer cancel()
 		if err := p.leaveTask(ctx, from, 0, to); err != nil {
-			p.c.o.Log.WithError(err).WithField("task", p.key).Debug("scheduler did not hear that the task was moved")
+			p.c.o.Log.WithError(err).WithFields(p.key.Fields()).Debug("scheduler did not hear that the task was moved")
 		}
 	}
 }

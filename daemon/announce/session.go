@@ -290,7 +290,7 @@ func (s *session) handle(m *schedulerpb.SchedulerMessage) error {
 	}
 	e, err := decode(m)
 	if err != nil {
-		log.WithError(err).WithField("task", key).Warn("message of the scheduler ignored")
+		log.WithError(err).WithFields(key.Fields()).Warn("message of the scheduler ignored")
 		return nil
 	}
 	if e == nil {

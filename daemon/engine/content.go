@@ -125,7 +125,7 @@ func newContent(e *Engine, t *pieces.Task, key pieces.Key, facts pieces.Facts, c
 	}
 	c := &Content{
 		e: e, key: key, facts: facts, geo: geo, public: t.Public(), task: t, canFetch: canFetch,
-		log:        e.o.Log.WithField("task", key.Task.Short()),
+		log:        e.o.Log.WithFields(key.Fields()),
 		held:       &pieces.Set{},
 		mem:        map[int]*buffer{},
 		sums:       make([]pieces.Sum, geo.Count()),

@@ -91,7 +91,7 @@ func (c *Content) forget(e pieces.Extent) {
 
 // bad drops pieces whose stored bytes turned out wrong.
 func (c *Content) bad(e pieces.Extent, err error) {
-	c.log.WithError(err).WithField("pieces", e).Warn("dropping bad cached bytes")
+	c.log.WithError(err).WithField("pieces", e.String()).Warn("dropping bad cached bytes")
 	c.lost([]pieces.Extent{e})
 	if c.v != nil {
 		if err := c.v.Drop(e); err != nil && !errors.Is(err, context.Canceled) {

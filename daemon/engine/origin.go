@@ -271,7 +271,7 @@ func (c *Content) originFailed(o *originRead, err error) {
 	if kind == pieces.Canceled {
 		return
 	}
-	c.log.WithError(err).WithField("pieces", o.extent).Info("reading the origin failed")
+	c.log.WithError(err).WithField("pieces", o.extent.String()).Info("reading the origin failed")
 	if kind == pieces.Changed && !c.replaced {
 		c.replaced = true
 		c.wg.Go(func() { c.e.o.Replaced(c.key.Task, pieces.Facts{}) })

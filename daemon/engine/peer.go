@@ -188,7 +188,7 @@ func (c *Content) learn(r pieces.SumRun) {
 		}
 	}
 	for _, e := range wrong {
-		c.log.WithField("pieces", e).Warn("the scheduler's record disagrees with what is held: dropping it")
+		c.log.WithField("pieces", e.String()).Warn("the scheduler's record disagrees with what is held: dropping it")
 		c.discard(e)
 	}
 	for k, s := range r.Sums {

@@ -96,7 +96,7 @@ func (h *handler) serve(w http.ResponseWriter, rc *http.ResponseController, r *h
 	w.WriteHeader(http.StatusPartialContent)
 	b := &body{server: h.Server, w: w, rc: rc, left: req.N, task: h.opts.TaskRate(req.Key.Task)}
 	if err := b.send(limit.WithClass(r.Context(), req.class()), first, content); err != nil {
-		h.opts.Log.WithError(err).WithField("task", req.Key).WithField("asker", req.Asker.Short()).
+		h.opts.Log.WithError(err).WithFields(req.Key.Fields()).WithField("host", req.Asker.Short()).
 			Debugf("upload of bytes %d-%d stopped %d short", req.Off, req.Off+req.N-1, b.left)
 		h.metrics.answered(statusCut)
 		panic(http.ErrAbortHandler) // closes the connection: the client sees a short body
