@@ -28,7 +28,8 @@ type Content struct {
 	// traffic counts this content's bytes.
 	traffic traffic
 	// readBy counts what programs read of it.
-	readBy reads
+	readBy  reads
+	expects *expectation
 
 	pinMu sync.Mutex
 	pins  int
@@ -144,6 +145,7 @@ func newContent(e *Engine, t *pieces.Task, key pieces.Key, facts pieces.Facts, c
 		leases:     map[pieces.LeaseID][]pieces.Extent{},
 		origins:    map[*originRead]struct{}{},
 		lastUse:    time.Now(),
+		expects:    newExpectation(geo.Size, e.o.DownloadRate),
 	}
 	for i := range c.asked {
 		c.asked[i] = &pieces.Set{}

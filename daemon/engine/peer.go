@@ -225,6 +225,8 @@ func (c *Content) tellHeld(i int, rep report) {
 
 // tick re-examines what somebody waits for, once a second.
 func (c *Content) tick(now time.Time) {
+	came := c.traffic.get()
+	c.expects.measure(now, came.Origin+came.Peers+came.Seeds, c.geo.Size)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {

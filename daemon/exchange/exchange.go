@@ -2,9 +2,10 @@
 // holds, fetches and wants: SyncPieceTasks, one two-way stream per pair of
 // hosts and content, dialled by the one that learnt of the other first.
 //
-// Changes are gathered for a moment (Options.Batch) and sent as one message;
-// what somebody waits for goes at once. What waits to be sent is a handful of
-// piece sets, so a slow neighbour costs bounded memory.
+// Changes are gathered for a moment, a thousandth of the content's expected time
+// (Options.Batch), and sent as one message; what somebody waits for goes at
+// once. What waits to be sent is a handful of piece sets, so a slow neighbour
+// costs bounded memory.
 package exchange
 
 import (
@@ -27,6 +28,9 @@ import (
 type Swarm interface {
 	Key() pieces.Key
 	Geometry() pieces.Geometry
+	// Expected is how long the content takes to come here, as far as is known.
+	// It is called within Link.Update.
+	Expected() time.Duration
 	// Joined: link's other side speaks. The swarm tells it what is here by
 	// link.Update, then and from now on.
 	Joined(link *Link)
@@ -54,8 +58,8 @@ type Delta struct {
 type Options struct {
 	Host  func() pieces.Host
 	Local Local
-	// Batch is how long changes are gathered (default 10 ms).
-	Batch time.Duration
+	// Batch is how long changes are gathered.
+	Batch Batch
 	// JoinTimeout bounds dialling and the first message (default 2 s).
 	JoinTimeout time.Duration
 	// MaxLinks over all contents (default 4096).
@@ -84,9 +88,7 @@ type sharedConn struct {
 
 // New returns an Exchange; Close ends its streams.
 func New(o Options) *Exchange {
-	if o.Batch == 0 {
-		o.Batch = 10 * time.Millisecond
-	}
+	o.Batch = o.Batch.withDefaults()
 	if o.JoinTimeout == 0 {
 		o.JoinTimeout = 2 * time.Second
 	}
@@ -106,7 +108,7 @@ func (x *Exchange) Close() {
 // Connect starts a link with host for s, in the background. Every Connect is
 // answered by Joined and later Left, or by Left alone.
 func (x *Exchange) Connect(s Swarm, host pieces.Host) *Link {
-	l := newLink(x.ctx, host)
+	l := x.link(x.ctx, host, s)
 	if !x.take() {
 		go s.Left(l, pieces.Errorf(pieces.Full, "over %d neighbour streams", x.o.MaxLinks))
 		return l
@@ -120,6 +122,10 @@ func (x *Exchange) Connect(s Swarm, host pieces.Host) *Link {
 		}
 	})
 	return l
+}
+
+func (x *Exchange) link(ctx context.Context, host pieces.Host, s Swarm) *Link {
+	return newLink(ctx, host, func() time.Duration { return x.o.Batch.of(s.Expected()) })
 }
 
 func (x *Exchange) take() bool {
@@ -182,7 +188,7 @@ func (x *Exchange) SyncPieceTasks(stream daemonpb.Peer_SyncPieceTasksServer) err
 	if err != nil {
 		return err
 	}
-	l := newLink(stream.Context(), host)
+	l := x.link(stream.Context(), host, s)
 	defer l.Close()
 	stop := context.AfterFunc(x.ctx, l.Close)
 	defer stop()
@@ -207,7 +213,7 @@ type stream interface {
 func (x *Exchange) run(l *Link, s Swarm, st stream) error {
 	s.Joined(l)
 	sent := make(chan error, 1)
-	go func() { sent <- l.sendLoop(st, x.o.Batch) }()
+	go func() { sent <- l.sendLoop(st) }()
 	received := make(chan error, 1)
 	go func() { received <- x.receive(l, s, st) }()
 	var err error

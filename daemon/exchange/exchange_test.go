@@ -39,6 +39,8 @@ func newSide() *side {
 func (s *side) Key() pieces.Key           { return key }
 func (s *side) Geometry() pieces.Geometry { return s.geo }
 
+func (s *side) Expected() time.Duration { return time.Second }
+
 func (s *side) Joined(l *Link) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -139,7 +141,7 @@ func TestBothSidesHear(t *testing.T) {
 
 func TestChangesAreGathered(t *testing.T) {
 	a, b := newSide(), newSide()
-	xa, _ := node(t, 1, a, Options{Batch: 50 * time.Millisecond})
+	xa, _ := node(t, 1, a, Options{Batch: Batch{Min: 50 * time.Millisecond}})
 	_, hb := node(t, 2, b, Options{})
 	xa.Connect(a, hb)
 	a.next(t)

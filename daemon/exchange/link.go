@@ -15,18 +15,22 @@ type Link struct {
 	host   pieces.Host
 	ctx    context.Context
 	cancel context.CancelFunc
-	kick   chan struct{} // capacity 1
-	now    chan struct{} // capacity 1: don't gather, send
+	// batch says how long to gather.
+	batch func() time.Duration
 
 	mu sync.Mutex
 	// Invariant: held and lost are disjoint, fetching and stopped too.
 	held, lost, fetching, stopped, wants *pieces.Set
+	// due fires when what gathered is to be sent; armed: it will, or has.
+	due   *time.Timer
+	armed bool
 }
 
-func newLink(ctx context.Context, host pieces.Host) *Link {
-	l := &Link{host: host, kick: make(chan struct{}, 1), now: make(chan struct{}, 1)}
+func newLink(ctx context.Context, host pieces.Host, batch func() time.Duration) *Link {
+	l := &Link{host: host, batch: batch, due: time.NewTimer(time.Hour)}
+	l.due.Stop()
 	l.ctx, l.cancel = context.WithCancel(ctx)
-	l.clear()
+	l.held, l.lost, l.fetching, l.stopped, l.wants = &pieces.Set{}, &pieces.Set{}, &pieces.Set{}, &pieces.Set{}, &pieces.Set{}
 	return l
 }
 
@@ -36,14 +40,11 @@ func (l *Link) Host() pieces.Host { return l.host }
 // Close ends the stream.
 func (l *Link) Close() { l.cancel() }
 
-func (l *Link) clear() {
-	l.held, l.lost, l.fetching, l.stopped, l.wants = &pieces.Set{}, &pieces.Set{}, &pieces.Set{}, &pieces.Set{}, &pieces.Set{}
-}
-
 // Update tells the neighbour of changes; urgent ones are sent at once. It
 // never blocks.
 func (l *Link) Update(d Delta, urgent bool) {
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	for _, e := range d.Held {
 		l.held.AddExtent(e)
 		l.lost.RemoveExtent(e)
@@ -65,35 +66,30 @@ func (l *Link) Update(d Delta, urgent bool) {
 	for _, e := range d.Wants {
 		l.wants.AddExtent(e)
 	}
-	l.mu.Unlock()
-	signal(l.kick)
-	if urgent {
-		signal(l.now)
+	switch {
+	case urgent:
+		l.arm(0)
+	case !l.armed:
+		l.arm(l.batch())
 	}
 }
 
-func signal(c chan struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
-	}
+// arm has what gathered sent after d. l.mu is held.
+func (l *Link) arm(d time.Duration) {
+	l.armed = true
+	l.due.Reset(d)
 }
 
-// sendLoop sends what gathers until the link or the stream ends.
-func (l *Link) sendLoop(st stream, batch time.Duration) error {
+// sendLoop sends what gathers until the link or the stream ends. It wakes once
+// for each message.
+func (l *Link) sendLoop(st stream) error {
+	defer l.due.Stop()
 	for {
 		select {
 		case <-l.ctx.Done():
 			return l.ctx.Err()
-		case <-l.kick:
+		case <-l.due.C:
 		}
-		t := time.NewTimer(batch)
-		select {
-		case <-l.ctx.Done():
-		case <-l.now:
-		case <-t.C:
-		}
-		t.Stop()
 		if m := l.take(); m != nil {
 			if err := st.Send(m); err != nil {
 				return err
@@ -109,6 +105,7 @@ const maxExtents = 8192
 func (l *Link) take() *daemonpb.SyncMessage {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.armed = false
 	m := &daemonpb.SyncMessage{
 		Held:     wire.ExtentsTo(cut(l.held)),
 		Lost:     wire.ExtentsTo(cut(l.lost)),
@@ -118,7 +115,7 @@ func (l *Link) take() *daemonpb.SyncMessage {
 	}
 	left := l.held.Count() + l.lost.Count() + l.fetching.Count() + l.stopped.Count() + l.wants.Count()
 	if left > 0 {
-		signal(l.kick)
+		l.arm(0)
 	}
 	if len(m.Held)+len(m.Lost)+len(m.Fetching)+len(m.Stopped)+len(m.Wants) == 0 {
 		return nil
@@ -128,6 +125,9 @@ func (l *Link) take() *daemonpb.SyncMessage {
 
 // cut takes up to maxExtents runs out of s.
 func cut(s *pieces.Set) []pieces.Extent {
+	if s.Count() == 0 {
+		return nil
+	}
 	es := s.List()
 	if len(es) > maxExtents {
 		es = es[:maxExtents]

@@ -23,10 +23,14 @@ func ExtentFrom(m *commonpb.Extent) (pieces.Extent, error) {
 
 // ExtentsTo keeps the order and leaves out empty extents.
 func ExtentsTo(es []pieces.Extent) []*commonpb.Extent {
-	var ms []*commonpb.Extent
-	for _, e := range es {
+	if len(es) == 0 {
+		return nil
+	}
+	ms, all := make([]*commonpb.Extent, 0, len(es)), make([]commonpb.Extent, len(es))
+	for i, e := range es {
 		if !e.Empty() {
-			ms = append(ms, ExtentTo(e))
+			all[i].First, all[i].End = uint32(e.First), uint32(e.End)
+			ms = append(ms, &all[i])
 		}
 	}
 	return ms

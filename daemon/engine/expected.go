@@ -1,0 +1,51 @@
+package engine
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// assumedRate is that of hosts that have not measured theirs: 100 Mbit/s.
+const assumedRate = 100e6 / 8
+
+// expectation is how long a content takes to come here: its size by the best
+// 1-s mean rate so far, else by the download limit, else by assumedRate; at
+// least 1 s (DESIGN §1).
+type expectation struct {
+	// is in nanoseconds; set by measure alone.
+	is atomic.Int64
+	// seen are the bytes that had come by the last measure, at that time; best
+	// is in bytes per second. The engine's ticks have them for themselves.
+	seen int64
+	at   time.Time
+	best float64
+}
+
+func newExpectation(size, limit int64) *expectation {
+	x := &expectation{}
+	rate := float64(assumedRate)
+	if limit > 0 {
+		rate = float64(limit)
+	}
+	x.set(size, rate)
+	return x
+}
+
+func (x *expectation) set(size int64, rate float64) {
+	x.is.Store(int64(max(time.Second, time.Duration(float64(size)/rate*float64(time.Second)))))
+}
+
+// measure takes that n bytes of size had come by now. It is called once a
+// second, by one goroutine.
+func (x *expectation) measure(now time.Time, n, size int64) {
+	took := now.Sub(x.at).Seconds()
+	if rate := float64(n-x.seen) / max(took, 1); !x.at.IsZero() && rate > x.best {
+		x.best = rate
+		x.set(size, rate)
+	}
+	x.seen, x.at = n, now
+}
+
+// Expected is how long the content takes to come here, as far as is known. It
+// never blocks (exchange.Swarm).
+func (c *Content) Expected() time.Duration { return time.Duration(c.expects.is.Load()) }
