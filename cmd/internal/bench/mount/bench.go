@@ -132,11 +132,11 @@ func Run(ctx context.Context, o Options, names ...string) error {
 }
 
 func runPart(ctx context.Context, o *Options, p Part, t *Table) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, partLimit, fmt.Errorf("not done after %v", partLimit))
-	defer cancel()
 	if err := o.ballast.Fill(ctx); err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeoutCause(ctx, partLimit, fmt.Errorf("not done after %v", partLimit))
+	defer cancel()
 	return p.run(ctx, &bench{o: o, part: p.Name, table: t})
 }
 

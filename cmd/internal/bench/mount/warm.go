@@ -25,7 +25,7 @@ type complete struct {
 
 // warmPairs: with cached pages a pair is quick, the difference small, and any
 // other program disturbs it.
-const warmPairs = 15
+const warmPairs = 9
 
 // warm reads complete files in the mount and beside it.
 func warm(ctx context.Context, b *bench) error {
