@@ -194,6 +194,40 @@ func TestFailuresAreTriedAgainIfTheyMayPass(t *testing.T) {
 	require.Equal(t, 1, f.calls[w.hosts[0].Host.ID], "what was done is not done again")
 }
 
+// What a host has is not shown to shrink when it is asked again.
+func TestProgressOutlivesAnAttempt(t *testing.T) {
+	w := newWorld(t, sqlite(t), 1)
+	tries, seen := 0, make(chan struct{})
+	f := &fakeHosts{do: func(_ context.Context, _ pieces.Host, tell func(done, total int64)) error {
+		if tries++; tries == 1 {
+			tell(4, 10)
+			return pieces.Errorf(pieces.Unavailable, "not just now")
+		}
+		tell(0, -1) // it looks what it has
+		<-seen
+		return nil
+	}}
+	w.engine(w.store, "m", f)
+	w.add("a", Preheat, everywhere, time.Hour)
+	var item store.JobItem
+	require.Eventually(t, func() bool {
+		items, err := w.store.Items(t.Context(), "a", "", 0, 10)
+		if err != nil || len(items) == 0 {
+			return false
+		}
+		item = items[0]
+		require.True(t, item.Attempts < 2 || item.Done == 4, "%+v", item)
+		return item.Attempts == 2 && item.State == store.Running
+	}, soon, time.Millisecond)
+	require.Equal(t, []int64{4, 10}, []int64{item.Done, item.Total})
+	close(seen)
+	require.Equal(t, store.Succeeded, w.until("a", ended).State)
+
+	item = store.JobItem{Done: 7, Total: 10}
+	came(&item, 3, 5)
+	require.Equal(t, store.JobItem{Done: 5, Total: 5}, item, "another version, and smaller")
+}
+
 func TestAHostThatDiedFailsAlone(t *testing.T) {
 	w := newWorld(t, sqlite(t), 2)
 	w.add("a", Preheat, everywhere, time.Hour)

@@ -143,7 +143,7 @@ func (r *run) do(ctx context.Context, i int) {
 	for wait := r.o.RetryWait; ; wait *= 2 {
 		item.State, item.Attempts = store.Running, item.Attempts+1
 		r.put(i, &item)
-		out, err := r.attempt(ctx, i, item)
+		out, err := r.attempt(ctx, i, &item)
 		if ctx.Err() != nil { // it stays as it was: running, and somebody's to do again
 			return
 		}
@@ -176,8 +176,8 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// attempt does the item once.
-func (r *run) attempt(ctx context.Context, i int, item store.JobItem) (Outcome, error) {
+// attempt does the item once, and keeps how far it came in it.
+func (r *run) attempt(ctx context.Context, i int, item *store.JobItem) (Outcome, error) {
 	h, err := r.o.Store.Host(ctx, item.Host)
 	if pieces.KindOf(err) == pieces.NotFound && err != nil || err == nil && h.Seen.Before(r.o.Since()) {
 		return Outcome{}, pieces.Errorf(pieces.Unavailable, "host %s is not alive", item.Hostname)
@@ -192,8 +192,9 @@ func (r *run) attempt(ctx context.Context, i int, item store.JobItem) (Outcome, 
 			return Outcome{}, err
 		}
 		return r.o.Hosts.Preheat(ctx, h.Host, t, func(done, total int64) {
-			now := item
-			now.Done, now.Total, now.Error = done, total, ""
+			came(item, done, total)
+			now := *item
+			now.Error = ""
 			r.put(i, &now)
 		})
 	case Delete:
@@ -202,6 +203,15 @@ func (r *run) attempt(ctx context.Context, i int, item store.JobItem) (Outcome, 
 		return r.o.Hosts.Holding(ctx, h.Host, item.Task)
 	default:
 		return r.o.Hosts.Collect(ctx, h.Host)
+	}
+}
+
+// came notes how far an item is. An attempt after another one begins with nothing
+// known, while the host looks what it has; that takes nothing back.
+func came(item *store.JobItem, done, total int64) {
+	item.Done = max(item.Done, done)
+	if total >= 0 {
+		item.Total, item.Done = total, min(item.Done, total)
 	}
 }
 
