@@ -251,7 +251,7 @@ func (ns *nodes) write(ctx context.Context, changed, same []beat) error {
 
 func (k nodeKey) fields() logrus.Fields {
 	if k.host {
-		return logrus.Fields{"kind": "host", "node": k.id}
+		return logrus.Fields{"kind": "host", "host": pieces.HostID(k.id).Short()}
 	}
-	return logrus.Fields{"kind": "scheduler", "cluster": k.cluster, "node": k.id}
+	return logrus.Fields{"kind": "scheduler", "cluster": k.cluster, "scheduler": k.id}
 }
