@@ -10,8 +10,9 @@ import (
 )
 
 // WithTrace makes a span of each request that o makes in a traced context, from
-// the call to the end of the body. It says scheme, host and path of the URL, as
-// messages do, the range and the status. The origin is told nothing of it.
+// the call to the end of the body. It says scheme, host and path of a public
+// Task's URL, as messages do, the range and the status. The origin is told
+// nothing of it.
 func WithTrace(o Origin) Origin { return &traced{o} }
 
 type traced struct{ o Origin }
@@ -20,7 +21,9 @@ type traced struct{ o Origin }
 func (d *traced) begin(ctx context.Context, t *pieces.Task, op string) (context.Context, trace.Span) {
 	ctx, span := trace.Child(ctx, "origin.request", trace.Client)
 	if span.On() {
-		span.Str("url", display(t))
+		if t.Public() {
+			span.Str("url", display(t))
+		}
 		span.Str("op", op)
 	}
 	return ctx, span

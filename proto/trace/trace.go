@@ -136,11 +136,9 @@ func (s Span) Event(name string) {
 	}
 }
 
-// maxError bounds the text of an error in a span.
-const maxError = 300
-
-// End ends the span; err says why what it stands for failed. A cancelled one
-// did not fail: somebody else was faster, or nobody wants it any more.
+// End ends the span; err says why what it stands for failed: its kind only, for
+// the text is the log's and may name what is nobody else's business. A cancelled
+// one did not fail: somebody else was faster, or nobody wants it any more.
 func (s Span) End(err error) {
 	if s.s == nil {
 		return
@@ -149,8 +147,7 @@ func (s Span) End(err error) {
 		kind := kindOf(err)
 		s.Str("error.type", kind)
 		if kind != canceled {
-			text := err.Error()
-			s.s.SetStatus(codes.Error, text[:min(len(text), maxError)])
+			s.s.SetStatus(codes.Error, kind)
 		}
 	}
 	s.s.End()

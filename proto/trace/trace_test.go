@@ -48,7 +48,7 @@ func TestOneTrace(t *testing.T) {
 	require.Equal(t, map[string]string{"root": "", "child": "root", "under": "child", "again": "under"}, above)
 	require.Equal(t, codes.Error, spans[1].Status().Code)
 	require.Equal(t, codes.Unset, spans[2].Status().Code, "who is cancelled did not fail")
-	require.Equal(t, "broken", spans[3].Status().Description)
+	require.Equal(t, "internal", spans[3].Status().Description, "the kind, not the text")
 }
 
 func TestShare(t *testing.T) {
