@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -74,6 +76,9 @@ func (l *Lab) build(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := roomForNeighbours("/proc/sys/net/ipv4/neigh/default/"); err != nil {
+		return err
+	}
 	if err := run(ctx, "ip", "netns", "add", l.netns("switch")); err != nil {
 		return err
 	}
@@ -84,6 +89,34 @@ func (l *Lab) build(ctx context.Context) error {
 		"link add "+bridge+" type bridge forward_delay 0",
 		"link set "+bridge+" up",
 		"link set lo up")
+}
+
+// roomForNeighbours lets the kernel remember the link addresses of maxHosts hosts
+// on each of them. Its limits, in dir, count those of all namespaces together;
+// with the usual 1,024 a crowd of 32 hosts loses connections ("no route to host",
+// and "neighbor table overflow" in the kernel's log). They stay raised.
+func roomForNeighbours(dir string) error {
+	const room = maxHosts * maxHosts
+	for _, limit := range []string{"gc_thresh3", "gc_thresh2", "gc_thresh1"} {
+		text, err := os.ReadFile(dir + limit)
+		if errors.Is(err, os.ErrNotExist) {
+			return nil // a container: the limits are the machine's below
+		}
+		if err != nil {
+			return err
+		}
+		n, err := strconv.Atoi(strings.TrimSpace(string(text)))
+		if err != nil {
+			return fmt.Errorf("%s: %w", limit, err)
+		}
+		if n >= room {
+			continue
+		}
+		if err := os.WriteFile(dir+limit, []byte(strconv.Itoa(room)), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // plainSwitch keeps packets that are only switched out of the machine's packet
