@@ -84,7 +84,7 @@ func TestFirstStepsAreOneTrace(t *testing.T) {
 	require.False(t, second.Parent().IsValid())
 	said := map[string]string{}
 	for _, a := range first.Attributes() {
-		said[string(a.Key)] = a.Value.Emit()
+		said[string(a.Key)] = a.Value.String()
 	}
 	require.Equal(t, map[string]string{"task": string(h.n.key.Task), "version": string(h.n.key.Version),
 		"offset": "0", "length": "4096", "bytes": "4096", "hit": "disk"}, said)
