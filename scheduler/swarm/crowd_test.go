@@ -46,6 +46,9 @@ func newCrowd(seed uint64) *crowd {
 		if c.rand.IntN(4) == 0 {
 			a.plain = []string{"seed"}
 		}
+		if k := i % 3; k > 0 {
+			a.set["idc"] = fmt.Sprint("dc", k)
+		}
 		c.host(id, a)
 		c.names = append(c.names, id)
 		c.mind[id] = newMind()

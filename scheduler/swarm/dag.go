@@ -19,9 +19,11 @@ func fedPeer(p *peer) bool {
 // of state, badness, completeness, leases, parents or children.
 func (v *version) refresh(p *peer) {
 	up := p.state == live
-	if v.eligible.set(p, up && v.quarantined == nil && !v.t.now.Before(p.badUntil) && fedPeer(p) && len(p.children) < v.slots(p)) {
+	may := up && v.quarantined == nil && !v.t.now.Before(p.badUntil) && fedPeer(p) && len(p.children) < v.slots(p)
+	if v.eligible.set(p, may) {
 		v.fed = true
 	}
+	v.setLocal(p, may)
 	if v.orphans.set(p, up && !p.complete && !p.seed && len(p.parents) == 0) {
 		v.fed = true
 	}

@@ -21,6 +21,7 @@
 //	sessions: up, down, silence, leaving, TTLs              lifecycle.go
 //	the DAG, who may be a parent                            dag.go
 //	filter, sample, score, replace the worst parent         parents.go, score.go, cost.go
+//	data centres                                            idc.go
 //	who holds what                                          holdings.go
 //	digests, their setters, pages                           sums.go
 //	conflicts about digests: dispute, reread, quarantine    dispute.go, reread.go, quarantine.go

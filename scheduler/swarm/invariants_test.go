@@ -85,6 +85,16 @@ func checkPools(v *version) error {
 			}
 		}
 	}
+	for idc, s := range v.local {
+		if s.len() == 0 || idc == "" {
+			return fmt.Errorf("data centre %q has an empty pool", idc)
+		}
+		for i, p := range s.list {
+			if p.pos[inLocal] != i+1 || p.idc != idc || !v.eligible.has(p) || v.peers[p.id] != p {
+				return fmt.Errorf("data centre %q holds peer %s wrongly", idc, p.id)
+			}
+		}
+	}
 	for _, p := range v.peers {
 		for i := range p.stuck.Extents() {
 			for k := range i.All() {

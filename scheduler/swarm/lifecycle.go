@@ -59,6 +59,7 @@ func (v *version) silence(p *peer) {
 	v.completes.remove(p)
 	v.orphans.remove(p)
 	v.eligible.remove(p)
+	v.setLocal(p, false)
 	v.bad.remove(p)
 	v.here.remove(p)
 	v.silent.add(p)

@@ -29,10 +29,11 @@ func (v *version) candidates(child *peer) []candidate {
 		return v.drawClassic(child)
 	}
 	o := v.t.opts()
-	out := make([]candidate, 0, o.FilterParentLimit)
+	out := v.drawLocal(child, make([]candidate, 0, o.FilterParentLimit))
+	nears := len(out)
 	for drawn := 0; drawn < min(v.eligible.len(), maxDraws) && len(out) < o.FilterParentLimit; drawn++ {
 		p := v.eligible.draw(drawn, v.t.rand.IntN)
-		if v.mayFollow(child, p) {
+		if v.mayFollow(child, p) && !slices.ContainsFunc(out[:nears], func(c candidate) bool { return c.peer == p }) {
 			out = append(out, candidate{p, v.score(p, child)})
 		}
 	}

@@ -37,6 +37,8 @@ type peer struct {
 	// badUntil: out of the eligible set before this.
 	badUntil time.Time
 	blocked  map[pieces.HostID]block
+	// idc is under which it is in version.local; "" = not.
+	idc      string
 	children []*peer
 	pos      [pools]int
 	held     pieces.Set

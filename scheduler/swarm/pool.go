@@ -10,6 +10,7 @@ const (
 	inBad             // costs out of line of late
 	inHere            // live
 	inStuck           // has stuck pieces
+	inLocal           // eligible, by data centre
 	pools
 )
 

@@ -25,6 +25,8 @@ type version struct {
 	peers                                                           map[pieces.HostID]*peer
 	seats                                                           seats
 	eligible, orphans, wanters, completes, silent, bad, here, stuck pool
+	// local are the eligible by data centre, of those who name one.
+	local map[string]*pool
 	// detached counts live peers without a session.
 	detached int
 	// firstDone: a normal peer has completed, seeds are no longer preferred.
