@@ -142,7 +142,7 @@ func (d *Daemon) reopened() {
 func (d *Daemon) makeParts(spool string) (err error) {
 	o := d.o
 	d.http = source.NewHTTP(o.Source)
-	d.origin = source.WithRetry(source.WithLimit(source.WithMetrics(source.WithTrace(d.http), o.Registry), limit.NewRate(o.OriginRate)), o.Retry)
+	d.origin = source.WithRetry(source.WithLimit(source.WithRest(source.WithMetrics(source.WithTrace(d.http), o.Registry), o.Rest), limit.NewRate(o.OriginRate)), o.Retry)
 	ao := o.Announce
 	ao.Managers, ao.Schedulers, ao.Host = o.Managers, o.Schedulers, d.host
 	ao.StateFile = filepath.Join(o.DataDir, "cluster.json")

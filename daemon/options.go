@@ -59,6 +59,8 @@ type Options struct {
 	Store    store.Options
 	Source   source.HTTPOptions
 	Retry    source.RetryOptions
+	// Rest is how an origin is left alone that answers 429 or 503, by all Tasks.
+	Rest source.RestOptions
 
 	// Tracer makes the spans of what is done for traced readers, here and on
 	// other hosts; nil makes none.

@@ -4,7 +4,7 @@
 // Origin is the interface; HTTP implements it for http and https URLs. Retries,
 // limits and metrics are decorators of the same interface:
 //
-//	o := source.WithRetry(source.WithLimit(source.WithMetrics(http, reg), rate), source.RetryOptions{})
+//	o := source.WithRetry(source.WithLimit(source.WithRest(source.WithMetrics(http, reg), source.RestOptions{}), rate), source.RetryOptions{})
 //
 // in this order every attempt is counted and paid for.
 //

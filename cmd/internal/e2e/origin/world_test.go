@@ -37,6 +37,7 @@ func quick(o *daemon.Options) {
 	o.Retry.Base, o.Retry.Max = 20*time.Millisecond, 100*time.Millisecond
 	o.Source.SlowTime, o.Source.SlowBytes, o.Source.PrefixTime = 3*silence/2, 4<<10, silence/5
 	o.Engine.ReadDeadline, o.Engine.Tick = readDeadline, 100*time.Millisecond
+	o.Rest.Off = true // what the rows ask for is at one origin
 	o.Engine.RestMin, o.Engine.RestMax, o.Engine.ErrorRest = 50*time.Millisecond, rest, 200*time.Millisecond
 }
 
