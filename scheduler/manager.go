@@ -171,7 +171,7 @@ func (s *Server) takeConfig(r *managerpb.GetConfigReply, old *config) bool {
 	if err != nil {
 		s.log.WithError(err).Error("the cluster's config is ignored")
 	} else {
-		s.log.WithField("version", r.Version).Info("cluster config taken over")
+		s.log.WithField("config_version", r.Version).Info("cluster config taken over")
 		s.noteAnswer(func(a *answers) { a.Config = r.Config })
 	}
 	s.enforce(c)

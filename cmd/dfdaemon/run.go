@@ -73,7 +73,7 @@ func run(ctx context.Context, o hostcfg.Options, stdout, stderr io.Writer) error
 	p.memory.Apply()
 	if err = p.start(ctx); err == nil {
 		p.ready.Store(true)
-		log.WithField("version", boot.Version()).Info("daemon is ready")
+		log.WithField("software", boot.Version()).Info("daemon is ready")
 		boot.Announce(log, boot.StateReady)
 		<-ctx.Done()
 		boot.Announce(log, boot.StateStopping)

@@ -213,7 +213,7 @@ func run(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
 	})
 	all.Go(func() error { return boot.ServeHTTP(ctx, httpLis, web) })
 	log.WithFields(logrus.Fields{
-		"grpc": grpcLis.Addr().String(), "http": httpLis.Addr().String(), "version": boot.Version(),
+		"grpc": grpcLis.Addr().String(), "http": httpLis.Addr().String(), "software": boot.Version(),
 	}).Info("manager is ready")
 	boot.Announce(log, boot.StateReady)
 	context.AfterFunc(ctx, func() { boot.Announce(log, boot.StateStopping) })

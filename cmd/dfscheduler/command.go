@@ -138,7 +138,7 @@ func run(ctx context.Context, o options, stderr io.Writer) error {
 	all.Go(func() error { return boot.ServeHTTP(ctx, httpLis, boot.DebugHandler(reg, s.Ready)) })
 	log.WithFields(logrus.Fields{
 		"listen": lis.Addr().String(), "advertise": o.Advertise, "metrics": httpLis.Addr().String(),
-		"policy": o.Policy, "version": boot.Version(),
+		"policy": o.Policy, "software": boot.Version(),
 	}).Info("scheduler is ready")
 	boot.Announce(log, boot.StateReady)
 	context.AfterFunc(ctx, func() { boot.Announce(log, boot.StateStopping) })

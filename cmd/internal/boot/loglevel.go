@@ -46,6 +46,6 @@ func followLevel(got <-chan os.Signal, log *logrus.Entry) {
 		}
 		log.Logger.SetLevel(level)
 		// Whoever asked is to see it, whatever the level.
-		log.WithField("level", level.String()).Log(min(level, logrus.WarnLevel), "log level changed")
+		log.WithField("log_level", level.String()).Log(min(level, logrus.WarnLevel), "log level changed")
 	}
 }

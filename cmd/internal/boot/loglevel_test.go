@@ -43,7 +43,7 @@ func TestLevelSteps(t *testing.T) {
 	followLevel(got, log)
 	require.Equal(t, "warning", of.Logger.GetLevel().String())
 	for i, level := range []string{"info", "debug", "trace", "trace", "warning"} {
-		require.Contains(t, strings.Split(out.String(), "\n")[i], "level="+level)
+		require.Contains(t, strings.Split(out.String(), "\n")[i], "log_level="+level)
 	}
 }
 
