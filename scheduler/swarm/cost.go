@@ -64,10 +64,19 @@ func (v *version) onCosts(child *peer, cs []Cost) {
 		}
 		p.failing = nil
 		p.costs.add(c.MsPerMiB)
-		if p.costs.bad() {
-			p.badUntil = v.t.now.Add(v.t.opts().BadFor)
-			v.bad.set(p, p.state == live)
-		}
+		v.heedCost(p)
 		v.refresh(p)
 	}
+}
+
+// heedCost makes p bad or not as its last cost says. Costs have a long tail: of
+// thousands of pieces some are late, from anybody. Who is bad gets no children
+// and so maybe no cost that would show it well again: then time does.
+func (v *version) heedCost(p *peer) {
+	p.badUntil = zeroTime
+	bad := p.costs.bad()
+	if bad {
+		p.badUntil = v.t.now.Add(v.t.opts().BadFor)
+	}
+	v.bad.set(p, bad && p.state == live)
 }

@@ -36,7 +36,8 @@ type Options struct {
 	// for that child; BadVoices children that say so put it out.
 	AccusedBlock time.Duration
 	BadVoices    int
-	// BadFor is how long a bad node stays out of the eligible set.
+	// BadFor is how long a bad node stays out of the eligible set at most; the
+	// next piece it serves in time lets it in.
 	BadFor time.Duration
 
 	// A conflict about a digest is settled within DisputeFor by reading the
