@@ -45,6 +45,9 @@ func slowDisk(ctx context.Context, b *bench) error {
 		return r.revive(ctx, []*lab.Daemon{r.cluster.Seed})
 	}
 	if err != nil {
+		if disk != nil {
+			err = errors.Join(err, disk.Close())
+		}
 		return err
 	}
 	err = func() error {
