@@ -13,15 +13,17 @@ import (
 // traced readers carry their span, and what is started for a piece is below the
 // span of one of those that want it.
 
-// OpenedBy notes in which span the content is opened, so that its registration
-// is below that.
+// OpenedBy notes in which span the content is opened, so that its registration,
+// if that is yet to come, is below it.
 func (c *Content) OpenedBy(by trace.Parent) {
 	if !by.Valid() {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.openedBy = by
+	if c.peer == nil && !c.registering {
+		c.openedBy = by
+	}
 }
 
 // registeredFor takes the span a registration is made for, if any. c.mu is held.
