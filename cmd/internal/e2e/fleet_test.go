@@ -317,7 +317,7 @@ func TestFleetLeavesTheOriginAlone(t *testing.T) {
 		path, failed := w.add(c.Hosts[0], f.URL()), make([]int, len(c.Hosts))
 		for i, d := range c.Hosts {
 			g.Go(func() error {
-				return lab.Until(w.ctx, healTime, d.Host.Name+" to read", func() error {
+				return lab.Until(w.ctx, healTime+2*rest, d.Host.Name+" to read", func() error {
 					err := checkFile(f.Content(1), d.Path(path))
 					if err != nil {
 						failed[i]++
