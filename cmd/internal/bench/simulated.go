@@ -13,22 +13,22 @@ import (
 // the lower bound. rate is that of each link, in bytes per second.
 type Predict func(ctx context.Context, hosts int, size int64, rate float64) (float64, error)
 
-// simulated compares real crowds with simulated ones. More hosts get slower
-// links, so that the processors can keep up.
+// comparable is what all links of a real crowd carry together, at most: the
+// simulator knows no processors, so they must not be what is measured.
+const comparable = 640 * lab.Mbit
+
+// simulated compares real crowds with simulated ones: more hosts with slower
+// links and so much smaller a file.
 func simulated(ctx context.Context, b *bench) error {
 	if b.o.Predict == nil {
 		return pieces.Errorf(pieces.Invalid, "there is no simulator to compare with")
 	}
 	o := *b.o
 	defer func() { b.o.Size = o.Size }()
-	for _, c := range []struct {
-		times int      // as many hosts
-		slow  lab.Rate // links slower by this
-		part  int64
-	}{{1, 1, 1}, {b.o.few(4, 1), 10, 4}} {
-		b.o.Size = o.Size / c.part
-		t := together{need: rigOptions{hosts: c.times * o.Hosts, rate: o.Rate / c.slow}}
-		hosts := t.need.hosts
+	rate := func(hosts int) lab.Rate { return min(o.Rate, comparable/lab.Rate(hosts)) }
+	for _, hosts := range []int{o.Hosts, b.o.few(4, 1) * o.Hosts} {
+		b.o.Size = o.Size * int64(rate(hosts)) / int64(rate(o.Hosts))
+		t := together{need: rigOptions{hosts: hosts, rate: rate(hosts)}}
 		want, err := b.o.Predict(ctx, hosts, b.o.Size, float64(t.need.rate)/8)
 		if err != nil {
 			return err
