@@ -59,7 +59,7 @@ type Config struct {
 	// Self is this host, for the turns within its data centre (far.go).
 	Self pieces.HostID
 	// FarRequests under way in other data centres suffice for a host whose turn
-	// it is not (default 3); FarPatience is how long it waits for what others
+	// it is not (default 4); FarPatience is how long it waits for what others
 	// near it bring, with nothing on its way in time (default 500 ms).
 	FarRequests int
 	FarPatience time.Duration
@@ -88,7 +88,7 @@ func (c Config) withDefaults() Config {
 		c.HedgeBurst = 2 << 20
 	}
 	if c.FarRequests == 0 {
-		c.FarRequests = 3
+		c.FarRequests = 4
 	}
 	if c.FarPatience == 0 {
 		c.FarPatience = 500 * time.Millisecond

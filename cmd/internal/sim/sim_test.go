@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/xml"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -86,18 +87,28 @@ func TestKilledHostsHoldNobodyUp(t *testing.T) {
 	require.Equal(t, 4, killed)
 }
 
+// The goals of DESIGN §13 for four data centres of four hosts: the median of five
+// seeds of choices, as the goals of crowds are judged, and the worst of bytes.
 func TestDataCentresCount(t *testing.T) {
+	var ratios []float64
+	for seed := range uint64(5) {
+		sc := small(16)
+		sc.IDCs, sc.Size, sc.Seed = 4, 256<<20, seed+1
+		r := run(t, sc)
+		require.GreaterOrEqual(t, r.FarCopies, 3.0, "each data centre but the seed's needs one copy")
+		require.LessOrEqual(t, r.FarCopies, 3.3, "… and takes hardly more")
+		ratios = append(ratios, r.Ratio())
+	}
+	slices.Sort(ratios)
+	require.LessOrEqual(t, ratios[2], 1.2, "last hosts: %v", ratios)
+}
+
+func TestANarrowWayOutIsSlower(t *testing.T) {
 	sc := small(16)
-	sc.IDCs, sc.Size = 4, 256<<20
-	r := run(t, sc)
-	require.LessOrEqual(t, r.Ratio(), 1.2, "the goal of DESIGN §13")
-	require.GreaterOrEqual(t, r.FarCopies, 3.0, "each data centre but the seed's needs one copy")
-	require.LessOrEqual(t, r.FarCopies, 3.3, "… and takes hardly more: the goal again")
-	sc = small(16)
 	sc.IDCs = 4
 	wide := run(t, sc)
 	sc.IDCRate = sc.Up / 4
-	require.Greater(t, run(t, sc).Last, wide.Last, "a narrow way out is slower")
+	require.Greater(t, run(t, sc).Last, wide.Last)
 }
 
 func TestLateJoinersCountFromTheirJoin(t *testing.T) {
