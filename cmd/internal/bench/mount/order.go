@@ -57,10 +57,20 @@ func order(ctx context.Context, b *bench) error {
 		if err != nil {
 			return err
 		}
-		if err := r.teach(ctx, first, second, f); err != nil {
-			return fmt.Errorf("teach: %w", err)
+		if _, err := r.wander(ctx, first, f, b.o.Seed, 0); err != nil {
+			return fmt.Errorf("the first host: %w", err)
 		}
 		known = append(known, f)
+	}
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-time.After(told):
+	}
+	for _, f := range known {
+		if err := r.isKnown(ctx, second, f); err != nil {
+			return err
+		}
 	}
 	if err := first.Terminate(15 * time.Second); err != nil {
 		return err
@@ -87,18 +97,9 @@ func order(ctx context.Context, b *bench) error {
 // told is how long after a read the scheduler knows of it, for sure.
 const told = 3 * time.Second
 
-// teach has a host read f in an order, until the other can know it.
-func (r *rig) teach(ctx context.Context, first, second *lab.Daemon, f content.File) error {
-	g, err := r.wander(ctx, first, f, r.o.Seed, 0)
-	if err != nil {
-		return err
-	}
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-time.After(told):
-	}
-	res, err := second.Dfmount(ctx, "order", "show", r.url(f, true), "--json")
+// isKnown fails unless a host can learn nearly all of the order of f.
+func (r *rig) isKnown(ctx context.Context, d *lab.Daemon, f content.File) error {
+	res, err := d.Dfmount(ctx, "order", "show", r.url(f, true), "--json")
 	if err == nil {
 		err = res.Err()
 	}
@@ -113,7 +114,7 @@ func (r *rig) teach(ctx context.Context, first, second *lab.Daemon, f content.Fi
 	for _, p := range o.Ranges {
 		known += p.N
 	}
-	if known < int64(0.9*g.touched*(1<<20)) {
+	if known < int64(0.9*orderedShare*float64(f.Size)) {
 		return fmt.Errorf("%d bytes of the order of %s are known", known, f.Name)
 	}
 	return nil
