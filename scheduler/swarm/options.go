@@ -166,7 +166,7 @@ func Defaults() Options {
 		RepeatShare:          0.05,
 		RepeatFloor:          4 << 20,
 		RepeatWindow:         30 * time.Second,
-		RepeatAlone:          10 * time.Second,
+		RepeatAlone:          3 * time.Second,
 		RepeatVoices:         2,
 		Grace:                time.Second,
 		SeedWake:             time.Second,

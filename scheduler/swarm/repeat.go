@@ -98,7 +98,7 @@ func (v *version) mayLendAgain(p *peer) bool {
 }
 
 // wait sticks what p, which can't read the origin, may get from a holder within
-// RepeatAlone, and fails the rest.
+// Patience, and fails the rest.
 func (v *version) wait(p *peer, es []pieces.Extent) {
 	var never []pieces.Extent
 	for _, e := range es {
@@ -115,12 +115,12 @@ func (v *version) wait(p *peer, es []pieces.Extent) {
 }
 
 // freeSoon reports whether p can use a holder of piece i, or can within
-// RepeatAlone.
+// Patience.
 func (v *version) freeSoon(p *peer, i int) bool {
 	if v.classic() {
 		return false // only parents feed
 	}
-	then := v.t.now.Add(v.t.opts().RepeatAlone)
+	then := v.t.now.Add(v.t.opts().Patience)
 	s := &v.holders[i]
 	for _, at := range s.who[:s.known] {
 		if q := v.seats.at[at]; q != p && q.state == live && !p.blocks(q.id, then) {
