@@ -110,6 +110,8 @@ type Content struct {
 	twice    int64
 	failure  failure
 	broken   breakage
+	// swapped are pieces held that a reread found to be other than was held.
+	swapped pieces.Set
 	// replaced: the Task has a newer Version; the origin has no more of this.
 	// confirmed: a read of the origin said so, the facts denied it.
 	replaced, confirmed bool

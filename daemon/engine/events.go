@@ -89,6 +89,12 @@ func (c *Content) originError(ev announce.OriginError) {
 	if pieces.KindOf(ev.Err) == pieces.Changed {
 		c.replaced = true
 		c.wg.Go(func() { c.e.o.Replaced(c.key.Task, pieces.Facts{}) })
+		// Perhaps the origin contradicts itself: then what it said last is no
+		// better than what was held before.
+		for _, e := range c.swapped.List() {
+			c.discard(e)
+		}
+		c.swapped = pieces.Set{}
 	}
 	es := ev.Extents
 	if len(es) == 0 {

@@ -23,6 +23,7 @@ func (c *Content) deliver(i int, b *buffer, sum pieces.Sum, from pieces.Hit, rep
 		}
 		c.log.WithField("piece", i).Warn("the origin has other bytes than are held: replacing them")
 		c.discard(pieces.Extent{First: i, End: i + 1})
+		c.swapped.Add(i)
 	}
 	// The record may have changed since the piece was compared with it.
 	if c.closed || c.held.Has(i) || from != pieces.HitOrigin && sum != c.sums[i] {

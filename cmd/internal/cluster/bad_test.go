@@ -31,8 +31,11 @@ type rig struct {
 }
 
 func newRig(t *testing.T, size int, uploadRate int64) *rig {
-	c := New(t, 1)
-	r := &rig{Cluster: c, o: newOrigin(t, size)}
+	return rigOf(t, New(t, 1), newOrigin(t, size), uploadRate)
+}
+
+func rigOf(t *testing.T, c *Cluster, o *origin, uploadRate int64) *rig {
+	r := &rig{Cluster: c, o: o}
 	r.seed = c.Host(func(o *daemon.Options) { o.Seed, o.UploadRate = true, uploadRate })
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
