@@ -31,7 +31,7 @@ var floors = [][]string{
 	1: {"proto/managerpb", "proto/schedulerpb", "proto/daemonpb", "pieces/store",
 		"scheduler/swarm", "manager/store", "manager/ca",
 		"daemon/source", "daemon/limit", "daemon/picker", "daemon/readahead"},
-	2: {"proto/wire", "manager/people"},
+	2: {"proto/wire", "scheduler/rules", "manager/people"},
 	3: {"proto/rpc", "manager/oidc"},
 	4: {"daemon/announce", "daemon/exchange", "daemon/fetch", "daemon/upload", "daemon/control", "manager/console",
 		"cmd/internal/boot", "cmd/internal/boot/tracing"},

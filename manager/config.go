@@ -13,6 +13,7 @@ import (
 	"damselfly/pieces"
 	"damselfly/proto/managerpb"
 	"damselfly/proto/wire"
+	"damselfly/scheduler/rules"
 )
 
 // ClusterConfig is the dynamic config of a cluster: what operators can change
@@ -23,7 +24,8 @@ type ClusterConfig struct {
 	Blocklist Blocklist       `json:"blocklist"`
 }
 
-// SchedulerConfig steers the choice of parents (DESIGN §6).
+// SchedulerConfig steers the choice of parents (DESIGN §6), and all else that
+// schedulers decide by numbers.
 type SchedulerConfig struct {
 	// CandidateParentLimit is how many parents a peer gets, and
 	// FilterParentLimit how many are scored to find them; 1 to 100.
@@ -31,6 +33,9 @@ type SchedulerConfig struct {
 	FilterParentLimit    int `json:"filter_parent_limit"`
 	// Weights of the score; each part lies in [0, 1].
 	Weights Weights `json:"weights"`
+	// Rules are other numbers of the schedulers, by name (package rules). Those
+	// not named are what each scheduler began with.
+	Rules map[string]json.RawMessage `json:"rules,omitempty"`
 }
 
 // Weights of a parent's score, 0 to 100.
@@ -108,6 +113,9 @@ func (c *ClusterConfig) check() error {
 		if !(v >= 0 && v <= maxWeight) {
 			return pieces.Errorf(pieces.Invalid, "config: weight %s is %g, want 0 … %d", name, v, maxWeight)
 		}
+	}
+	if err := rules.Check(c.Scheduler.Rules); err != nil {
+		return pieces.Errorf(pieces.Invalid, "config: %w", err)
 	}
 	return c.Blocklist.check()
 }

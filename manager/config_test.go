@@ -40,6 +40,16 @@ func TestConfigIsDefaultsAndChanges(t *testing.T) {
 	require.Eventually(t, func() bool { return m.beat(t, "10.0.0.1:8002", "").ConfigVersion == 2 }, 10*time.Second, 10*time.Millisecond)
 }
 
+// Rules reach schedulers as they were set.
+func TestRulesAreToldToSchedulers(t *testing.T) {
+	m := start(t, tempDB(t), Options{})
+	_, err := m.store.PutConfig(t.Context(), DefaultCluster, `{"scheduler":{"rules":{"max_hosts":5000,"lease_silence":"2s"}}}`, 0)
+	require.NoError(t, err)
+	reply, err := m.GetConfig(t.Context(), &managerpb.GetConfigRequest{})
+	require.NoError(t, err)
+	require.Contains(t, reply.Config, `"rules":{"lease_silence":"2s","max_hosts":5000}`)
+}
+
 // The manager tells the defaults, the schedulers have them: they are the same.
 func TestDefaultsAreTheSchedulers(t *testing.T) {
 	c, o := DefaultClusterConfig().Scheduler, swarm.Defaults()
@@ -55,19 +65,22 @@ func TestChangesAreChecked(t *testing.T) {
 	task, host := strings.Repeat("ab", 32), string(seedHost.ID)
 	for text, want := range map[string]string{
 		`{}`: "", `{"scheduler":{"candidate_parent_limit":8,"weights":{"host_type":0}}}`: "",
-		`{"blocklist":{"tasks":["` + task + `"],"tags":["x"],"hosts":["` + host + `"]}}`: "",
-		`{"scheduler":{"candidate_parent_limit":0}}`:                                     "candidate_parent_limit is 0",
-		`{"scheduler":{"filter_parent_limit":101}}`:                                      "filter_parent_limit is 101",
-		`{"scheduler":{"filter_parent_limit":"4"}}`:                                      "filter_parent_limit",
-		`{"scheduler":{"weights":{"host_type":-1}}}`:                                     "weight host_type is -1",
-		`{"scheduler":{"weights":{"hosttype":1}}}`:                                       `unknown field "hosttype"`,
-		`{"blocklist":{"tasks":["x"]}}`:                                                  "blocklist",
-		`{"blocklist":{"hosts":["x"]}}`:                                                  "blocklist",
-		`{"blocklist":{"tags":[""]}}`:                                                    "a tag is empty",
-		`[]`:                                                                             "config",
-		`{}{}`:                                                                           "more than one",
-		`{"blocklist":{"tags":[` + strings.Repeat(`"a",`, maxBlocklist) + `"a"]}}`: "at most 10000",
-		strings.Repeat(" ", maxConfig) + "{}":                                      "longer than",
+		`{"blocklist":{"tasks":["` + task + `"],"tags":["x"],"hosts":["` + host + `"]}}`:     "",
+		`{"scheduler":{"candidate_parent_limit":0}}`:                                         "candidate_parent_limit is 0",
+		`{"scheduler":{"filter_parent_limit":101}}`:                                          "filter_parent_limit is 101",
+		`{"scheduler":{"filter_parent_limit":"4"}}`:                                          "filter_parent_limit",
+		`{"scheduler":{"weights":{"host_type":-1}}}`:                                         "weight host_type is -1",
+		`{"scheduler":{"weights":{"hosttype":1}}}`:                                           `unknown field "hosttype"`,
+		`{"scheduler":{"rules":{"max_hosts":5000,"lease_silence":"2s","policy":"classic"}}}`: "",
+		`{"scheduler":{"rules":{"max_hosts":0}}}`:                                            "rule max_hosts",
+		`{"scheduler":{"rules":{"max_host":5}}}`:                                             "rule max_host is not known",
+		`{"blocklist":{"tasks":["x"]}}`:                                                      "blocklist",
+		`{"blocklist":{"hosts":["x"]}}`:                                                      "blocklist",
+		`{"blocklist":{"tags":[""]}}`:                                                        "a tag is empty",
+		`[]`:                                                                                 "config",
+		`{}{}`:                                                                               "more than one",
+		`{"blocklist":{"tags":[` + strings.Repeat(`"a",`, maxBlocklist) + `"a"]}}`:           "at most 10000",
+		strings.Repeat(" ", maxConfig) + "{}":                                                "longer than",
 	} {
 		err := checkChanges([]byte(text))
 		if want == "" {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 
 	"damselfly/pieces"
+	"damselfly/scheduler/rules"
 	"damselfly/scheduler/swarm"
 )
 
@@ -11,6 +12,7 @@ import (
 type config struct {
 	version uint64
 	swarm   *swarm.Options
+	limits  rules.Limits
 	// blocked are Tasks, tags and hosts that are not served.
 	tasks map[string]bool
 	tags  map[string]bool
@@ -70,14 +72,14 @@ type clusterConfig struct {
 	} `json:"blocklist"`
 }
 
-// parseConfig lays a cluster's config over the rules given at start. Values out
-// of range are Invalid errors, and then nothing of it is taken.
-func parseConfig(base *swarm.Options, version uint64, text string) (*config, error) {
+// parseConfig lays a cluster's config over the rules and limits given at start.
+// Values out of range are Invalid errors, and then nothing of it is taken.
+func parseConfig(base *Options, version uint64, text string) (*config, error) {
 	var cc clusterConfig
 	if err := json.Unmarshal([]byte(text), &cc); err != nil {
 		return nil, pieces.Errorf(pieces.Invalid, "cluster config: %w", err)
 	}
-	o := *base
+	o, limits := *base.Swarm, base.Limits
 	for _, n := range []struct {
 		from *int
 		to   *int
@@ -115,11 +117,11 @@ func parseConfig(base *swarm.Options, version uint64, text string) (*config, err
 		}
 		*n.to = *n.from
 	}
-	if err := applyRules(&o, cc.Scheduler.Rules); err != nil {
-		return nil, err
+	if err := rules.Apply(&o, &limits, cc.Scheduler.Rules); err != nil {
+		return nil, pieces.Errorf(pieces.Invalid, "cluster config: %w", err)
 	}
 	return &config{
-		version: version, swarm: &o,
+		version: version, swarm: &o, limits: limits,
 		tasks: setOf(cc.Blocklist.Tasks), tags: setOf(cc.Blocklist.Tags), hosts: setOf(cc.Blocklist.Hosts),
 	}, nil
 }

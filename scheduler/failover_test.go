@@ -296,7 +296,7 @@ func keyN(i int) pieces.Key {
 
 func TestInventoryIndex(t *testing.T) {
 	a, b := pieces.HostID(strings.Repeat("a", 32)), pieces.HostID(strings.Repeat("b", 32))
-	n := newInventory(5)
+	n := newInventory(func() int { return 5 })
 	n.page(a, true, []item{{keyN(1), 3}, {keyN(2), 1}})
 	n.page(a, false, []item{{keyN(3), 1}, {keyN(1), 4}})
 	n.page(b, true, []item{{keyN(1), 9}, {keyN(4), 1}, {keyN(5), 1}})
@@ -331,6 +331,6 @@ func BenchmarkInventory(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		newInventory(items).page(host, true, page)
+		newInventory(func() int { return items }).page(host, true, page)
 	}
 }

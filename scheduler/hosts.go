@@ -15,7 +15,8 @@ import (
 
 // hosts is the table of hosts. Its lock is taken last and held shortly.
 type hosts struct {
-	most int
+	// most is how many hosts may be known now.
+	most func() int
 	// view is the snapshot for machines.
 	view atomic.Pointer[swarm.Hosts]
 	// numbers counts sessions.
@@ -44,7 +45,7 @@ type host struct {
 	seen       time.Time
 }
 
-func newHosts(most int) *hosts {
+func newHosts(most func() int) *hosts {
 	h := &hosts{most: most, all: map[pieces.HostID]*host{}}
 	h.view.Store((&swarm.Hosts{}).WithSeeds(nil))
 	return h
@@ -54,11 +55,16 @@ func newHosts(most int) *hosts {
 // mu held.
 func (h *hosts) get(id pieces.HostID) *host {
 	x := h.all[id]
-	if x == nil && len(h.all) < h.most {
+	if x == nil && len(h.all) < h.most() {
 		x = &host{tasks: map[pieces.TaskID]struct{}{}}
 		h.all[id] = x
 	}
 	return x
+}
+
+// full is the error of a host for whom there is no room. With mu held.
+func (h *hosts) full() error {
+	return pieces.Errorf(pieces.Full, "this scheduler knows %d hosts, as many as may be (max_hosts)", len(h.all))
 }
 
 // announce notes a host as it describes itself now.
@@ -67,7 +73,7 @@ func (h *hosts) announce(s pieces.Host, now time.Time) error {
 	defer h.mu.Unlock()
 	x := h.get(s.ID)
 	if x == nil {
-		return pieces.Errorf(pieces.Full, "this scheduler knows %d hosts, as many as may be (MaxHosts)", h.most)
+		return h.full()
 	}
 	seed := s.Type == pieces.SeedHost || x.state.Type == pieces.SeedHost
 	x.state, x.announced, x.seen, x.down = s, now, now, false
@@ -136,7 +142,7 @@ func (h *hosts) open(s *session, now time.Time) (old *session, err error) {
 	defer h.mu.Unlock()
 	x := h.get(s.host)
 	if x == nil {
-		return nil, pieces.Errorf(pieces.Full, "this scheduler knows %d hosts, as many as may be (MaxHosts)", h.most)
+		return nil, h.full()
 	}
 	s.number = h.numbers.Add(1)
 	old, x.session, x.seen = x.session, s, now

@@ -14,7 +14,7 @@ import (
 // no part in: hints, believed until the host is asked. Its lock is taken last
 // and held shortly. An item takes up to 370 bytes.
 type inventory struct {
-	most int // items
+	most func() int // items that may be kept now
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -51,7 +51,7 @@ type item struct {
 	pieces uint32
 }
 
-func newInventory(most int) *inventory {
+func newInventory(most func() int) *inventory {
 	return &inventory{most: most, tasks: map[taskKey]*knownTask{}, hosts: map[pieces.HostID]map[itemKey]struct{}{}}
 }
 
@@ -114,7 +114,7 @@ func (n *inventory) set(host pieces.HostID, it item) {
 		}
 		return
 	}
-	if n.items >= n.most {
+	if n.items >= n.most() {
 		return
 	}
 	if t == nil {

@@ -159,7 +159,7 @@ func (s *Server) readConfig(ctx context.Context, m managerpb.ManagerClient, old 
 // reports false if another has taken it. One that makes no sense is ignored
 // until it changes again.
 func (s *Server) takeConfig(r *managerpb.GetConfigReply, old *config) bool {
-	c, err := parseConfig(s.o.Swarm, r.Version, r.Config)
+	c, err := parseConfig(&s.o, r.Version, r.Config)
 	if err != nil {
 		ignored := *old
 		ignored.version = r.Version

@@ -118,7 +118,7 @@ func (s *Server) recollect() {
 		return
 	}
 	if a.Config != "" {
-		if c, err := parseConfig(s.o.Swarm, 0, a.Config); err != nil {
+		if c, err := parseConfig(&s.o, 0, a.Config); err != nil {
 			s.log.WithError(err).Warn("the cluster's last config is ignored")
 		} else {
 			s.config.Store(c)

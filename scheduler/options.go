@@ -8,6 +8,7 @@ import (
 
 	"damselfly/proto/rpc"
 	"damselfly/proto/trace"
+	"damselfly/scheduler/rules"
 	"damselfly/scheduler/swarm"
 )
 
@@ -69,8 +70,13 @@ type Options struct {
 	// idle swarm is handed back to it. HandBackEvery is how often it is asked.
 	HandBackAfter, HandBackEvery time.Duration
 
-	// Limits. MaxInventory is in items, of all hosts.
-	MaxTasks, MaxHosts, MaxTasksPerHost, MaxInventory int
+	// OriginsApart: each Task finds out for itself whether its origin asks to be
+	// left alone, as where one address serves what has nothing to do with each
+	// other.
+	OriginsApart bool
+
+	// Limits until the cluster's config sets others.
+	Limits rules.Limits
 
 	// Dial is for connections to managers and seeds.
 	Dial rpc.DialOptions
@@ -111,10 +117,12 @@ func (o Options) withDefaults() Options {
 	or(&o.RecallMost, 64)
 	or(&o.HandBackAfter, 30*time.Second)
 	or(&o.HandBackEvery, 5*time.Second)
-	or(&o.MaxInventory, 1_000_000)
-	or(&o.MaxTasks, 200_000)
-	or(&o.MaxHosts, 100_000)
-	or(&o.MaxTasksPerHost, 20_000)
+	most := rules.DefaultLimits()
+	or(&o.Limits.MaxTasks, most.MaxTasks)
+	or(&o.Limits.MaxHosts, most.MaxHosts)
+	or(&o.Limits.MaxTasksPerHost, most.MaxTasksPerHost)
+	or(&o.Limits.MaxInventory, most.MaxInventory)
+	or(&o.Limits.MaxOrigins, most.MaxOrigins)
 	if o.Log == nil {
 		o.Log = discard()
 	}

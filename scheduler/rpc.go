@@ -126,8 +126,8 @@ func (s *Server) RegisterPeerTask(ctx context.Context, m *schedulerpb.RegisterPe
 	}
 	// Others that hold pieces are given the grace of one that resumed.
 	ev.Resumed = s.recall(spec.ID, id) || ev.Resumed
-	if !s.hosts.room(id, spec.ID, s.o.MaxTasksPerHost) {
-		return nil, pieces.Errorf(pieces.Full, "host %s takes part in %d tasks, as many as may be (MaxTasksPerHost)", id.Short(), s.o.MaxTasksPerHost)
+	if most := s.config.Load().limits.MaxTasksPerHost; !s.hosts.room(id, spec.ID, most) {
+		return nil, pieces.Errorf(pieces.Full, "host %s takes part in %d tasks, as many as may be (max_tasks_per_host)", id.Short(), most)
 	}
 	for {
 		e, err := s.tasks.findOrAdd(spec)

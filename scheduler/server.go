@@ -24,6 +24,7 @@ type Server struct {
 	metrics *metrics
 	hosts   *hosts
 	tasks   *tasks
+	origins *origins
 	timer   *timer
 	wakes   chan wake
 	// recalls are Tasks whose access order the catalogue may know.
@@ -53,12 +54,13 @@ func New(o Options) (*Server, error) {
 	s := &Server{
 		o: o, log: o.Log, metrics: newMetrics(o.Registry), timer: newTimer(), wakes: make(chan wake, 1024), started: time.Now(),
 	}
-	s.hosts = newHosts(o.MaxHosts)
+	s.config.Store(&config{swarm: o.Swarm, limits: o.Limits})
+	s.hosts = newHosts(func() int { return s.config.Load().limits.MaxHosts })
 	s.recalls = make(chan *entry, maxRecalls)
-	s.tasks = newTasks(o.MaxTasks)
+	s.tasks = newTasks(func() int { return s.config.Load().limits.MaxTasks })
 	s.tasks.made = s.recallOrder
-	s.config.Store(&config{swarm: o.Swarm})
-	s.inventory = newInventory(o.MaxInventory)
+	s.origins = newOrigins(func() int { return s.config.Load().limits.MaxOrigins })
+	s.inventory = newInventory(func() int { return s.config.Load().limits.MaxInventory })
 	s.age = &age{start: time.Now()}
 	s.fellows = &fellows{self: o.Advertise, dial: o.Dial, timeout: o.AskTimeout}
 	s.fellows.dial.Log = o.Log
@@ -131,6 +133,7 @@ func (s *Server) lookAfterHosts(ctx context.Context) {
 				s.log.Warn("this process stood still for long: other schedulers may have taken over")
 			}
 			s.hosts.fold(now)
+			s.origins.collect(now, s.config.Load().swarm)
 			for _, id := range s.hosts.expired(now.Add(-s.o.HostTTL)) {
 				s.log.WithField("host", id.Short()).Info("host was silent for too long")
 				s.dropHost(id)

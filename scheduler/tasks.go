@@ -19,7 +19,8 @@ const taskShards = 64
 // tasks is the table of machines.
 type tasks struct {
 	shards [taskShards]taskShard
-	most   int
+	// most is how many Tasks there may be now; each shard has its part of them.
+	most func() int
 	// made, if not nil, hears of each new entry; it must not block.
 	made func(*entry)
 }
@@ -35,7 +36,9 @@ type entry struct {
 	id pieces.TaskID
 	// spec is the public part, for waking seeds.
 	spec *pieces.Task
-	due  schedule
+	// origin is what may ask to be left alone for all its Tasks.
+	origin string
+	due    schedule
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -62,8 +65,8 @@ type entry struct {
 	traced []traced
 }
 
-func newTasks(most int) *tasks {
-	t := &tasks{most: max(1, most/taskShards)}
+func newTasks(most func() int) *tasks {
+	t := &tasks{most: most}
 	for i := range t.shards {
 		t.shards[i].m = map[pieces.TaskID]*entry{}
 	}
@@ -110,10 +113,10 @@ func (t *tasks) findOrAdd(spec *pieces.Task) (*entry, error) {
 	if e := s.m[spec.ID]; e != nil {
 		return e, nil
 	}
-	if len(s.m) >= t.most {
-		return nil, pieces.Errorf(pieces.Full, "this scheduler has as many tasks as may be, %d in %d parts (MaxTasks)", t.most*taskShards, taskShards)
+	if most := t.most(); len(s.m) >= max(1, most/taskShards) {
+		return nil, pieces.Errorf(pieces.Full, "this scheduler has as many tasks as may be, %d in %d parts (max_tasks)", most, taskShards)
 	}
-	e := &entry{id: spec.ID, spec: spec, calls: map[uint64]chan swarm.StatReply{}}
+	e := &entry{id: spec.ID, spec: spec, origin: originOf(spec), calls: map[uint64]chan swarm.StatReply{}}
 	e.task = swarm.New(swarm.Identity{
 		ID: spec.ID, Public: spec.Public(), SeedsCanFetch: spec.Public() && len(spec.FilterQuery) == 0,
 	}, rand.Uint64(), pieces.LeaseID(rand.Uint64()>>16)<<8)
@@ -185,7 +188,15 @@ func (s *Server) stepEntry(e *entry, ev swarm.Event, before func()) (reg *swarm.
 		before()
 	}
 	view := s.view()
-	reg = s.apply(e, e.task.Step(view, ev))
+	trying := false
+	if !s.o.OriginsApart {
+		view.Origin, trying = s.origins.look(e, view.Now, view.Options)
+	}
+	actions := e.task.Step(view, ev)
+	if trying && !asksOrigin(actions) {
+		s.origins.untry(e, view.Now)
+	}
+	reg = s.apply(e, view, actions)
 	if h, ok := ev.(swarm.Held); ok {
 		s.tally(e, view, h)
 	}
@@ -207,7 +218,7 @@ func (s *Server) view() swarm.View {
 func (s *Server) tick(e *entry) { s.stepEntry(e, swarm.Tick{}, nil) }
 
 // apply carries out actions, with e.mu held.
-func (s *Server) apply(e *entry, actions []swarm.Action) (reg *swarm.RegisterReply) {
+func (s *Server) apply(e *entry, view swarm.View, actions []swarm.Action) (reg *swarm.RegisterReply) {
 	for _, a := range actions {
 		switch a := a.(type) {
 		case swarm.Send:
@@ -229,6 +240,10 @@ func (s *Server) apply(e *entry, actions []swarm.Action) (reg *swarm.RegisterRep
 			s.metrics.peers(-1)
 		case swarm.Uploads:
 			s.hosts.uploads(a.Host, a.OK, a.Failed)
+		case swarm.OriginRests:
+			s.origins.rests(e, a.Err, view.Now, view.Options)
+		case swarm.OriginAnswers:
+			s.origins.answers(e)
 		case swarm.Count:
 			s.metrics.count(a.What, a.N)
 		}

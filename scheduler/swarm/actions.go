@@ -54,6 +54,11 @@ type (
 		Host       pieces.HostID
 		OK, Failed int
 	}
+	// OriginRests: the origin asked to be left alone (429, 503), for all Tasks of
+	// the same scheme, host and port. OriginAnswers: this Task, which was to find
+	// out, got another answer.
+	OriginRests   struct{ Err *pieces.Error }
+	OriginAnswers struct{}
 	// Count adds to a metric.
 	Count struct {
 		What Counter
@@ -68,6 +73,8 @@ func (Wake) isAction()          {}
 func (Joined) isAction()        {}
 func (Left) isAction()          {}
 func (Uploads) isAction()       {}
+func (OriginRests) isAction()   {}
+func (OriginAnswers) isAction() {}
 func (Count) isAction()         {}
 
 // Counter names a metric of the machine.

@@ -89,7 +89,7 @@ func (c *crowd) let(ev Event) {
 	actions := c.step(ev)
 	err := check(c.task, c.hosts)
 	if _, tick := ev.(Tick); tick && err == nil {
-		err = checkPaths(c.task, View{c.now, c.hosts, &c.opts})
+		err = checkPaths(c.task, View{Now: c.now, Hosts: c.hosts, Options: &c.opts})
 	}
 	if err == nil {
 		err = c.checkLeased(had, actions)

@@ -166,4 +166,14 @@ type View struct {
 	Now     time.Time
 	Hosts   *Hosts
 	Options *Options
+	Origin  OriginRest
+}
+
+// OriginRest is what Tasks of the same origin (scheme, host, port) have found,
+// this one or others: it answers 429 or 503. The zero value: nothing of the kind.
+type OriginRest struct {
+	Err *pieces.Error
+	// Until: nobody asks it before. In the past: this Task finds out whether it
+	// has recovered.
+	Until time.Time
 }

@@ -65,7 +65,7 @@ func (t *Task) stat(e Stat) {
 			t.passLease()
 			return
 		}
-		t.origin.ok()
+		t.delivered()
 		t.do(StatReply{Call: e.Call, Facts: f.facts})
 		t.answerWaiters()
 		return
@@ -83,7 +83,7 @@ func (t *Task) stat(e Stat) {
 // ask answers a question with what is known, or a lease, or lets it wait.
 func (t *Task) ask(w waiter) {
 	f := &t.facts
-	rest := t.origin.resting(t.now)
+	rest := t.resting()
 	doubted := f.doubted && !rest && (w.canFetch || f.lease != 0)
 	switch {
 	case f.facts != nil && !doubted:
@@ -93,7 +93,7 @@ func (t *Task) ask(w waiter) {
 		}
 		t.do(r)
 	case rest:
-		t.do(StatReply{Call: w.call, Err: t.origin.answer(t.now)})
+		t.do(StatReply{Call: w.call, Err: t.restError()})
 	case f.lease == 0 && w.canFetch && !t.leaveToSeed(w.host):
 		t.do(StatReply{Call: w.call, Lease: t.leaseFacts(w.host)})
 	case len(f.waiters) >= t.opts().MaxWaiters:
@@ -161,7 +161,7 @@ func (t *Task) factsFailed(e Stat) {
 		f.facts, f.version, f.tiny = nil, "", nil
 	}
 	f.seedUntil, f.doubted = time.Time{}, false
-	t.origin.failed(t.now, e.Err, t.opts())
+	t.originFailed(e.Err)
 	if f.facts != nil {
 		t.do(StatReply{Call: e.Call, Facts: f.facts})
 	} else {
@@ -182,7 +182,7 @@ func (t *Task) answerWaiters() {
 // passLease hands a free facts lease to the first who waits and can fetch.
 func (t *Task) passLease() {
 	f := &t.facts
-	if f.facts != nil || t.origin.resting(t.now) {
+	if f.facts != nil || t.resting() {
 		t.answerWaiters()
 		return
 	}

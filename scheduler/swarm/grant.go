@@ -47,7 +47,7 @@ func (v *version) grant() {
 		return
 	}
 	t := v.t
-	if t.origin.resting(t.now) || t.now.Before(v.grace) {
+	if t.resting() || t.now.Before(v.grace) {
 		return
 	}
 	alone := false
@@ -68,7 +68,7 @@ func (v *version) grantClass(c pieces.Class) verdict {
 		if !v.facts.Ranges && len(v.leases) > 0 {
 			return busy // its executor reads everything anyway
 		}
-		if v.t.origin.err != nil && len(v.leases) >= v.t.opts().Probes {
+		if v.t.troubled() && len(v.leases) >= v.t.opts().Probes {
 			return busy // a few find out whether the origin has recovered
 		}
 		p, why := v.executor(c, e)

@@ -151,8 +151,8 @@ func (v *version) deliver(p *peer, e pieces.Extent) {
 		}
 		if l.left.Count() < before && l.peer == p {
 			l.heard = v.t.now
-			v.due = v.due || v.t.origin.err != nil
-			v.t.origin.ok()
+			v.due = v.due || v.t.troubled()
+			v.t.delivered()
 			v.confirmed = false
 		}
 		if l.left.Count() == 0 && before > 0 {

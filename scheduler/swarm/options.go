@@ -98,6 +98,9 @@ type Options struct {
 	// RestMax bounds how long an origin is left alone, whatever Retry-After it
 	// sends: one request finds out whether it has recovered.
 	RestMax time.Duration
+	// ProbeFor is how long the one Task that finds out whether an origin that
+	// asked to be left alone has recovered keeps its other Tasks away.
+	ProbeFor time.Duration
 	// After OriginTries transient errors in a row, or when the back-off or the
 	// Retry-After is longer than Patience, wants end in the error.
 	OriginTries int
@@ -183,6 +186,7 @@ func Defaults() Options {
 		OriginTries:          5,
 		Patience:             20 * time.Second,
 		Probes:               4,
+		ProbeFor:             5 * time.Second,
 		HoldersPerWant:       4,
 		PeerTTL:              time.Minute,
 		TaskTTL:              10 * time.Minute,

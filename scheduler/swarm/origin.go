@@ -54,6 +54,52 @@ func (s *originState) final(now time.Time, o *Options) bool {
 		(s.err.Permanent || s.fails >= o.OriginTries || max(s.err.RetryAfter, s.until.Sub(now)) > o.Patience)
 }
 
+func (r OriginRest) resting(now time.Time) bool { return r.Err != nil && now.Before(r.Until) }
+
+// resting reports whether the origin must not be asked now, as this Task has
+// found or another one of the same origin.
+func (t *Task) resting() bool { return t.origin.resting(t.now) || t.view.Origin.resting(t.now) }
+
+// restError is what answers for a resting origin: this Task's own error unless
+// that of others lasts longer.
+func (t *Task) restError() *pieces.Error {
+	r := t.view.Origin
+	if t.origin.resting(t.now) && (t.origin.err.Permanent || !r.resting(t.now) || !r.Until.After(t.origin.until)) {
+		return t.origin.answer(t.now)
+	}
+	e := *r.Err
+	e.RetryAfter = r.Until.Sub(t.now)
+	return &e
+}
+
+// troubled: the origin failed and has not delivered since; a few find out.
+func (t *Task) troubled() bool { return t.origin.err != nil || t.view.Origin.Err != nil }
+
+// originFailed notes an error of the origin and returns how long it is left
+// alone; that it asks for that goes to all its Tasks.
+func (t *Task) originFailed(err *pieces.Error) time.Duration {
+	if err.Kind == pieces.Throttled {
+		t.do(OriginRests{err})
+	} else {
+		t.originAnswers()
+	}
+	return t.origin.failed(t.now, err, t.opts())
+}
+
+// delivered notes that the origin delivered.
+func (t *Task) delivered() {
+	t.origin.ok()
+	t.originAnswers()
+}
+
+// originAnswers tells other Tasks that the origin answers again.
+func (t *Task) originAnswers() {
+	if r := &t.view.Origin; r.Err != nil && !r.resting(t.now) {
+		*r = OriginRest{}
+		t.do(OriginAnswers{})
+	}
+}
+
 // onOriginFailed ends a lease whose executor got an error from the origin.
 // Canceled and Full give the lease back without blame on the origin.
 func (v *version) onOriginFailed(p *peer, e OriginFailed) {
@@ -67,15 +113,16 @@ func (v *version) onOriginFailed(p *peer, e OriginFailed) {
 	case pieces.Canceled, pieces.Full:
 		p.rest = t.now.Add(t.opts().LeaseRest)
 	case pieces.Changed:
+		t.originAnswers()
 		if v.confirmed {
 			// The facts said once more that nothing has changed: the origin
 			// contradicts itself, and is left alone for a while.
-			t.origin.failed(t.now, e.Err, t.opts())
+			t.originFailed(e.Err)
 		}
 		t.facts.doubted = true
 		v.changed = e.Err
 	default:
-		wait := t.origin.failed(t.now, e.Err, t.opts())
+		wait := t.originFailed(e.Err)
 		if e.Err.Kind == pieces.Integrity {
 			// Not what was pinned: perhaps a page in place of the content.
 			t.facts.doubted = true

@@ -53,11 +53,12 @@ func (v *version) repeat(p *peer, is []int) {
 		return
 	}
 	if err := v.noLeases(); err != nil {
-		v.failPeer(p, es, err)
+		v.wait(p, es, err)
 		return
 	}
 	if !p.canFetch {
-		v.wait(p, es)
+		v.wait(p, es, pieces.Errorf(pieces.Unavailable,
+			"task %s: every holder failed and host %s can't read the origin", v.t.id.Short(), p.id.Short()))
 		return
 	}
 	if !v.facts.Ranges {
@@ -94,12 +95,12 @@ func (v *version) repeatLease(p *peer, e pieces.Extent, parts []pieces.Extent) {
 // mayLendAgain reports whether p may have one more lease just now.
 func (v *version) mayLendAgain(p *peer) bool {
 	t := v.t
-	return !t.origin.resting(t.now) && !t.now.Before(p.rest) && p.leases < t.opts().DemandLeases
+	return !t.resting() && !t.now.Before(p.rest) && p.leases < t.opts().DemandLeases
 }
 
 // wait sticks what p, which can't read the origin, may get from a holder within
-// Patience, and fails the rest.
-func (v *version) wait(p *peer, es []pieces.Extent) {
+// Patience, and ends the rest in err.
+func (v *version) wait(p *peer, es []pieces.Extent, err *pieces.Error) {
 	var never []pieces.Extent
 	for _, e := range es {
 		for i := range e.All() {
@@ -110,8 +111,7 @@ func (v *version) wait(p *peer, es []pieces.Extent) {
 			}
 		}
 	}
-	v.failPeer(p, never, pieces.Errorf(pieces.Unavailable,
-		"task %s: every holder failed and host %s can't read the origin", v.t.id.Short(), p.id.Short()))
+	v.failPeer(p, never, err)
 }
 
 // freeSoon reports whether p can use a holder of piece i, or can within

@@ -36,7 +36,7 @@ func (v *version) rereading(i int) bool {
 // grantRereads has doubted pieces read again, a few at once.
 func (v *version) grantRereads() {
 	o := v.t.opts()
-	if v.doubted.Count() == 0 || v.t.origin.resting(v.t.now) || v.t.now.Before(v.grace) || v.noLeases() != nil {
+	if v.doubted.Count() == 0 || v.t.resting() || v.t.now.Before(v.grace) || v.noLeases() != nil {
 		return
 	}
 	most := o.Rereads
@@ -133,7 +133,7 @@ func (v *version) onReread(r *reread, p *peer, e Held) (goOn bool) {
 	for _, run := range e.Sums {
 		for x := range v.clip([]pieces.Extent{run.Extent()}) {
 			for i := range x.All() {
-				v.t.origin.ok()
+				v.t.delivered()
 				asked := r.left.Has(i)
 				r.left.Remove(i)
 				if goOn = v.verdict(p, i, run.Sums[i-run.First], asked); !goOn {

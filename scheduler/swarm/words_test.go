@@ -17,6 +17,10 @@ func (w *world) say(as []Action) (out []string) {
 				out = append(out, fmt.Sprintf("count %s %d", a.What, a.N))
 			}
 		case Joined, Left, Uploads:
+		case OriginRests:
+			out = append(out, "all tasks of the origin: "+errWords(a.Err))
+		case OriginAnswers:
+			out = append(out, "all tasks of the origin: it answers")
 		case StatReply:
 			out = append(out, w.askers[a.Call]+" <- "+w.statWords(a))
 		case RegisterReply:

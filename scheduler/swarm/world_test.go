@@ -23,6 +23,8 @@ type world struct {
 	current  string
 	calls    uint64
 	askers   map[uint64]string
+	// origin is what other Tasks of the same origin have found.
+	origin OriginRest
 }
 
 var dayOne = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -37,7 +39,7 @@ func newWorld() *world {
 }
 
 func (w *world) step(ev Event) []Action {
-	return w.task.Step(View{w.now, w.hosts, &w.opts}, ev)
+	return w.task.Step(View{w.now, w.hosts, &w.opts, w.origin}, ev)
 }
 
 // args are a command's words: the plain ones and the k=v ones.
@@ -143,10 +145,28 @@ func (w *world) command(words []string) ([]string, error) {
 			e.Version = ""
 		}
 		return w.say(w.step(e)), nil
+	case "elsewhere":
+		return nil, w.elsewhere(string(host), a)
 	case "state":
 		return []string{w.state()}, nil
 	}
 	return nil, fmt.Errorf("no such command")
+}
+
+// elsewhere sets what other Tasks of the same origin have found: it rests for a
+// while, this Task is to find out, or nothing.
+func (w *world) elsewhere(what string, a args) error {
+	switch what {
+	case "rests":
+		w.origin = OriginRest{errOf(a), w.now.Add(errOf(a).RetryAfter)}
+	case "probe":
+		w.origin.Until = time.Time{}
+	case "answers":
+		w.origin = OriginRest{}
+	default:
+		return fmt.Errorf("nothing is known as %q", what)
+	}
+	return nil
 }
 
 func (w *world) host(id pieces.HostID, a args) {

@@ -10,6 +10,7 @@ import (
 	"damselfly/cmd/internal/e2e/origin"
 	"damselfly/daemon"
 	"damselfly/pieces"
+	"damselfly/scheduler"
 )
 
 // The patience with origins as it is shipped; the matrix runs with less. The
@@ -18,7 +19,7 @@ func TestDefaultDeadlines(t *testing.T) {
 	t.Parallel()
 	o := origin.New(t, 11)
 	alone := cluster.New(t, 0)
-	c := cluster.New(t, 1)
+	c := cluster.With(t, 1, func(o *scheduler.Options) { o.OriginsApart = true })
 	c.Host(func(o *daemon.Options) { o.Seed, o.Rest.Off = true, true })
 	apart := func(o *daemon.Options) { o.Rest.Off = true } // what the rows ask for is at one origin
 	for _, r := range []reader{{"alone", []*cluster.Host{alone.Host(apart)}}, {"swarm", []*cluster.Host{c.Host(apart)}}} {

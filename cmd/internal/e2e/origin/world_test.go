@@ -42,6 +42,7 @@ func quick(o *daemon.Options) {
 }
 
 func quickRules(o *scheduler.Options, factsFresh time.Duration) {
+	o.OriginsApart = true
 	s := swarm.Defaults()
 	if factsFresh > 0 {
 		s.FactsFresh = factsFresh
