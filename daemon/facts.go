@@ -14,8 +14,10 @@ import (
 
 // current returns the facts of t's current Version. Known facts are answered at
 // once; when they are older than FactsFresh they are looked at again beside.
-// When a reader has met another Version, the new facts are waited for.
+// When a reader has met another Version, the new facts are waited for. An origin
+// that asks to be left alone is waited for, too, up to FactsTimeout.
 func (t *task) current(ctx context.Context) (pieces.Facts, error) {
+	late := time.Now().Add(t.d.o.FactsTimeout)
 	for looked := false; ; looked = true {
 		doubted := !looked && t.inDoubt()
 		t.mu.Lock()
@@ -28,8 +30,18 @@ func (t *task) current(ctx context.Context) (pieces.Facts, error) {
 			return f, nil
 		}
 		if t.facts == nil && t.err != nil && time.Now().Before(t.errTo) {
-			defer t.mu.Unlock()
-			return pieces.Facts{}, t.err
+			err, until, fresh := t.err, t.errTo, time.Now().After(t.tired)
+			t.mu.Unlock()
+			if pieces.KindOf(err) != pieces.Throttled {
+				return pieces.Facts{}, err
+			}
+			if !fresh {
+				late = time.Time{}
+			}
+			if err := t.outwait(ctx, err, until, late); err != nil {
+				return pieces.Facts{}, err
+			}
+			continue
 		}
 		if t.flight == nil {
 			t.learn("", trace.Of(ctx))
@@ -38,13 +50,37 @@ func (t *task) current(ctx context.Context) (pieces.Facts, error) {
 		t.mu.Unlock()
 		select {
 		case <-flight.done:
-			if err := t.unknown(flight); err != nil {
+			if err := t.unknown(flight); err != nil && pieces.KindOf(err) != pieces.Throttled {
 				return pieces.Facts{}, err
 			}
 		case <-ctx.Done():
 			return pieces.Facts{}, ctx.Err()
 		}
 	}
+}
+
+// outwait waits until an origin that answered with err may be asked again, at
+// until; after late, or when ctx ends, it returns the error for whoever asked.
+// Who asks again at once, as the kernel does, is told the same without waiting.
+func (t *task) outwait(ctx context.Context, err error, until, late time.Time) error {
+	ctx, cancel := context.WithDeadline(ctx, late)
+	defer cancel()
+	timer := time.NewTimer(time.Until(until))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+	}
+	kind := pieces.KindOf(ctx.Err())
+	if kind == pieces.Timeout {
+		t.mu.Lock()
+		if now := time.Now(); now.After(t.tired) {
+			t.tired = now.Add(t.d.o.FailureMemo)
+		}
+		t.mu.Unlock()
+	}
+	return pieces.WithKind(kind, err, "waiting for the origin of task "+t.id.Short())
 }
 
 // inDoubt reports whether a reader found another Version than the known one at

@@ -33,7 +33,10 @@ type task struct {
 	flight *flight
 	err    error
 	errTo  time.Time
-	fails  int
+	// tired: until then nobody waits for an origin that asks to be left alone,
+	// since somebody has just done so in vain.
+	tired time.Time
+	fails int
 	// spooling is the reading of the whole content under way, if its Version
 	// is its digest.
 	spooling *spooling
