@@ -222,6 +222,8 @@ func (w *world) set(a args) error {
 			w.opts.MaxOrder, _ = strconv.Atoi(s)
 		case "wants":
 			w.opts.MaxWants, _ = strconv.Atoi(s)
+		case "tries":
+			w.opts.OriginTries, _ = strconv.Atoi(s)
 		case "versions":
 			w.opts.MaxVersions, _ = strconv.Atoi(s)
 		case "draws":
