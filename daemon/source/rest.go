@@ -17,7 +17,7 @@ type RestOptions struct {
 	Off bool
 	// Base is the first pause after an answer of 429 or 503 without Retry-After,
 	// doubled with each further one up to Max; defaults 500 ms and 20 s. A longer
-	// Retry-After counts, up to RetryMax (default 1 min).
+	// Retry-After counts, up to RetryMax (default 20 s): then one request finds out.
 	Base, Max, RetryMax time.Duration
 	// Probe is how long the one request that finds out whether the origin has
 	// recovered keeps others away; default 5 s.
@@ -38,7 +38,7 @@ func WithRest(o Origin, r RestOptions) Origin {
 	}
 	set(&r.Base, 500*time.Millisecond)
 	set(&r.Max, 20*time.Second)
-	set(&r.RetryMax, time.Minute)
+	set(&r.RetryMax, 20*time.Second)
 	set(&r.Probe, 5*time.Second)
 	set(&r.Hosts, 1024)
 	if r.Now == nil {

@@ -21,7 +21,7 @@ import (
 // their own: a thread that waits for a page keeps its processor).
 func TestMisbehavingOriginInASwarm(t *testing.T) {
 	w := newWorld(t, 3*time.Minute)
-	o := w.hostile()
+	o, busy := w.hostile(), w.hostileOn("busy")
 	c := w.cluster(1, 2, 0)
 	for name, tc := range map[string]struct {
 		when  origin.When
@@ -41,7 +41,11 @@ func TestMisbehavingOriginInASwarm(t *testing.T) {
 		"total":       {origin.Data, origin.ContentRange("bytes", 0, 5<<20), []unix.Errno{unix.ESTALE}},
 		"retry-after": {origin.Data, origin.Status(503, "3600"), []unix.Errno{unix.EIO}},
 	} {
-		f := o.Add(name+".bin", 2<<20+77)
+		at := o
+		if name == "retry-after" {
+			at = busy
+		}
+		f := at.Add(name+".bin", 2<<20+77)
 		rule := f.Misbehave(tc.when, tc.fault)
 		path := w.add(c.Hosts[0], f.URL())
 		t.Run(name, func(t *testing.T) {

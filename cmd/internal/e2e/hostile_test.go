@@ -21,7 +21,14 @@ import (
 // hostile starts a misbehaving origin on a host of its own.
 func (w *world) hostile() *origin.Origin {
 	w.Helper()
-	h := w.host("evil")
+	return w.hostileOn("evil")
+}
+
+// hostileOn is hostile on a host of its own: what one origin makes everybody leave
+// alone says nothing of another.
+func (w *world) hostileOn(name string) *origin.Origin {
+	w.Helper()
+	h := w.host(name)
 	lis, err := h.Listen(w.ctx, "tcp", h.IP+":8000")
 	w.ok(err)
 	return origin.On(w, seed, lis, "http")
@@ -31,7 +38,7 @@ func (w *world) hostile() *origin.Origin {
 // deadlines as they are shipped.
 func TestMisbehavingOriginThroughTheMount(t *testing.T) {
 	w := newWorld(t, 2*time.Minute)
-	o := w.hostile()
+	o, busy := w.hostile(), w.hostileOn("busy")
 	d := w.alone("h1")
 	for name, c := range map[string]struct {
 		when            origin.When
@@ -51,7 +58,11 @@ func TestMisbehavingOriginThroughTheMount(t *testing.T) {
 		"total":       {origin.Data, origin.ContentRange("bytes", 0, 5<<20), unix.ESTALE, 0, 2 * time.Second},
 		"retry-after": {origin.Data, origin.Status(503, "3600"), unix.EIO, 0, 2 * time.Second},
 	} {
-		f := o.Add(name+".bin", 2<<20+77)
+		at := o
+		if name == "retry-after" {
+			at = busy
+		}
+		f := at.Add(name+".bin", 2<<20+77)
 		path := w.add(d, f.URL())
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
