@@ -18,6 +18,9 @@
 // service of seeds, as named by its options, the manager, or a host that
 // announced itself as a seed (seeds.go, manager.go, fellows.go).
 //
+// What is learnt of one Task and holds for others stands beside the machines: an
+// origin that asks to be left alone (origins.go).
+//
 // # Several schedulers
 //
 // Where a Task is served is decided in moving.go: by its owner on the ring, or
