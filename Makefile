@@ -34,14 +34,14 @@ test: ## everything: build, verify, unit, race, e2e (root; under 15 minutes on 2
 
 unit: ## the tests of all packages (lint has vetted them)
 	@scripts/deps.sh test
-	DAMSELFLY_DEPS=1 go test -vet=off ./...
+	DAMSELFLY_DEPS=1 go test -vet=off -p 3 ./...
 
 race: ## the short tests of all packages under the race detector
-	go test -vet=off -race -short ./...
+	go test -vet=off -p 3 -race -short ./...
 
 e2e: build ## real processes in network namespaces (root); RACE=1: with the race detector
 	@scripts/deps.sh test
-	DAMSELFLY_DEPS=1 DAMSELFLY_E2E=1 DAMSELFLY_RACE=$(RACE) DAMSELFLY_BIN=$(if $(RACE),,$(CURDIR)/bin) go test -count=1 -p 1 -timeout $(if $(RACE),60m,12m) ./cmd/internal/e2e/... ./deploy
+	DAMSELFLY_DEPS=1 DAMSELFLY_E2E=1 DAMSELFLY_RACE=$(RACE) DAMSELFLY_BIN=$(if $(RACE),,$(CURDIR)/bin) go test -count=1 -p 1 -timeout $(if $(RACE),60m,12m) ./cmd/internal/e2e ./cmd/internal/e2e/lab ./cmd/internal/e2e/console ./deploy
 
 soak: build ## hours of random faults, long fuzzing, a thousand kills (root; DURATION=1h SEED= ROUND= KILLS=)
 	@scripts/deps.sh test

@@ -321,6 +321,7 @@ func askFor(ctx context.Context, from *lab.Host, url string, f content.File, i i
 // Lookups of ids that nobody knows, through a mount: ENOENT, and the daemon
 // keeps its size.
 func TestUnknownLookups(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, time.Minute)
 	d := w.alone("h1")
 	f, url := w.serve("f.bin", miB)

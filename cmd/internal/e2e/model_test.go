@@ -16,6 +16,7 @@ import (
 // replaced and the daemon is killed: no byte is wrong, and nothing fails without
 // cause. The long form is part of make soak.
 func TestModel(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 3*time.Minute)
 	h := w.host("h1")
 	config := filepath.Join(h.Dir, "dfdaemon.yaml")
