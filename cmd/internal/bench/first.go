@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"damselfly/cmd/internal/bench/machine"
 	"damselfly/cmd/internal/e2e/content"
 	"damselfly/cmd/internal/e2e/lab"
 	"damselfly/daemon/control"
@@ -44,7 +45,7 @@ func first(ctx context.Context, b *bench) error {
 		return err
 	}
 	var took []time.Duration
-	busy, err := busyWhile(func() error {
+	busy, err := machine.Busy(func() error {
 		for _, f := range files {
 			t, err := openAndRead(f)
 			if err != nil {

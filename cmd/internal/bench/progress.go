@@ -72,20 +72,6 @@ func (r *recorder) run() {
 	}
 }
 
-// busyWhile returns the share of processor time that was in use while do ran.
-func busyWhile(do func() error) (float64, error) {
-	before, err := machine.ReadProcessors()
-	if err != nil {
-		return 0, err
-	}
-	if err := do(); err != nil {
-		return 0, err
-	}
-	after, err := machine.ReadProcessors()
-	busy, _ := after.Since(before)
-	return busy, err
-}
-
 // traffic is what a run cost.
 type traffic struct {
 	links map[string]lab.Link // bytes of each host during the run

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"damselfly/cmd/internal/bench/machine"
 	"damselfly/cmd/internal/e2e/content"
 	"damselfly/cmd/internal/e2e/lab"
 	"damselfly/cmd/internal/e2e/proxy"
@@ -45,7 +46,7 @@ func small(ctx context.Context, b *bench) error {
 	}
 	var curl time.Duration
 	var took [2]time.Duration
-	busy, err := busyWhile(func() (err error) {
+	busy, err := machine.Busy(func() (err error) {
 		curl, err = inParallel(ctx, files, func(ctx context.Context, f content.File) error {
 			res, err := r.hosts[0].Run(ctx, "curl", "-sS", "--fail", "-o", "/dev/null", base+f.Name)
 			if err == nil {

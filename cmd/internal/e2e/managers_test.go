@@ -233,18 +233,7 @@ func (m *managed) withoutManagers(last int, known content.File, id string, comes
 // way than from its last list.
 func (m *managed) schedules(s *lab.Scheduler, d *lab.Daemon) {
 	m.Helper()
-	m.ok(lab.Until(m.ctx, 2*healTime, d.Host.Name+" to find "+s.Host.Name, func() error {
-		st, err := d.Status(m.ctx)
-		if err != nil {
-			return err
-		}
-		for _, known := range st.Schedulers {
-			if known.Address == s.Addr && known.Connected {
-				return nil
-			}
-		}
-		return fmt.Errorf("it sees %v", st.Schedulers)
-	}))
+	m.finds(d, s)
 	// One in two files hashes to it.
 	for n := 0; m.calls(s, "RegisterPeerTask") == 0; n++ {
 		require.Less(m, n, 20, "files that did not come to %s", s.Host.Name)

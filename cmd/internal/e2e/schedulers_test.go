@@ -143,24 +143,30 @@ func TestSchedulerDiesUnderATransfer(t *testing.T) {
 	}
 }
 
+// finds wants d to be connected to a scheduler.
+func (w *world) finds(d *lab.Daemon, s *lab.Scheduler) {
+	w.Helper()
+	w.ok(lab.Until(w.ctx, 2*healTime, d.Host.Name+" to find "+s.Host.Name, func() error {
+		st, err := d.Status(w.ctx)
+		if err != nil {
+			return err
+		}
+		for _, known := range st.Schedulers {
+			if known.Address == s.Addr && known.Connected {
+				return nil
+			}
+		}
+		return fmt.Errorf("it sees %v", st.Schedulers)
+	}))
+}
+
 // usedAgain wants all hosts to find a scheduler that was away, new files to come
 // to it, and the origin to be read once for those.
 func (w *world) usedAgain(c *lab.Cluster, s *lab.Scheduler) {
 	w.Helper()
 	began := time.Now()
 	for _, d := range c.Daemons() {
-		w.ok(lab.Until(w.ctx, 2*healTime, d.Host.Name+" to find "+s.Host.Name, func() error {
-			st, err := d.Status(w.ctx)
-			if err != nil {
-				return err
-			}
-			for _, known := range st.Schedulers {
-				if known.Address == s.Addr && known.Connected {
-					return nil
-				}
-			}
-			return fmt.Errorf("it sees %v", st.Schedulers)
-		}))
+		w.finds(d, s)
 	}
 	found := time.Since(began)
 	before := w.calls(s, "RegisterPeerTask")

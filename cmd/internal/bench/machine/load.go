@@ -46,3 +46,17 @@ func (p Processors) Since(q Processors) (share, seconds float64) {
 	}
 	return float64(p.busy-q.busy) / float64(p.all-q.all), float64(p.busy-q.busy) / 100
 }
+
+// Busy returns the share of processor time that was in use while do ran.
+func Busy(do func() error) (float64, error) {
+	before, err := ReadProcessors()
+	if err != nil {
+		return 0, err
+	}
+	if err := do(); err != nil {
+		return 0, err
+	}
+	after, err := ReadProcessors()
+	share, _ := after.Since(before)
+	return share, err
+}

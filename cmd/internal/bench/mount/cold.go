@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"damselfly/cmd/internal/bench/machine"
 	"damselfly/cmd/internal/e2e/content"
 	"damselfly/cmd/internal/e2e/lab"
 )
@@ -63,7 +64,7 @@ func (r *rig) coldPair(ctx context.Context, d *lab.Daemon, i int, far bool, read
 		return 0, 0, 0, err
 	}
 	var took, plain time.Duration
-	share, err = busy(func() error {
+	share, err = machine.Busy(func() error {
 		return pair(i, func() (err error) {
 			took, err = read(ctx, f, path)
 			return err

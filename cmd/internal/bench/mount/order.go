@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"damselfly/cmd/internal/bench/machine"
 	"damselfly/cmd/internal/e2e/content"
 	"damselfly/cmd/internal/e2e/lab"
 	"damselfly/daemon/control"
@@ -32,20 +33,7 @@ func order(ctx context.Context, b *bench) error {
 		return err
 	}
 	defer r.close()
-	sched, err := r.lab.AddHost(ctx, "sched")
-	if err != nil {
-		return err
-	}
-	s, err := sched.StartScheduler(ctx)
-	if err != nil {
-		return err
-	}
-	o := lab.DaemonOptions{Schedulers: []string{s.Addr}}
-	first, err := r.daemon(ctx, "h1", "", o)
-	if err != nil {
-		return err
-	}
-	second, err := r.daemon(ctx, "h2", "", o)
+	first, second, err := r.swarm(ctx)
 	if err != nil {
 		return err
 	}
@@ -123,7 +111,7 @@ func (r *rig) isKnown(ctx context.Context, d *lab.Daemon, f content.File) error 
 // follow reads a file whose order is known and one whose order is not.
 func (r *rig) follow(ctx context.Context, b *bench, d *lab.Daemon, i int, known, unknown content.File) error {
 	var with, without wandered
-	share, err := busy(func() error {
+	share, err := machine.Busy(func() error {
 		return pair(i, func() (err error) {
 			with, err = r.wander(ctx, d, known, r.o.Seed, 0)
 			return err

@@ -7,6 +7,7 @@ import (
 	"os"
 	"time"
 
+	"damselfly/cmd/internal/bench/machine"
 	"damselfly/cmd/internal/e2e/content"
 	"damselfly/cmd/internal/e2e/lab"
 	"damselfly/pieces"
@@ -23,20 +24,7 @@ func random(ctx context.Context, b *bench) error {
 		return err
 	}
 	defer r.close()
-	sched, err := r.lab.AddHost(ctx, "sched")
-	if err != nil {
-		return err
-	}
-	s, err := sched.StartScheduler(ctx)
-	if err != nil {
-		return err
-	}
-	o := lab.DaemonOptions{Schedulers: []string{s.Addr}}
-	first, err := r.daemon(ctx, "h1", "", o)
-	if err != nil {
-		return err
-	}
-	second, err := r.daemon(ctx, "h2", "", o)
+	first, second, err := r.swarm(ctx)
 	if err != nil {
 		return err
 	}
@@ -128,7 +116,7 @@ func (r *rig) jumps(ctx context.Context, b *bench, d *lab.Daemon, f content.File
 		return err
 	}
 	var ours, theirs []float64
-	share, err := busy(func() error {
+	share, err := machine.Busy(func() error {
 		for i := range b.o.Sizes.Reads {
 			off := rnd.Int64N(f.Size - randomSize)
 			at, n, err := pieceAt(f, off)

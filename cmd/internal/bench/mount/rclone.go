@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"damselfly/cmd/internal/bench/machine"
 	"damselfly/cmd/internal/e2e/content"
 	"damselfly/cmd/internal/e2e/lab"
 )
@@ -96,7 +97,7 @@ func (r *rig) duel(ctx context.Context, b *bench, i int, what string, f content.
 			if err := r.quiet(ctx); err != nil {
 				return err
 			}
-			share, err := busy(func() (err error) {
+			share, err := machine.Busy(func() (err error) {
 				took[k], err = read(ctx, f, path)
 				return err
 			})

@@ -13,7 +13,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"damselfly/cmd/internal/bench/machine"
 	"damselfly/cmd/internal/e2e/content"
 	"damselfly/cmd/internal/e2e/lab"
 	"damselfly/cmd/internal/e2e/proxy"
@@ -101,6 +100,24 @@ func (r *rig) daemon(ctx context.Context, name, config string, o lab.DaemonOptio
 	return h.StartDaemon(ctx, o)
 }
 
+// swarm starts a scheduler and two hosts of it.
+func (r *rig) swarm(ctx context.Context) (first, second *lab.Daemon, err error) {
+	sched, err := r.lab.AddHost(ctx, "sched")
+	if err != nil {
+		return nil, nil, err
+	}
+	s, err := sched.StartScheduler(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	o := lab.DaemonOptions{Schedulers: []string{s.Addr}}
+	if first, err = r.daemon(ctx, "h1", "", o); err != nil {
+		return nil, nil, err
+	}
+	second, err = r.daemon(ctx, "h2", "", o)
+	return first, second, err
+}
+
 // file puts a new file on the origin.
 func (r *rig) file(size int64) (content.File, error) {
 	r.files++
@@ -172,20 +189,6 @@ func (r *rig) quiet(ctx context.Context) error {
 		}
 		return nil
 	})
-}
-
-// busy returns how busy the machine was while do ran.
-func busy(do func() error) (float64, error) {
-	before, err := machine.ReadProcessors()
-	if err != nil {
-		return 0, err
-	}
-	if err := do(); err != nil {
-		return 0, err
-	}
-	after, err := machine.ReadProcessors()
-	share, _ := after.Since(before)
-	return share, err
 }
 
 // contentFile returns where d keeps the bytes of a complete file of that size,
