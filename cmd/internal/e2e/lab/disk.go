@@ -27,9 +27,8 @@ const writeLimit = "/sys/fs/cgroup/blkio/blkio.throttle.write_bps_device"
 // AddDisk mounts an empty file system of size bytes at dir, which it makes. Its
 // device writes rate bytes per second at most, and at most dirty bytes wait for
 // it in the page cache. The error is errors.ErrUnsupported where there is no
-// blkio controller of cgroup v1. Close it after its users have ended; should the
-// process die before, the limit stays on a loop device that nobody uses, until
-// AddDisk gets it again.
+// blkio controller of cgroup v1. Close it after its users have ended; what is not
+// closed ends with the lab.
 func (h *Host) AddDisk(ctx context.Context, dir string, size, rate, dirty int64) (*Disk, error) {
 	if _, err := os.Stat(writeLimit); err != nil {
 		return nil, fmt.Errorf("a slow disk needs the blkio controller of cgroup v1: %w", errors.ErrUnsupported)
@@ -86,12 +85,35 @@ func (d *Disk) Unlimit() error {
 	if d.device == "" {
 		return nil
 	}
-	bdi := "/sys/class/bdi/" + d.device + "/"
+	return unlimit(d.device)
+}
+
+func unlimit(device string) error {
+	bdi := "/sys/class/bdi/" + device + "/"
 	return errors.Join(
-		os.WriteFile(writeLimit, []byte(d.device+" 0"), 0),
+		os.WriteFile(writeLimit, []byte(device+" 0"), 0),
 		os.WriteFile(bdi+"strict_limit", []byte("0"), 0),
 		os.WriteFile(bdi+"max_ratio", []byte("100"), 0))
 }
+
+// unlimitBelow lifts the limits of the loop devices that are mounted below dir:
+// they would stay with the device, which the next image gets.
+func unlimitBelow(dir string) error {
+	if _, err := os.Stat(writeLimit); err != nil {
+		return nil // no device has one
+	}
+	mounts, err := mountsBelow(dir)
+	errs := []error{err}
+	for _, m := range mounts {
+		if strings.HasPrefix(m.device, loopMajor+":") {
+			errs = append(errs, unlimit(m.device))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// loopMajor is the number of the loop devices' driver.
+const loopMajor = "7"
 
 // Close lifts the limits, unmounts and removes the disk.
 func (d *Disk) Close() error {

@@ -1,6 +1,7 @@
 package lab_test
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -11,7 +12,6 @@ import (
 
 	"damselfly/cmd/internal/e2e/content"
 	"damselfly/cmd/internal/e2e/lab"
-	"damselfly/pieces/missing"
 
 	"github.com/stretchr/testify/require"
 )
@@ -67,6 +67,19 @@ func TestSiteCountsWhatLeavesAndEnters(t *testing.T) {
 	require.Equal(t, http.StatusNotFound, resp.StatusCode)
 }
 
+// addDisk is Host.AddDisk. With cgroup v2 alone no machine can limit a disk, and
+// nothing that could be installed would help.
+func addDisk(t *testing.T, ctx context.Context, h *lab.Host, dir string, size, rate, dirty int64) *lab.Disk {
+	t.Helper()
+	d, err := h.AddDisk(ctx, dir, size, rate, dirty)
+	if errors.Is(err, errors.ErrUnsupported) {
+		require.NoDirExists(t, "/sys/fs/cgroup/blkio", "this machine can limit a disk")
+		t.Skip(err)
+	}
+	require.NoError(t, err)
+	return d
+}
+
 func TestDiskWritesNoFasterThanItsRate(t *testing.T) {
 	ctx := needLab(t)
 	l := newLab(t, ctx)
@@ -74,12 +87,7 @@ func TestDiskWritesNoFasterThanItsRate(t *testing.T) {
 	require.NoError(t, err)
 	dir := filepath.Join(h.Dir, "slow")
 	const rate, size, dirty = 8 << 20, 12 << 20, 1 << 20
-	d, err := h.AddDisk(ctx, dir, 64<<20, rate, dirty)
-	if errors.Is(err, errors.ErrUnsupported) {
-		require.NoDirExists(t, "/sys/fs/cgroup/blkio", "this machine can limit a disk")
-		missing.Skip(t, err)
-	}
-	require.NoError(t, err)
+	d := addDisk(t, ctx, h, dir, 64<<20, rate, dirty)
 	write := func(name string) time.Duration {
 		f, err := os.Create(filepath.Join(dir, name))
 		require.NoError(t, err)
@@ -96,4 +104,21 @@ func TestDiskWritesNoFasterThanItsRate(t *testing.T) {
 	require.NoError(t, d.Unlimit())
 	require.NoError(t, d.Close())
 	require.False(t, lab.Mounted(dir))
+}
+
+// A loop device that comes to somebody else is not left slow.
+func TestDiskEndsWithItsLab(t *testing.T) {
+	ctx := needLab(t)
+	l := newLab(t, ctx)
+	h, err := l.AddHost(ctx, "h1")
+	require.NoError(t, err)
+	limits := func() string {
+		b, err := os.ReadFile("/sys/fs/cgroup/blkio/blkio.throttle.write_bps_device")
+		require.NoError(t, err)
+		return string(b)
+	}
+	addDisk(t, ctx, h, filepath.Join(h.Dir, "slow"), 8<<20, 8<<20, 1<<20)
+	require.NotEmpty(t, limits())
+	require.NoError(t, l.Close())
+	require.Empty(t, limits())
 }

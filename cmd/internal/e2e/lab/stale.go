@@ -96,9 +96,9 @@ func CleanStale(ctx context.Context, dir string) error {
 }
 
 // remove takes away all of a lab: processes in namespaces that begin with
-// prefix, mounts below dir, the namespaces, memory groups, and dir itself if asked.
+// prefix, limits and mounts below dir, the namespaces, memory groups, and dir itself if asked.
 func remove(ctx context.Context, prefix, dir string, withDir bool) error {
-	var errs []error
+	errs := []error{unlimitBelow(dir)}
 	for len(pidsInNamespaces(prefix)) > 0 && ctx.Err() == nil {
 		for _, pid := range pidsInNamespaces(prefix) {
 			_ = killPID(pid)
@@ -128,8 +128,8 @@ func unmountBelow(dir string) error {
 		}
 		errs = nil
 		for i := len(mounts) - 1; i >= 0; i-- {
-			if err := unix.Unmount(mounts[i], unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil {
-				errs = append(errs, fmt.Errorf("unmount %s: %w", mounts[i], err))
+			if err := unix.Unmount(mounts[i].path, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil {
+				errs = append(errs, fmt.Errorf("unmount %s: %w", mounts[i].path, err))
 			}
 		}
 	}

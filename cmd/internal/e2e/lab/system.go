@@ -80,21 +80,24 @@ func pidsInNamespaces(prefix string) []int {
 
 func killPID(pid int) error { return unix.Kill(pid, unix.SIGKILL) }
 
-// mountsBelow returns the mount points at or below dir, as /proc lists them:
+// mounted is a mount point and its device, "major:minor".
+type mounted struct{ path, device string }
+
+// mountsBelow returns what is mounted at or below dir, as /proc lists it:
 // parents before children.
-func mountsBelow(dir string) ([]string, error) {
+func mountsBelow(dir string) ([]mounted, error) {
 	info, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		return nil, err
 	}
-	var found []string
+	var found []mounted
 	for line := range strings.Lines(string(info)) {
 		fields := strings.Fields(line)
 		if len(fields) < 5 {
 			continue
 		}
 		if p := unescapeMount.Replace(fields[4]); p == dir || strings.HasPrefix(p, dir+"/") {
-			found = append(found, p)
+			found = append(found, mounted{p, fields[2]})
 		}
 	}
 	return found, nil
@@ -103,7 +106,7 @@ func mountsBelow(dir string) ([]string, error) {
 // Mounted reports whether something is mounted exactly at dir.
 func Mounted(dir string) bool {
 	mounts, err := mountsBelow(dir)
-	return err == nil && len(mounts) > 0 && mounts[0] == dir
+	return err == nil && len(mounts) > 0 && mounts[0].path == dir
 }
 
 var unescapeMount = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
