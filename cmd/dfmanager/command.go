@@ -101,7 +101,7 @@ Log in with it ('dfctl login', or the console) and make users for the others;
 	cmd.Flags().DurationVar(&o.AuditKeep, "audit-keep", o.AuditKeep, "keep the audit log for so long")
 	cmd.Flags().BoolVar(&o.LocalAdmin, "insecure-local-admin", o.LocalAdmin, "for trials: everybody on this machine is administrator, without a password")
 	o.OIDC.Flags(cmd.Flags(), "", "url")
-	o.Trace.Flags(cmd.Flags())
+	o.Trace.EndpointFlag(cmd.Flags())
 	cmd.AddCommand(newUsersCommand(), newBackupCommand())
 	return cmd
 }
@@ -116,8 +116,8 @@ const (
 	mostKeepAlive  = 10 * time.Minute
 )
 
-// leastJobLease is what a busy machine keeps up with: it is renewed six times in
-// a lease.
+// leastJobLease is what a busy machine keeps up with: it is renewed at least six
+// times in a lease.
 const leastJobLease = time.Second
 
 // readyTimeout bounds the question that /healthz asks the database.
@@ -163,7 +163,7 @@ func run(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
 	}
 	defer traces.Close()
 	m, err := manager.New(manager.Options{
-		Store: db, Log: log, Registry: reg, KeepAlive: o.KeepAlive, Jobs: jobs.Options{Lease: o.JobLease, Renew: o.JobLease / 6},
+		Store: db, Log: log, Registry: reg, KeepAlive: o.KeepAlive, Jobs: jobs.Options{Lease: o.JobLease},
 		Version: boot.Version(), URL: o.URL, LocalAdmin: o.LocalAdmin, SSO: sso.Offer(o.OIDC),
 		People: people.Options{Idle: o.SessionIdle, Session: o.SessionLife, AuditKeep: o.AuditKeep},
 	})

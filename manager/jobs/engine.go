@@ -66,8 +66,8 @@ type Options struct {
 	Ended func(kind string, state store.JobState)
 
 	// Lease is how long a claim lasts without renewal (DefaultLease), Renew how often
-	// it is renewed and progress is written (1 s), Poll how often work is
-	// looked for (1 s). A job of a manager that was killed is taken up after
+	// it is renewed, progress is written and a cancellation is noticed (1 s, or
+	// a sixth of a shorter Lease), Poll how often work is looked for (1 s). A job of a manager that was killed is taken up after
 	// Lease + Poll at the latest.
 	Lease, Renew, Poll time.Duration
 	// Attempts is how often an item is tried (4), RetryWait the first pause
@@ -94,7 +94,7 @@ func or[T comparable](v *T, otherwise T) {
 
 func (o Options) withDefaults() Options {
 	or(&o.Lease, DefaultLease)
-	or(&o.Renew, time.Second)
+	or(&o.Renew, min(time.Second, o.Lease/6))
 	or(&o.Poll, time.Second)
 	or(&o.Attempts, 4)
 	or(&o.RetryWait, time.Second)

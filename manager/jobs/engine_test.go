@@ -194,6 +194,14 @@ func TestFailuresAreTriedAgainIfTheyMayPass(t *testing.T) {
 	require.Equal(t, 1, f.calls[w.hosts[0].Host.ID], "what was done is not done again")
 }
 
+// A job is looked after as often however long its lease is: its progress is
+// written and its cancellation noticed then.
+func TestALongLeaseIsRenewedAsOften(t *testing.T) {
+	require.Equal(t, time.Second, Options{}.withDefaults().Renew)
+	require.Equal(t, time.Second, Options{Lease: time.Hour}.withDefaults().Renew)
+	require.Equal(t, 200*time.Millisecond, Options{Lease: 1200 * time.Millisecond}.withDefaults().Renew)
+}
+
 // What a host has is not shown to shrink when it is asked again.
 func TestProgressOutlivesAnAttempt(t *testing.T) {
 	w := newWorld(t, sqlite(t), 1)
