@@ -181,7 +181,16 @@ type traffic struct {
 	counts map[string]int
 }
 
-func (w *world) beside() *traffic { return &traffic{world: w, counts: map[string]int{}} }
+// beside has nothing to do yet. It has come to its end when the lab ends, of a
+// test that failed, too.
+func (w *world) beside() *traffic {
+	t := &traffic{world: w, counts: map[string]int{}}
+	w.Cleanup(func() {
+		t.stopped.Store(true)
+		t.running.Wait()
+	})
+	return t
+}
 
 // run does something again and again, until it fails or all are stopped.
 func (t *traffic) run(name string, once func(n int) error) {
