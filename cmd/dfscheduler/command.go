@@ -84,7 +84,7 @@ func newCommand() *cobra.Command {
 	fs.StringSliceVar(&o.Peers, "peers", o.Peers, "all schedulers of the ring, HOST:8002,…, where no manager lists them")
 	fs.StringSliceVar(&o.SeedPeers, "seed-peers", o.SeedPeers, "seed peers, HOST:65000,…, beside those that announce themselves")
 	fs.StringVar(&o.Policy, "policy", o.Policy, "swarm, or classic to measure against")
-	o.Trace.Flags(fs)
+	o.Trace.EndpointFlag(fs)
 	return cmd
 }
 

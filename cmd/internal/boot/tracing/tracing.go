@@ -58,8 +58,13 @@ func Defaults() Options { return Options{Sample: DefaultSample} }
 
 // Flags binds --trace-endpoint and --trace-sample.
 func (o *Options) Flags(fs *pflag.FlagSet) {
-	fs.StringVar(&o.Endpoint, "trace-endpoint", o.Endpoint, "send traces to this OpenTelemetry collector: HOST:PORT (OTLP over gRPC), or https://HOST:PORT (default: no traces)")
+	o.EndpointFlag(fs)
 	fs.Float64Var(&o.Sample, "trace-sample", o.Sample, "share of reads that are traced, 0 … 1")
+}
+
+// EndpointFlag binds --trace-endpoint alone, for programs that begin no trace.
+func (o *Options) EndpointFlag(fs *pflag.FlagSet) {
+	fs.StringVar(&o.Endpoint, "trace-endpoint", o.Endpoint, "send traces to this OpenTelemetry collector: HOST:PORT (OTLP over gRPC), or https://HOST:PORT (default: no traces)")
 }
 
 // Check returns an Invalid error that names what can't be.
