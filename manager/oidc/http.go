@@ -81,6 +81,7 @@ func (p *Provider) serveLogin(ctx context.Context, w http.ResponseWriter, r *htt
 	f := newFlight()
 	to, err := p.begin(ctx, f)
 	if err != nil {
+		p.opts.People.NotVouched(err)
 		p.failed(r, err)
 		refuse(w, statusOf(err), "the identity provider can't be reached; try again, or log in with a password")
 		return
@@ -101,7 +102,9 @@ func (p *Provider) serveCallback(ctx context.Context, w http.ResponseWriter, r *
 		refuse(w, http.StatusBadRequest, "this login was not begun here, or took more than ten minutes; begin again")
 		return
 	case q.Get("error") != "":
-		p.failed(r, pieces.Errorf(pieces.Denied, "the identity provider refused: %s", clip(q.Get("error"))))
+		err := pieces.Errorf(pieces.Denied, "the identity provider refused: %s", clip(q.Get("error")))
+		p.opts.People.NotVouched(err)
+		p.failed(r, err)
 		refuse(w, http.StatusForbidden, "the identity provider refused: "+clip(q.Get("error"))+" "+clip(q.Get("error_description")))
 		return
 	case code == "" || len(code) > maxCode:

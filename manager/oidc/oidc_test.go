@@ -23,6 +23,8 @@ type house struct {
 	people   *people.People
 	store    *store.Store
 	provider *provider
+	// logins tells how each ended.
+	logins chan string
 }
 
 func newHouse(t *testing.T, tune func(*Options)) *house {
@@ -32,7 +34,8 @@ func newHouse(t *testing.T, tune func(*Options)) *house {
 	var door *Provider
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { door.ServeHTTP(w, r) }))
 	t.Cleanup(s.Close)
-	h := &house{t: t, url: strings.Replace(s.URL, "127.0.0.1", "localhost", 1), people: people.New(people.Options{Store: db}), store: db}
+	h := &house{t: t, url: strings.Replace(s.URL, "127.0.0.1", "localhost", 1), store: db, logins: make(chan string, 100)}
+	h.people = people.New(people.Options{Store: db, Login: func(via, result string) { h.logins <- via + " " + result }})
 	h.provider = startProvider(t, h.url, map[string]person{
 		"1": {"ann", []string{"staff", "ops"}},
 		"2": {"bob", []string{"guests"}},
@@ -49,6 +52,14 @@ func newHouse(t *testing.T, tune func(*Options)) *house {
 	door, err = New(o)
 	require.NoError(t, err)
 	return h
+}
+
+// ended answers how logins ended since it was asked.
+func (h *house) ended() (all []string) {
+	for len(h.logins) > 0 {
+		all = append(all, <-h.logins)
+	}
+	return all
 }
 
 func (h *house) browser() *browser {
@@ -194,11 +205,23 @@ func TestWrongCodesAndAProviderThatIsAway(t *testing.T) {
 		require.Contains(t, []int{401, 429}, last)
 	}
 	require.Equal(t, 429, last)
+	ends := h.ended()
+	require.Len(t, ends, people.DefaultAddressBurst+1, "each counts once")
+	require.Equal(t, "oidc limited", ends[people.DefaultAddressBurst])
+
+	b := h.browser()
+	b.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	to, err := url.Parse(b.get(h.url + LoginPath).header.Get("Location"))
+	require.NoError(t, err)
+	refused := b.get(h.url + callbackPath + "?error=access_denied&state=" + to.Query().Get("state"))
+	require.Equal(t, 403, refused.status, refused.text)
+	require.Equal(t, []string{"oidc refused"}, h.ended(), "by the provider")
 
 	away := newHouse(t, func(o *Options) { o.Issuer = "http://127.0.0.1:1" })
 	at := away.browser().get(away.url + LoginPath)
 	require.Equal(t, 503, at.status)
 	require.Contains(t, at.text, "can't be reached")
+	require.Equal(t, []string{"oidc failed"}, away.ended())
 }
 
 func TestOptionsAreChecked(t *testing.T) {
