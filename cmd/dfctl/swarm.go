@@ -61,7 +61,7 @@ func taskRef(ref string) (string, error) {
 func printSwarms(t table, s *managerpb.TaskSwarm) {
 	for i, v := range s.Swarms {
 		if i > 0 {
-			t.row("")
+			t.line("")
 		}
 		printSwarm(t, v)
 	}

@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -136,6 +138,26 @@ func TestTrafficOfSeveralSchedulersIsSummedUp(t *testing.T) {
 	}, strings.Split(strings.TrimSpace(b.String()), "\n"))
 }
 
+func TestSavedOfVeryMuch(t *testing.T) {
+	require.Equal(t, "75 %", saved(&commonpb.SchedulerTotals{OriginBytes: math.MaxInt64 / 4, SeedBytes: math.MaxInt64 / 4, PeerBytes: math.MaxInt64 / 2}))
+	require.Empty(t, saved(&commonpb.SchedulerTotals{}))
+}
+
+// Versions stand apart from each other.
+func TestTwoVersionsOfATask(t *testing.T) {
+	var b bytes.Buffer
+	tb := newTable(&b)
+	printSwarms(tb, &managerpb.TaskSwarm{Swarms: []*commonpb.Swarm{{Version: "new", Scheduler: "a:1"}, {Version: "old", Scheduler: "a:1", Replaced: true}}})
+	require.NoError(t, tb.flush())
+	require.Equal(t, []string{
+		"version new at a:1: 0 B in 0 pieces, 0 hosts, 0 of them with everything",
+		"HOST  TYPE  STATE  HOLDS  GETS  GIVES  FOLLOWS",
+		"",
+		"version old at a:1 (replaced): 0 B in 0 pieces, 0 hosts, 0 of them with everything",
+		"HOST  TYPE  STATE  HOLDS  GETS  GIVES  FOLLOWS",
+	}, strings.Split(strings.TrimSpace(b.String()), "\n"))
+}
+
 // A watch outlives a manager that does not answer for a moment, but not
 // anything else, nor one that never did.
 func TestAWatchGoesOnWithoutAManager(t *testing.T) {
@@ -146,7 +168,7 @@ func TestAWatchGoesOnWithoutAManager(t *testing.T) {
 		want string
 		err  error
 	}{
-		"goes on":     {say: []error{nil, down, nil, wrong}, want: "look\n\nno manager\n\nlook\n\n", err: wrong},
+		"goes on":     {say: []error{nil, down, nil, wrong}, want: "look\n\nno manager\n\nlook\n", err: wrong},
 		"as json":     {json: true, say: []error{nil, down, nil, wrong}, want: "look\nlook\n", err: wrong},
 		"never there": {say: []error{down}, err: down},
 	} {
@@ -155,9 +177,10 @@ func TestAWatchGoesOnWithoutAManager(t *testing.T) {
 			a := &app{json: c.json, out: &b}
 			n := 0
 			err := (&watch{every: time.Millisecond}).run(t.Context(), a, func(context.Context) error {
+				require.False(t, strings.HasSuffix(b.String(), "\n\n"), "the screen is not cleared before there is something to see")
 				err := c.say[n]
 				if n++; err == nil {
-					b.WriteString("look\n")
+					fmt.Fprintln(a.out, "look")
 				}
 				return err
 			})

@@ -55,5 +55,6 @@ func saved(s *commonpb.SchedulerTotals) string {
 	if rest+s.OriginBytes == 0 {
 		return ""
 	}
-	return fmt.Sprint(100*rest/(rest+s.OriginBytes), " %")
+	// As the console has it; a hundred times the bytes may be more than an int64.
+	return fmt.Sprint(int64(100*float64(rest)/float64(rest+s.OriginBytes)), " %")
 }

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"time"
 
@@ -37,9 +39,15 @@ func (w *watch) run(ctx context.Context, a *app, look func(ctx context.Context) 
 	}
 	tick := time.NewTicker(w.every)
 	defer tick.Stop()
+	// A look is shown when it is whole: what was seen before stays on the screen
+	// while a manager is asked.
+	out, shown := a.out, &bytes.Buffer{}
+	a.out = shown
+	defer func() { a.out = out }()
 	for n := 0; ; n++ {
+		shown.Reset()
 		if n > 0 && !a.json {
-			fmt.Fprint(a.out, w.between(a))
+			shown.WriteString(between(out))
 		}
 		err := look(ctx)
 		switch kind := pieces.KindOf(err); {
@@ -48,7 +56,10 @@ func (w *watch) run(ctx context.Context, a *app, look func(ctx context.Context) 
 		case err != nil && (n == 0 || kind != pieces.Unavailable && kind != pieces.Timeout):
 			return err
 		case err != nil && !a.json:
-			fmt.Fprintln(a.out, visible(err.Error()))
+			fmt.Fprintln(shown, visible(err.Error()))
+		}
+		if _, err := out.Write(shown.Bytes()); err != nil {
+			return pieces.WithKind(pieces.Internal, err, "printing")
 		}
 		select {
 		case <-ctx.Done():
@@ -59,8 +70,8 @@ func (w *watch) run(ctx context.Context, a *app, look func(ctx context.Context) 
 }
 
 // between is what stands between two looks.
-func (w *watch) between(a *app) string {
-	if f, ok := a.out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+func between(out io.Writer) string {
+	if f, ok := out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		return "\x1b[H\x1b[2J" // home, and clear
 	}
 	return "\n"
