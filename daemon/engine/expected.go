@@ -31,8 +31,11 @@ func newExpectation(size, limit int64) *expectation {
 	return x
 }
 
-func (x *expectation) set(size int64, rate float64) {
-	x.is.Store(int64(max(time.Second, time.Duration(float64(size)/rate*float64(time.Second)))))
+func (x *expectation) set(size int64, rate float64) { x.is.Store(int64(expectedAt(size, rate))) }
+
+// expectedAt is how long size bytes take at rate bytes per second: 1 s to 1e9 s.
+func expectedAt(size int64, rate float64) time.Duration {
+	return time.Duration(max(1, min(float64(size)/rate, 1e9)) * float64(time.Second))
 }
 
 // measure takes that n bytes of size had come by now. It is called once a

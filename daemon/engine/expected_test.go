@@ -16,6 +16,7 @@ func TestExpectedTime(t *testing.T) {
 	expects(newExpectation(size, 0), 20*time.Second)
 	expects(newExpectation(size, 50e6), 5*time.Second)
 	expects(newExpectation(1000, 0), time.Second)
+	expects(newExpectation(1<<44, 1), 1e9*time.Second) // as much as a Duration can say, nearly
 
 	x, now := newExpectation(size, 0), time.Unix(1000, 0)
 	second := func(bytes int64) {

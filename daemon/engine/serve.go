@@ -34,6 +34,7 @@ func (e *Engine) Open(ctx context.Context, r upload.Request) (upload.Content, er
 		return nil, err
 	}
 	if r.Wait <= 0 && !c.holds(ext) {
+		u.Refused()
 		u.Close()
 		return nil, pieces.Errorf(pieces.NotFound, "pieces %v of %v are not all held", ext, c.key)
 	}
@@ -65,7 +66,7 @@ func (c *Content) seed(r upload.Request, ext pieces.Extent) (*grant, error) {
 	}
 	n := c.neighbours[r.Asker]
 	g := &grant{c: c, asker: r.Asker, extent: ext, far: n != nil && c.e.o.Host.Far(n.host)}
-	now, expected := time.Now(), c.expected()
+	now, expected := time.Now(), expectedAt(c.geo.Size, assumedRate)
 	ok, again := c.seeding.Ask(now, r.Asker, ext, r.Urgent && r.Insists, g.far, expected, c.pick.HeldNearby)
 	if ok {
 		return g, nil
@@ -77,12 +78,6 @@ func (c *Content) seed(r upload.Request, ext pieces.Extent) (*grant, error) {
 		return g, nil
 	}
 	return nil, &upload.Elsewhere{Host: to, After: again}
-}
-
-// expected is how long the content takes at the rate assumed of hosts that
-// have not told theirs: 100 Mbit/s, at least 1 s (DESIGN §1).
-func (c *Content) expected() time.Duration {
-	return max(time.Second, time.Duration(float64(c.geo.Size)/(100e6/8)*float64(time.Second)))
 }
 
 // leaseLag is how long an asker who may wait is given for pieces that nobody
