@@ -60,8 +60,9 @@ func (t *task) current(ctx context.Context) (pieces.Facts, error) {
 }
 
 // outwait waits until an origin that answered with err may be asked again, at
-// until; after late, or when ctx ends, it returns the error for whoever asked.
-// Who asks again at once, as the kernel does, is told the same without waiting.
+// until; after late, or when ctx ends, it returns the error for whoever asked,
+// unless the facts have come another way. Who asks again at once, as the kernel
+// does, is told the same without waiting.
 func (t *task) outwait(ctx context.Context, err error, until, late time.Time) error {
 	ctx, cancel := context.WithDeadline(ctx, late)
 	defer cancel()
@@ -73,12 +74,13 @@ func (t *task) outwait(ctx context.Context, err error, until, late time.Time) er
 	case <-ctx.Done():
 	}
 	kind := pieces.KindOf(ctx.Err())
-	if kind == pieces.Timeout {
-		t.mu.Lock()
-		if now := time.Now(); now.After(t.tired) {
-			t.tired = now.Add(t.d.o.FailureMemo)
-		}
-		t.mu.Unlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.facts != nil {
+		return nil
+	}
+	if now := time.Now(); kind == pieces.Timeout && now.After(t.tired) {
+		t.tired = now.Add(t.d.o.FailureMemo)
 	}
 	return pieces.WithKind(kind, err, "waiting for the origin of task "+t.id.Short())
 }

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -95,4 +96,20 @@ func TestLookupsWaitNoLongerThanTheirDeadline(t *testing.T) {
 	lookup(gone, pieces.Canceled)
 	require.GreaterOrEqual(t, lookup(context.Background(), pieces.Timeout), deadline)
 	require.Less(t, lookup(context.Background(), pieces.Timeout), deadline)
+}
+
+// Facts that come another way while an origin is waited for are an answer.
+func TestFactsThatComeMeanwhileAreTaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := &task{d: &Daemon{o: Options{FactsFresh: time.Hour}.withDefaults()}}
+		x.err, x.errTo = pieces.Errorf(pieces.Throttled, "429"), time.Now().Add(time.Hour)
+		time.AfterFunc(time.Second, func() {
+			x.mu.Lock()
+			defer x.mu.Unlock()
+			x.facts, x.checked = &pieces.Facts{Size: 7}, time.Now()
+		})
+		f, err := x.current(t.Context())
+		require.NoError(t, err)
+		require.EqualValues(t, 7, f.Size)
+	})
 }
