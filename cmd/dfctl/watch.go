@@ -22,7 +22,7 @@ const defaultWatch = time.Second
 type watch struct{ every time.Duration }
 
 func (w *watch) flag(cmd *cobra.Command) {
-	cmd.Flags().DurationVarP(&w.every, "watch", "w", 0, "look again every so often, until interrupted (--watch alone: every second)")
+	cmd.Flags().DurationVarP(&w.every, "watch", "w", 0, "look again every so often, until interrupted (--watch alone: every second; --watch=5s: every five)")
 	cmd.Flags().Lookup("watch").NoOptDefVal = defaultWatch.String()
 }
 

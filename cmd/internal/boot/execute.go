@@ -20,8 +20,6 @@ func Main(cmd *cobra.Command) { MainArgs(cmd, os.Args[1:]) }
 // MainArgs is Main with other arguments.
 func MainArgs(cmd *cobra.Command, args []string) {
 	keepSecrets()
-	// Sent to a whole service, they end none of its processes.
-	signal.Ignore(signalMore, signalBack)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	// From the first signal on the default disposition is back: a second one
 	// ends a process that hangs while it stops.

@@ -11,7 +11,8 @@ import (
 
 // The signals that change what a running server logs: one level more, up to
 // trace, and back to the level it was started with. Who may send them is the
-// kernel's business: the server's own user, and root.
+// kernel's business: the server's own user, and root. A Go program that does not
+// ask for them is not ended by them, so a whole service may be sent them.
 const (
 	signalMore = syscall.SIGUSR1
 	signalBack = syscall.SIGUSR2
@@ -29,8 +30,6 @@ func FollowLevelSignals(log *logrus.Entry) (stop func()) {
 	}()
 	return sync.OnceFunc(func() {
 		signal.Stop(got)
-		// They end no process of ours, also while it stops.
-		signal.Ignore(signalMore, signalBack)
 		close(got)
 		<-done
 	})
