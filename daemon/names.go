@@ -149,14 +149,15 @@ func (c controlled) Rename(ctx context.Context, from, to string) (id pieces.Task
 	}
 	shared := t.spec().Public() && len(d.o.Managers) > 0
 	if shared {
-		switch err := d.announce.RenameTask(ctx, t.spec(), from, to); pieces.KindOf(err) {
-		case pieces.Exists, pieces.Invalid:
+		err := d.announce.RenameTask(ctx, t.spec(), from, to)
+		switch kind := pieces.KindOf(err); {
+		case err == nil:
+			d.untold.renamed(id, from, to)
+		case kind == pieces.Exists || kind == pieces.Invalid:
 			return "", false, err
 		default:
-			if err != nil {
-				d.o.Log.WithError(err).Warn("the manager's catalogue could not be told yet")
-				d.untold.add(id, news{name: to, insteadOf: from})
-			}
+			d.o.Log.WithError(err).Warn("the manager's catalogue could not be told yet")
+			d.untold.add(id, news{name: to, insteadOf: from})
 		}
 	}
 	if err := t.rename(from, to); err != nil || !shared {

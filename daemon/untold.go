@@ -54,12 +54,39 @@ func (u *untold) add(id pieces.TaskID, n news) bool {
 	return true
 }
 
-// told takes an entry off, unless there is more to tell of it meanwhile.
+// told takes an entry off that the manager has heard of. If there is more to tell
+// of it meanwhile, that is in the place of the name that the manager now knows.
 func (u *untold) told(id pieces.TaskID, n news) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	switch now, here := u.news[id]; {
+	case !here:
+	case now == n:
+		delete(u.news, id)
+	case n.name != "" && n.name != now.name:
+		now.insteadOf = n.name
+		u.news[id] = now
+	}
+}
+
+// refused takes an entry off that the manager does not want, unless there is
+// more to tell of it meanwhile.
+func (u *untold) refused(id pieces.TaskID, n news) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.news[id] == n {
 		delete(u.news, id)
+	}
+}
+
+// renamed says that the manager has heard of another name at once: what waits to
+// be told must not bring the old one back.
+func (u *untold) renamed(id pieces.TaskID, from, to string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if n, here := u.news[id]; here && n.name == from {
+		n.name = to
+		u.news[id] = n
 	}
 }
 
@@ -116,16 +143,17 @@ func (d *Daemon) tell(ctx context.Context, id pieces.TaskID, n news) bool {
 	switch err := d.announce.RenameTask(ctx, t.spec(), n.insteadOf, n.name); {
 	case err == nil:
 		log.Info("the manager's catalogue has been told")
+		d.untold.told(id, n)
 	case pieces.KindOf(err) == pieces.Exists && n.name != "":
 		log.WithError(err).Warnf("the name %q means another file to other hosts", n.name)
-		d.untold.told(id, n)
+		d.untold.refused(id, n)
 		d.untold.add(id, news{}) // the entry itself is still news
 		return true
 	case pieces.KindOf(err) == pieces.Invalid || pieces.KindOf(err) == pieces.Denied:
 		log.WithError(err).Warn("the manager's catalogue refuses an entry")
+		d.untold.refused(id, n)
 	default:
 		return false
 	}
-	d.untold.told(id, n)
 	return true
 }
