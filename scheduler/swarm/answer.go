@@ -117,15 +117,27 @@ func (v *version) holderFor(p *peer, i int) *peer {
 			}
 		}
 	}
-	if int(s.n) == int(s.known) {
+	if int(s.n) == int(s.known) || v.blocksAll(p, i) {
 		return nil
 	}
-	for _, q := range v.sorted() {
-		if q.held.Has(i) && v.usable(p, q) {
+	for _, q := range v.seats.at {
+		if q != nil && q.held.Has(i) && v.usable(p, q) {
 			return q
 		}
 	}
 	return nil
+}
+
+// blocksAll reports whether p blocks every holder of piece i: it blocks few hosts
+// (maxBlocked), and peers are many.
+func (v *version) blocksAll(p *peer, i int) bool {
+	n := 0
+	for id := range p.blocked {
+		if q := v.peers[id]; q != nil && q.held.Has(i) && p.blocks(id, v.t.now) {
+			n++
+		}
+	}
+	return n >= int(v.holders[i].n)
 }
 
 // addFetching adds who among these leases fetches pieces of es for p to wait at.

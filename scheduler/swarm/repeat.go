@@ -138,30 +138,46 @@ func (v *version) stick(p *peer, es []pieces.Extent) {
 	v.stuck.add(p)
 }
 
+// maxLooks bounds the stuck pieces that one Tick looks at, but for the last
+// peer's: a crowd can have millions, and they stay so for seconds.
+const maxLooks = 1 << 14
+
 // tickStuck looks again at what is stuck: at holders that p may be sent to by
-// now, and at what may be read again.
+// now, and at what may be read again. Who is not reached is first next time.
 func (v *version) tickStuck() {
-	for _, p := range slices.Clone(v.stuck.list) {
-		var free []pieces.Extent
-		var again []int
-		for _, e := range p.stuck.List() {
-			for i := range e.All() {
-				switch {
-				case v.leased.Has(i): // somebody else reads it
-				case v.available(i) && v.unheardOf(p, i):
-					p.stuck.Remove(i)
-					free = appendPiece(free, i)
-				default:
-					p.stuck.Remove(i)
-					again = append(again, i)
-				}
+	ps := slices.Clone(v.stuck.list)
+	looks, k := 0, 0
+	for ; k < len(ps) && looks < maxLooks; k++ {
+		p := ps[(v.stuckTurn+k)%len(ps)]
+		looks += p.stuck.Count()
+		v.lookAgain(p)
+	}
+	v.stuckTurn += k
+	if k == len(ps) {
+		v.stuckTurn = 0
+	}
+}
+
+func (v *version) lookAgain(p *peer) {
+	var free []pieces.Extent
+	var again []int
+	for _, e := range p.stuck.List() {
+		for i := range e.All() {
+			switch {
+			case v.leased.Has(i): // somebody else reads it
+			case v.available(i) && v.unheardOf(p, i):
+				p.stuck.Remove(i)
+				free = appendPiece(free, i)
+			default:
+				p.stuck.Remove(i)
+				again = append(again, i)
 			}
 		}
-		v.answer(p, free, false)
-		v.repeat(p, again)
-		if p.stuck.Count() == 0 {
-			v.stuck.remove(p)
-		}
+	}
+	v.answer(p, free, false)
+	v.repeat(p, again)
+	if p.stuck.Count() == 0 {
+		v.stuck.remove(p)
 	}
 }
 

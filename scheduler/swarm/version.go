@@ -27,6 +27,8 @@ type version struct {
 	eligible, orphans, wanters, completes, silent, bad, here, stuck pool
 	// local are the eligible by data centre, of those who name one.
 	local map[string]*pool
+	// stuckTurn is where in stuck the next Tick begins to look.
+	stuckTurn int
 	// detached counts live peers without a session.
 	detached int
 	// firstDone: a normal peer has completed, seeds are no longer preferred.
