@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -41,12 +39,9 @@ published Dragonfly rules, in the same run. All figures are ratios; T is one pla
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Size, o.Rate = int64(size), lab.Rate(rate)*lab.Mbit
 			o.Out, o.Log = cmd.OutOrStdout(), cmd.ErrOrStderr()
-			if o.Bin == "" {
-				self, err := os.Executable()
-				if err != nil {
-					return err
-				}
-				o.Bin = filepath.Dir(self)
+			var err error
+			if o.Bin, err = programs(o.Bin); err != nil {
+				return err
 			}
 			o.Predict = predict
 			if smoke {

@@ -2,8 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -40,12 +38,9 @@ All figures are ratios, with their goals; every byte read is checked.
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Rate = lab.Rate(rate) * lab.Mbit
 			o.Out, o.Log = cmd.OutOrStdout(), cmd.ErrOrStderr()
-			if o.Bin == "" {
-				self, err := os.Executable()
-				if err != nil {
-					return err
-				}
-				o.Bin = filepath.Dir(self)
+			var err error
+			if o.Bin, err = programs(o.Bin); err != nil {
+				return err
 			}
 			if smoke {
 				mount.Smoke(&o)

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"runtime/debug"
 	"strings"
@@ -86,11 +85,11 @@ func (o *schedulerOptions) flags(cmd *cobra.Command) {
 
 func (o *schedulerOptions) run(ctx context.Context, names []string, out io.Writer) error {
 	if o.Path == "" {
-		self, err := os.Executable()
+		dir, err := programs("")
 		if err != nil {
 			return err
 		}
-		o.Path = filepath.Join(filepath.Dir(self), "dfscheduler")
+		o.Path = filepath.Join(dir, "dfscheduler")
 	}
 	bench, err := load.New(o.Options)
 	if err != nil {

@@ -88,6 +88,9 @@ func Run(ctx context.Context, o Options, names ...string) (err error) {
 	if err != nil {
 		return err
 	}
+	if o.Hosts < 1 || o.Size < 1 || o.Rate < 1 || o.Runs < 1 {
+		return pieces.Errorf(pieces.Invalid, "%d hosts, %d bytes, %d bit/s, %d runs: each must be at least 1", o.Hosts, o.Size, o.Rate, o.Runs)
+	}
 	if o.Fill {
 		if o.ballast, err = machine.NewBallast(o.Dir); err != nil {
 			return err

@@ -18,6 +18,7 @@ import (
 
 	"damselfly/cmd/internal/e2e/content"
 	"damselfly/cmd/internal/e2e/lab"
+	"damselfly/pieces"
 )
 
 // valued are values of runs that were not void.
@@ -137,6 +138,20 @@ func TestChoose(t *testing.T) {
 	require.Len(t, all, len(Scenarios))
 	_, err = choose([]string{"flash", "nothing"})
 	require.ErrorContains(t, err, `"nothing"`)
+}
+
+func TestRunWantsSomething(t *testing.T) {
+	for _, none := range []func(*Options){
+		func(o *Options) { o.Hosts = 0 }, // it has no double
+		func(o *Options) { o.Size = 0 },
+		func(o *Options) { o.Rate = 0 },
+		func(o *Options) { o.Runs = 0 },
+	} {
+		o := Defaults()
+		o.Fill, o.Log = false, io.Discard
+		none(&o)
+		require.Equal(t, pieces.Invalid, pieces.KindOf(Run(t.Context(), o, "aria2")))
+	}
 }
 
 func TestTorrent(t *testing.T) {

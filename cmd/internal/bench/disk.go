@@ -30,6 +30,9 @@ func slowDisk(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
+	if r.eff < 2*float64(s.write) {
+		return fmt.Errorf("the links carry %.1f MB/s: too little to fill a memory that a disk of %d MB/s empties", r.eff/1e6, s.write/1e6)
+	}
 	var disk *lab.Disk
 	prepare := func(h *lab.Host) (err error) {
 		disk, err = h.AddDisk(ctx, filepath.Join(h.Dir, "data"), 8<<30, s.write, s.dirty)

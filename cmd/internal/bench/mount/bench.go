@@ -100,6 +100,9 @@ func Run(ctx context.Context, o Options, names ...string) error {
 			return pieces.Errorf(pieces.Invalid, "part %.40q: there is none of this name", n)
 		}
 	}
+	if o.Rate < 1 || o.Runs < 1 {
+		return pieces.Errorf(pieces.Invalid, "%d bit/s, %d pairs: each must be at least 1", o.Rate, o.Runs)
+	}
 	if o.Fill {
 		var err error
 		if o.ballast, err = machine.NewBallast(o.Dir); err != nil {

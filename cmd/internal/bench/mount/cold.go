@@ -84,7 +84,11 @@ func (r *rig) coldPair(ctx context.Context, d *lab.Daemon, i int, far bool, read
 	if err != nil {
 		return 0, 0, 0, err
 	}
-	if twice := float64(sent)/float64(f.Size) - 2; twice > 0.02 {
+	twice := float64(sent)/float64(f.Size) - 2
+	if twice < 0 {
+		return 0, 0, 0, fmt.Errorf("the origin sent %d bytes for two reads of %d: it was not cold", sent, f.Size)
+	}
+	if twice > 0.02 {
 		fmt.Fprintf(r.o.Log, "  the origin sent %.1f %% of it twice\n", 100*twice)
 	}
 	mb := float64(f.Size) / 1e6

@@ -119,31 +119,16 @@ func (r *rig) rclone(ctx context.Context, h *lab.Host, far bool) (mnt string, st
 		name, url = "far", "http://"+r.far.Addr()+"/list/"
 	}
 	mnt = filepath.Join(h.Dir, name)
-	if err := os.Mkdir(mnt, 0o755); err != nil {
-		return "", nil, err
-	}
-	p, err := h.Start("rclone-"+name, "rclone", "mount", ":http:", mnt, "--http-url", url, "--vfs-cache-mode", "full",
+	stop, err = mountBy(ctx, h, mnt, "rclone", "mount", ":http:", mnt, "--http-url", url, "--vfs-cache-mode", "full",
 		"--cache-dir", filepath.Join(h.Dir, "cache-"+name), "--config", "/dev/null", "--read-only", "--allow-other")
 	if err != nil {
 		return "", nil, err
 	}
-	stop = func() { _ = p.Terminate(15 * time.Second) } // the end of the lab kills it
-	err = lab.Until(ctx, 20*time.Second, "rclone to mount", func() error {
-		if err := p.Alive(); err != nil {
-			return err
-		}
-		if !lab.Mounted(mnt) {
-			return errors.New("not mounted yet")
-		}
-		return nil
-	})
-	if err == nil {
-		_, err = os.ReadDir(mnt)
-	}
-	if err != nil {
+	if _, err := os.ReadDir(mnt); err != nil {
 		stop()
+		return "", nil, err
 	}
-	return mnt, stop, err
+	return mnt, stop, nil
 }
 
 // firstByte reads the first 4 KiB.

@@ -29,6 +29,8 @@ type rig struct {
 	rate   lab.Rate
 	far    *proxy.Proxy
 	files  int
+	// unwatch ends the watch that kills everything when the part is over.
+	unwatch func() bool
 	// buf is memory that was in use before; who reads fills it, and it is
 	// checked when the clock has stopped.
 	buf []byte
@@ -42,6 +44,8 @@ func newRig(ctx context.Context, o *Options, rate lab.Rate, memory int64) (r *ri
 		return nil, err
 	}
 	r = &rig{o: o, lab: l, rate: rate, buf: make([]byte, memory)}
+	// A read in a mount has no context: it ends with its daemon.
+	r.unwatch = context.AfterFunc(ctx, l.Kill)
 	for i := 0; i < len(r.buf); i += 4096 {
 		r.buf[i] = 1
 	}
@@ -68,6 +72,7 @@ func newRig(ctx context.Context, o *Options, rate lab.Rate, memory int64) (r *ri
 }
 
 func (r *rig) close() {
+	r.unwatch()
 	if r.far != nil {
 		_ = r.far.Close()
 	}

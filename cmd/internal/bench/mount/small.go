@@ -138,26 +138,7 @@ func (r *rig) each(files []content.File, paths []string) (time.Duration, error) 
 func (r *rig) loopback(ctx context.Context, dir string) (mnt string, stop func(), err error) {
 	h := r.origin.Host
 	mnt = filepath.Join(h.Dir, "loopback")
-	if err := os.Mkdir(mnt, 0o755); err != nil {
-		return "", nil, err
-	}
-	p, err := h.Start("loopback", filepath.Join(r.bin(), "dfbench"), "mount", LoopbackCommand, dir, mnt)
-	if err != nil {
-		return "", nil, err
-	}
-	stop = func() { _ = p.Terminate(10 * time.Second) } // the end of the lab kills it
-	err = lab.Until(ctx, 10*time.Second, "the loopback", func() error {
-		if err := p.Alive(); err != nil {
-			return err
-		}
-		if !lab.Mounted(mnt) {
-			return errors.New("not mounted yet")
-		}
-		return nil
-	})
-	if err != nil {
-		stop()
-	}
+	stop, err = mountBy(ctx, h, mnt, filepath.Join(r.bin(), "dfbench"), "mount", LoopbackCommand, dir, mnt)
 	return mnt, stop, err
 }
 

@@ -3,13 +3,44 @@ package mount
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"time"
 
 	"damselfly/cmd/internal/e2e/lab"
 )
+
+// mountBy starts a program that mounts something at mnt, which it makes, and
+// waits until it has. stop ends the program; the end of the lab does, too.
+func mountBy(ctx context.Context, h *lab.Host, mnt string, argv ...string) (stop func(), err error) {
+	if err := os.Mkdir(mnt, 0o755); err != nil {
+		return nil, err
+	}
+	name := filepath.Base(argv[0]) + "-" + filepath.Base(mnt)
+	p, err := h.Start(name, argv...)
+	if err != nil {
+		return nil, err
+	}
+	stop = func() { _ = p.Terminate(15 * time.Second) }
+	err = lab.Until(ctx, 20*time.Second, name+" to mount", func() error {
+		if err := p.Alive(); err != nil {
+			return err
+		}
+		if !lab.Mounted(mnt) {
+			return errors.New("not mounted yet")
+		}
+		return nil
+	})
+	if err != nil {
+		stop()
+		return nil, err
+	}
+	return stop, nil
+}
 
 var ddSaid = regexp.MustCompile(`(\d+) bytes .* copied, ([0-9.e-]+) s`)
 
