@@ -41,7 +41,9 @@ func (v *version) repeat(p *peer, is []int) {
 	for _, i := range is {
 		c, wanted := p.wantClass(i)
 		switch {
-		case !wanted || v.leased.Has(i):
+		case !wanted:
+		case v.leased.Has(i): // for p or another one: that may come to nothing
+			v.stick(p, []pieces.Extent{{First: i, End: i + 1}})
 		case !v.available(i):
 			v.need[c].Add(i)
 			v.due = true
@@ -143,7 +145,7 @@ func (v *version) stick(p *peer, es []pieces.Extent) {
 const maxLooks = 1 << 14
 
 // tickStuck looks again at what is stuck: at holders that p may be sent to by
-// now, and at what may be read again. Who is not reached is first next time.
+// now, and at what may be read again. What a lease covers waits for its end. Who is not reached is first next time.
 func (v *version) tickStuck() {
 	ps := slices.Clone(v.stuck.list)
 	looks, k := 0, 0
@@ -164,7 +166,7 @@ func (v *version) lookAgain(p *peer) {
 	for _, e := range p.stuck.List() {
 		for i := range e.All() {
 			switch {
-			case v.leased.Has(i): // somebody else reads it
+			case v.leased.Has(i):
 			case v.available(i) && v.unheardOf(p, i):
 				p.stuck.Remove(i)
 				free = appendPiece(free, i)
