@@ -18,10 +18,16 @@ type moody struct {
 	source.Origin
 	err   error
 	asked int
+	// during, if not nil, runs once, within a request.
+	during func()
 }
 
 func (m *moody) Stat(context.Context, *pieces.Task) (source.Stat, error) {
 	m.asked++
+	if f := m.during; f != nil {
+		m.during = nil
+		f()
+	}
 	return source.Stat{}, m.err
 }
 
@@ -114,6 +120,23 @@ func TestAProbeGivenUpSaysNothing(t *testing.T) {
 	f.err = throttled(0)
 	require.Error(t, f.stat(busy), "asked again at once")
 	require.Equal(t, time.Second, pieces.RetryAfter(f.stat(busy)))
+}
+
+// A request that finds out and gets no answer keeps others away for its time, not
+// for ever.
+func TestAProbeWithoutAnswerIsNotWaitedFor(t *testing.T) {
+	f := newRestFixture(t, source.RestOptions{Probe: 3 * time.Second})
+	f.err = throttled(0)
+	require.Error(t, f.stat(busy))
+	f.now, f.err = f.now.Add(time.Second), nil
+	f.during = func() {
+		require.Equal(t, 3*time.Second, pieces.RetryAfter(f.stat(busy)))
+		f.now = f.now.Add(3 * time.Second)
+		require.NoError(t, f.stat(busy), "another finds out")
+		require.NoError(t, f.stat(busy))
+	}
+	require.NoError(t, f.stat(busy))
+	require.Equal(t, 4, f.asked)
 }
 
 func TestRememberedOriginsAreBounded(t *testing.T) {
