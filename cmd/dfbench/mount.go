@@ -27,7 +27,7 @@ func newMountCommand() *cobra.Command {
 		Use:   "mount [PART…]",
 		Short: "Measure the mount beside native reads, plain GETs, go-fuse's loopback and rclone (needs root)",
 		Long: `Measure the mount beside native reads, plain GETs, go-fuse's loopback and rclone, in the same run.
-All figures are ratios, with their goals; every byte read is checked.
+All figures are ratios, with their goals; what is read is checked.
 
 ` + what.String(),
 		Example: `  dfbench mount                    # everything: less than 20 minutes

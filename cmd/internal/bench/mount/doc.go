@@ -4,8 +4,8 @@
 //
 // Every figure is a ratio of two things done one after the other in the same
 // run, and of several such pairs, which take turns in who comes first, the
-// median counts. Every byte that is read is compared with what must stand there,
-// after the clock has stopped; and each part proves that it measured what it
+// median counts. What is read is compared with what must stand there, after the
+// clock has stopped (of dd and fio by one more read of the file); and each part proves that it measured what it
 // says: that a file really was open in passthrough, that the peer really sent
 // the bytes.
 //
