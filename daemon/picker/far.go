@@ -54,6 +54,10 @@ func (p *Picker) lookOutside(now time.Time) {
 	if p.fars == 0 {
 		return
 	}
+	idle := p.idleFor(now)
+	if !p.choosy() {
+		return
+	}
 	n := p.geo.Count()
 	near, seeds, far := newWords(n), newWords(n), newWords(n)
 	for _, o := range p.neighbours {
@@ -73,7 +77,7 @@ func (p *Picker) lookOutside(now time.Time) {
 			far.addWords(o.held)
 		}
 	}
-	if p.idleFor(now) >= p.cfg.FarPatience {
+	if idle >= p.cfg.FarPatience {
 		return
 	}
 	for w := range near {
@@ -81,6 +85,17 @@ func (p *Picker) lookOutside(now time.Time) {
 		far[w] |= near[w]
 	}
 	p.out.near, p.out.any = near, far
+}
+
+// choosy reports whether any request may be started now that does not go anywhere;
+// with all places taken, as for most calls of Next, none may.
+func (p *Picker) choosy() bool {
+	for c := pieces.Demand + 1; c < pieces.Classes; c++ {
+		if p.wants[c] > 0 && p.room(c) {
+			return true
+		}
+	}
+	return false
 }
 
 // idleFor is how long nothing has been on its way in time.

@@ -148,6 +148,24 @@ func TestEachPieceIsOneHostsTurn(t *testing.T) {
 	}
 }
 
+// A seed has no turns: who becomes one leaves them to others.
+func TestTurnsOfWhoBecomesASeed(t *testing.T) {
+	f := newFarFixture(64)
+	require.Less(t, f.turn().count(), 64)
+	f.AddNeighbour(nearby, false, true)
+	require.Equal(t, 64, f.turn().count())
+}
+
+// With all places taken, as mostly, Next does not look through what neighbours have.
+func TestWhatIsOutsideIsLookedAtOnlyToAsk(t *testing.T) {
+	f := newFarFixture(1024)
+	f.NeighbourHeld(nearby, ext(0, 1024))
+	f.NeighbourHeld(outer, ext(0, 1024))
+	f.cfg.MaxRequests = 2
+	require.NotEmpty(t, f.Next(t0))
+	require.Zero(t, testing.AllocsPerRun(10, func() { f.Next(t0) }))
+}
+
 // Whose turn it is not asks for little outside.
 func TestOutOfTurnLittleIsTaken(t *testing.T) {
 	f := newFarFixture(64)

@@ -32,7 +32,7 @@ type neighbour struct {
 	rate float64
 }
 
-// AddNeighbour makes a Peer known, or changes whether it is a parent.
+// AddNeighbour makes a Peer known, or changes whether it is a parent or a seed.
 func (p *Picker) AddNeighbour(id pieces.HostID, parent, seed bool) {
 	n := p.neighbours[id]
 	if n == nil {
@@ -45,7 +45,10 @@ func (p *Picker) AddNeighbour(id pieces.HostID, parent, seed bool) {
 		p.order = append(p.order, id)
 		p.turnStale = true
 	}
-	n.seed = seed
+	if n.seed != seed {
+		n.seed = seed
+		p.turnStale = true
+	}
 	if n.parent != parent {
 		p.uncount(n)
 		n.parent = parent
