@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -227,15 +228,11 @@ func TestAPreheatToAllHostsAndBack(t *testing.T) {
 	require.Equal(t, boot.ExitOrigin, code)
 }
 
-// The manager that runs a preheat is killed; the other finishes it, and hosts
-// notice nothing.
-func TestAPreheatOutlivesItsManager(t *testing.T) {
-	database := pgtest.New(t)
-	quick := manager.Options{Jobs: jobs.Options{Lease: time.Second, Renew: 50 * time.Millisecond, Poll: 50 * time.Millisecond}}
-	first, kill := startManager(t, database, quick)
-	// Slow enough that the first is killed in the middle.
-	const size = 24 << 20
+// gated serves a file of which only what comes with the facts can be had until
+// open is called.
+func gated(t *testing.T, size int64) (url string, open func()) {
 	gate := make(chan struct{})
+	open = sync.OnceFunc(func() { close(gate) })
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Range") != "bytes=0-65535" {
 			select {
@@ -248,6 +245,17 @@ func TestAPreheatOutlivesItsManager(t *testing.T) {
 		http.ServeContent(w, r, "f", time.Time{}, content.New(7, "f", size).Reader())
 	}))
 	t.Cleanup(s.Close)
+	t.Cleanup(open) // s.Close waits for answers
+	return s.URL + "/f", open
+}
+
+// The manager that runs a preheat is killed; the other finishes it, and hosts
+// notice nothing.
+func TestAPreheatOutlivesItsManager(t *testing.T) {
+	database := pgtest.New(t)
+	quick := manager.Options{Jobs: jobs.Options{Lease: time.Second, Renew: 50 * time.Millisecond, Poll: 50 * time.Millisecond}}
+	first, kill := startManager(t, database, quick)
+	url, open := gated(t, 24<<20) // until the first is killed, in the middle
 	lis, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	second := lis.Addr().String()
@@ -255,7 +263,7 @@ func TestAPreheatOutlivesItsManager(t *testing.T) {
 	fleet(t, []string{first, second}, 2)
 	c := ctl{t, first}
 	require.Eventually(t, func() bool { return len(c.reply("host", "ls", "--active")["hosts"].([]any)) == 3 }, time.Minute, 20*time.Millisecond)
-	id := c.reply("preheat", s.URL+"/f", "--to", "all")["id"].(string)
+	id := c.reply("preheat", url, "--to", "all")["id"].(string)
 	require.Eventually(t, func() bool {
 		items, _ := c.reply("job", "show", id)["items"].(map[string]any)
 		return items["running"] == 3.0
@@ -264,7 +272,7 @@ func TestAPreheatOutlivesItsManager(t *testing.T) {
 	startManagerAt(t, second, database, quick)
 	kill()
 	at := time.Now()
-	close(gate)
+	open()
 	c.managers = second
 	j := c.reply("job", "wait", id)
 	t.Logf("finished %s after the kill, with leases of 1 s", time.Since(at))

@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"net/http"
-	"net/http/httptest"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -18,7 +16,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"damselfly/cmd/internal/boot"
-	"damselfly/cmd/internal/e2e/content"
 	"damselfly/manager"
 	"damselfly/pieces"
 	"damselfly/proto/commonpb"
@@ -56,20 +53,7 @@ func TestASwarmIsWatched(t *testing.T) {
 	const hosts, size = 2, 8<<20 + 5
 	fleet(t, []string{addr}, hosts)
 	require.Eventually(t, func() bool { return len(c.reply("host", "ls", "--active")["hosts"].([]any)) == hosts+1 }, time.Minute, 20*time.Millisecond)
-	gate := make(chan struct{})
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Range") != "bytes=0-65535" {
-			select {
-			case <-gate:
-			case <-r.Context().Done():
-				return
-			}
-		}
-		w.Header().Set("ETag", `"v1"`)
-		http.ServeContent(w, r, "f", time.Time{}, content.New(7, "f", size).Reader())
-	}))
-	t.Cleanup(s.Close)
-	url := s.URL + "/f"
+	url, open := gated(t, size)
 	require.Contains(t, c.run("swarm", url), "nobody takes part")
 	require.Empty(t, c.reply("swarm", url)["swarms"])
 
@@ -92,7 +76,7 @@ func TestASwarmIsWatched(t *testing.T) {
 	}
 	job := c.reply("preheat", url, "--to", "all")["id"].(string)
 	shows("3 hosts, 0 of them", "seed", "reads the origin", "FOLLOWS", " 0 %")
-	close(gate)
+	open()
 	shows("3 hosts, 3 of them with everything", "100 %", "FROM", "origin")
 	require.NotContains(t, seen.last(), "reads the origin")
 	stop()
