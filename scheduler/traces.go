@@ -3,6 +3,7 @@ package scheduler
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"damselfly/pieces"
@@ -16,10 +17,12 @@ import (
 // here: a lease by the pieces it is for, the waking of a seed by the Version.
 
 const (
-	// maxTraced bounds the traced wants kept per Task; tracedFor is how long one
-	// may explain what the Task does.
-	maxTraced = 16
-	tracedFor = 30 * time.Second
+	// maxTraced bounds the traced wants kept per Task, maxTracedExtents what is
+	// kept of one, from its start; tracedFor is how long one may explain what the
+	// Task does.
+	maxTraced        = 16
+	maxTracedExtents = 64
+	tracedFor        = 30 * time.Second
 )
 
 // traced is a want, or without a Version a question for facts, that is traced.
@@ -35,6 +38,7 @@ func (e *entry) follow(t traced) {
 	if len(e.traced) == maxTraced {
 		e.traced = e.traced[1:]
 	}
+	t.extents = slices.Clone(t.extents[:min(len(t.extents), maxTracedExtents)])
 	e.traced = append(e.traced, t)
 }
 
