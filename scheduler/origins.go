@@ -28,6 +28,8 @@ type origins struct {
 type resting struct {
 	err   *pieces.Error
 	until time.Time
+	// over is when the pause ended, or the last Task's time to find out.
+	over time.Time
 	// fails counts pauses since it last answered.
 	fails int
 	// prober is the Task that finds out until until; empty in a pause.
@@ -58,7 +60,7 @@ func (o *origins) look(e *entry, now time.Time, rules *swarm.Options) (r swarm.O
 	case x == nil:
 		return r, false
 	case !now.Before(x.until):
-		x.prober, x.until = e.id, now.Add(rules.ProbeFor)
+		x.prober, x.until, x.over = e.id, now.Add(rules.ProbeFor), x.until
 		return swarm.OriginRest{Err: x.err}, true
 	case x.prober == e.id:
 		return swarm.OriginRest{Err: x.err}, false
@@ -66,11 +68,11 @@ func (o *origins) look(e *entry, now time.Time, rules *swarm.Options) (r swarm.O
 	return swarm.OriginRest{Err: x.err, Until: x.until}, false
 }
 
-func (o *origins) untry(e *entry, now time.Time) {
+func (o *origins) untry(e *entry) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if x := o.all[e.origin]; x != nil && x.prober == e.id {
-		x.prober, x.until = "", now
+		x.prober, x.until = "", x.over
 	}
 }
 

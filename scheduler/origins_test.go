@@ -63,7 +63,7 @@ func TestAnOriginRestsForAllItsTasks(t *testing.T) {
 	require.Zero(t, o.left(b))
 	o.answers(a)
 	require.Equal(t, o.rules.ProbeFor, o.left(a))
-	o.untry(b, o.now)
+	o.untry(b)
 	_, trying = o.look(a, o.now, &o.rules)
 	require.True(t, trying, "it asked nothing after all")
 	o.fails(a, 0)
@@ -106,6 +106,23 @@ func TestOriginsAreForgotten(t *testing.T) {
 	o.collect(o.now.Add(11*time.Second+o.rules.BackoffMax), &o.rules)
 	require.Zero(t, o.count.Load())
 	require.Empty(t, o.all)
+}
+
+// Tasks that need nothing of an origin keep it in nobody's memory.
+func TestAnOriginThatNobodyAsksIsForgotten(t *testing.T) {
+	o := newTable(3)
+	e := o.entry(t, "http://example.com/")
+	o.fails(e, time.Second)
+	o.now = o.now.Add(time.Second)
+	for end := o.now.Add(o.rules.BackoffMax); !o.now.After(end); o.now = o.now.Add(time.Second) {
+		_, trying := o.look(e, o.now, &o.rules)
+		require.True(t, trying)
+		o.untry(e)
+		o.collect(o.now, &o.rules)
+		require.EqualValues(t, 1, o.count.Load())
+	}
+	o.collect(o.now, &o.rules)
+	require.Zero(t, o.count.Load())
 }
 
 // What one Task's reader hears keeps all Tasks of that origin away, for facts and

@@ -194,7 +194,7 @@ func (s *Server) stepEntry(e *entry, ev swarm.Event, before func()) (reg *swarm.
 	}
 	actions := e.task.Step(view, ev)
 	if trying && !asksOrigin(actions) {
-		s.origins.untry(e, view.Now)
+		s.origins.untry(e)
 	}
 	reg = s.apply(e, view, actions)
 	if h, ok := ev.(swarm.Held); ok {
