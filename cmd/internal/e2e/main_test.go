@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"damselfly/cmd/internal/e2e/lab"
 	"damselfly/manager/store/pgtest"
 )
 
@@ -28,7 +29,12 @@ func TestMain(m *testing.M) {
 }
 
 func runTests(m *testing.M) int {
-	if os.Getenv("DAMSELFLY_E2E") != "" && bin == "" {
+	if os.Getenv("DAMSELFLY_E2E") == "" {
+		return m.Run()
+	}
+	stays = lab.WatchStays()
+	defer stays.Close()
+	if bin == "" {
 		dir, err := os.MkdirTemp("", "damselfly-bin-")
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"sync"
 	"time"
 
 	"damselfly/cmd/internal/e2e/lab"
@@ -12,14 +11,13 @@ import (
 // themselves.
 const longestStay = 31 * time.Second
 
-// stays watches this process and all that it starts, from the first world on
-// until the tests end.
-var stays = sync.OnceValue(lab.WatchStays)
+// stays watches this process and all that it starts while the tests run.
+var stays *lab.Stays
 
 // checkStays fails the test if a thread stayed in state D for too long since began.
 func (w *world) checkStays(began time.Time) {
 	w.Helper()
-	if s := stays().Longest(began); s.For > longestStay {
+	if s := stays.Longest(began); s.For > longestStay {
 		w.Errorf("%v, want at most %v", s, longestStay)
 	}
 }

@@ -56,7 +56,6 @@ func newWorld(t *testing.T, limit time.Duration) *world {
 	stopWatchdog := context.AfterFunc(ctx, l.Kill)
 	w := &world{T: t, ctx: ctx, lab: l}
 	began := time.Now()
-	stays()
 	t.Cleanup(func() {
 		stopWatchdog()
 		w.checkStays(began)
