@@ -55,7 +55,7 @@ bench-mount: build ## the mount beside native reads, GETs, go-fuse and rclone, u
 	@scripts/deps.sh bench
 	bin/dfbench mount $(BENCH)
 
-bench-smoke: build ## the short forms of both, about 3 minutes: shows that the benches work, judges nothing
+bench-smoke: build ## the short forms of both, a minute when idle: shows that the benches work, judges nothing
 	@scripts/deps.sh bench
 	bin/dfbench lab --smoke
 	bin/dfbench mount --smoke
