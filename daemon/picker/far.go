@@ -98,8 +98,17 @@ func (p *Picker) choosy() bool {
 	return false
 }
 
-// idleFor is how long nothing has been on its way in time.
+// idleFor is how long nothing has been on its way in time though something is
+// wanted that does not go anywhere.
 func (p *Picker) idleFor(now time.Time) time.Duration {
+	wants := 0
+	for _, n := range p.wants[pieces.Demand+1:] {
+		wants += n
+	}
+	if wants == 0 {
+		p.idle = time.Time{}
+		return 0
+	}
 	if p.flights.prompt() > 0 || p.idle.IsZero() {
 		p.idle = now
 	}

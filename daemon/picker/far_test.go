@@ -70,6 +70,19 @@ func TestPatienceIsForBeingIdle(t *testing.T) {
 	require.NotEmpty(t, f.asked(t0.Add(61*time.Second)))
 }
 
+// Who wanted nothing for long has not waited.
+func TestPatienceBeginsWithAWant(t *testing.T) {
+	f := newFarFixture(1)
+	f.NeighbourHeld(outer, ext(0, 1))
+	f.NeighbourFetching(nearby, ext(0, 1), false)
+	require.Empty(t, f.asked(t0))
+	f.Held(0)
+	require.Empty(t, f.asked(t0.Add(time.Second)))
+	f.Lost(ext(0, 1))
+	require.Empty(t, f.asked(t0.Add(time.Minute)))
+	require.NotEmpty(t, f.asked(t0.Add(time.Minute+500*time.Millisecond)))
+}
+
 func TestAReaderGoesAnywhere(t *testing.T) {
 	f := newFarFixture(1)
 	f.NeighbourHeld(outer, ext(0, 1))

@@ -141,7 +141,7 @@ type Picker struct {
 	mine      words
 	turnStale bool
 	// out is of the Next under way. idle is since when nothing was on its way
-	// in time, as the last Next saw it.
+	// in time though it was wanted, as the last Next saw it.
 	out  outside
 	idle time.Time
 }
