@@ -69,14 +69,12 @@ func (v *version) onCosts(child *peer, cs []Cost) {
 	}
 }
 
-// heedCost makes p bad or not as its last cost says. Costs have a long tail: of
-// thousands of pieces some are late, from anybody. Who is bad gets no children
-// and so maybe no cost that would show it well again: then time does.
+// heedCost makes p bad for a while if its last cost says so. That sheds the load
+// of who has too many children; it is no verdict, since of thousands of pieces
+// some are late from anybody.
 func (v *version) heedCost(p *peer) {
-	p.badUntil = zeroTime
-	bad := p.costs.bad()
-	if bad {
+	if p.costs.bad() {
 		p.badUntil = v.t.now.Add(v.t.opts().BadFor)
+		v.bad.set(p, p.state == live)
 	}
-	v.bad.set(p, bad && p.state == live)
 }

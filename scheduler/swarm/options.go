@@ -36,8 +36,8 @@ type Options struct {
 	// for that child; BadVoices children that say so put it out.
 	AccusedBlock time.Duration
 	BadVoices    int
-	// BadFor is how long a bad node stays out of the eligible set at most; the
-	// next piece it serves in time lets it in.
+	// BadFor is how long a bad node stays out of the eligible set; it becomes the
+	// parent of who would have too few.
 	BadFor time.Duration
 
 	// A conflict about a digest is settled within DisputeFor by reading the

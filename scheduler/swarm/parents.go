@@ -60,12 +60,40 @@ func (v *version) fillParents(child *peer, limit int) {
 	if child.state != live || child.complete || v.quarantined != nil || len(child.parents) >= limit {
 		return
 	}
-	for _, c := range v.candidates(child) {
+	v.linkBest(child, limit, v.candidates(child))
+	if len(child.parents) < limit {
+		v.linkBest(child, limit, v.lastResort(child))
+	}
+}
+
+// linkBest gives child the first of cs, best first, up to limit parents.
+func (v *version) linkBest(child *peer, limit int, cs []candidate) {
+	for _, c := range cs {
 		if len(child.parents) >= limit {
-			break
+			return
 		}
 		v.link(c.peer, child)
 	}
+}
+
+// lastResort draws bad nodes that child may follow: in a swarm that has run for a
+// while everybody may be bad, and a bad parent is better than none. Classic has
+// the published rules alone.
+func (v *version) lastResort(child *peer) []candidate {
+	if v.bad.len() == 0 || v.classic() {
+		return nil
+	}
+	v.markBelow(child)
+	o := v.t.opts()
+	var out []candidate
+	for drawn := 0; drawn < min(v.bad.len(), maxDraws) && len(out) < o.FilterParentLimit; drawn++ {
+		p := v.bad.draw(drawn, v.t.rand.IntN)
+		if fedPeer(p) && len(p.children) < v.slots(p) && v.mayFollow(child, p) {
+			out = append(out, candidate{p, v.score(p, child)})
+		}
+	}
+	best(out)
+	return out
 }
 
 // improve replaces child's worst parent if another is clearly better, or adds
