@@ -37,7 +37,6 @@ type Peer struct {
 	// quiet: the answer was all there is (no content, or all of it), and the
 	// scheduler keeps no Peer that could report.
 	quiet bool
-	meter meter
 	lost  *pieces.Set
 	// lost collects what is reported lost while an inventory is being made;
 	// nil at other times.
@@ -83,23 +82,8 @@ func (p *Peer) Scheduler() string {
 
 // Held reports pieces that are verified and served from now on.
 func (p *Peer) Held(r HeldReport) {
-	if r.Rate == 0 {
-		r.Rate = p.measure(r.Extents)
-	}
 	r.Extents, r.Sums, r.Costs = slices.Clone(r.Extents), slices.Clone(r.Sums), slices.Clone(r.Costs)
 	p.report(&heldReport{r})
-}
-
-// measure returns the best rate so far, with es that came now.
-func (p *Peer) measure(es []pieces.Extent) float64 {
-	n := int64(0)
-	for _, e := range es {
-		_, k := p.geometry.Bytes(e.Intersect(p.geometry.All()))
-		n += k
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.meter.add(time.Now(), n)
 }
 
 // Lost reports pieces that are no longer served. The caller stops listing them

@@ -15,8 +15,7 @@ type HeldReport struct {
 	Lease pieces.LeaseID
 	// Costs of the pieces that came from parents.
 	Costs []Cost
-	// Rate is the best 1-s mean download rate so far in bytes/s; 0: as this package
-	// measures it from the reports.
+	// Rate is the best 1-s mean download rate so far in bytes/s; 0 = unknown.
 	Rate float64
 	// Urgent: somebody waits for this, don't batch it. Reports with Sums are
 	// urgent by themselves.

@@ -12,13 +12,13 @@ const assumedRate = 100e6 / 8
 // 1-s mean rate so far, else by the download limit, else by assumedRate; at
 // least 1 s (DESIGN §1).
 type expectation struct {
-	// is in nanoseconds; set by measure alone.
-	is atomic.Int64
-	// seen are the bytes that had come by the last measure, at that time; best
-	// is in bytes per second. The engine's ticks have them for themselves.
+	// is in nanoseconds, best the rate in bytes per second, 0 until measured; set
+	// by measure alone.
+	is, best atomic.Int64
+	// seen are the bytes that had come by the last measure, at that time. The
+	// engine's ticks have them for themselves.
 	seen int64
 	at   time.Time
-	best float64
 }
 
 func newExpectation(size, limit int64) *expectation {
@@ -42,8 +42,8 @@ func expectedAt(size int64, rate float64) time.Duration {
 // second, by one goroutine.
 func (x *expectation) measure(now time.Time, n, size int64) {
 	took := now.Sub(x.at).Seconds()
-	if rate := float64(n-x.seen) / max(took, 1); !x.at.IsZero() && rate > x.best {
-		x.best = rate
+	if rate := float64(n-x.seen) / max(took, 1); !x.at.IsZero() && int64(rate) > x.best.Load() {
+		x.best.Store(int64(rate))
 		x.set(size, rate)
 	}
 	x.seen, x.at = n, now

@@ -25,10 +25,12 @@ func TestExpectedTime(t *testing.T) {
 	}
 	second(10e6)
 	expects(x, 20*time.Second) // when they came is not known
+	require.Zero(t, x.best.Load())
 	second(35e6)
 	expects(x, 10*time.Second)
 	second(36e6)
 	expects(x, 10*time.Second) // the best counts
+	require.EqualValues(t, 25e6, x.best.Load())
 	second(136e6)
 	expects(x, 2500*time.Millisecond)
 	now = now.Add(time.Millisecond)

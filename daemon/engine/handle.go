@@ -102,9 +102,11 @@ func (h *Handle) read(ctx context.Context, p []byte, off int64, from *pieces.Hit
 }
 
 // readPrefix copies p from what came with the facts, if all of it did, and adds to
-// from: who looks at the head of a file need not wait for its first piece.
+// from: who looks at the head of a file need not wait for its first piece. It is
+// not compared with the digest that others have of that piece, so only a strong
+// validator, by which the origin vouches for each byte of this Version, will do.
 func (c *Content) readPrefix(p []byte, off int64, from *pieces.HitBytes) bool {
-	if off >= c.geo.PieceSize {
+	if off >= c.geo.PieceSize || c.facts.Validator.Kind != pieces.StrongETag {
 		return false
 	}
 	b := c.e.o.Prefix(c.key)

@@ -213,7 +213,7 @@ func (c *Content) tellHeld(i int, rep report) {
 	if c.peer == nil {
 		return
 	}
-	h := announce.HeldReport{Extents: e, Lease: rep.lease, Urgent: rep.urgent}
+	h := announce.HeldReport{Extents: e, Lease: rep.lease, Rate: float64(c.expects.best.Load()), Urgent: rep.urgent}
 	if rep.sum {
 		h.Sums = []pieces.SumRun{{First: i, Sums: []pieces.Sum{c.sums[i]}, Setter: c.e.o.Host.ID}}
 	}

@@ -24,16 +24,17 @@ import (
 type origin struct {
 	*httptest.Server
 	data  []byte
+	etag  string // set it before anybody asks
 	bytes atomic.Int64
 	gets  atomic.Int64
 }
 
 func newOrigin(t testing.TB, size int) *origin {
-	o := &origin{data: make([]byte, size)}
+	o := &origin{data: make([]byte, size), etag: `"1"`}
 	rand.NewChaCha8([32]byte{7}).Read(o.data)
 	o.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		o.gets.Add(1)
-		w.Header().Set("ETag", `"1"`)
+		w.Header().Set("ETag", o.etag)
 		http.ServeContent(counting{w, &o.bytes}, r, "", time.Time{}, bytes.NewReader(o.data))
 	}))
 	t.Cleanup(o.Close)

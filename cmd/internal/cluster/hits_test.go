@@ -102,3 +102,19 @@ func TestTheHeadComesWithTheFacts(t *testing.T) {
 	require.Equal(t, o.data[56<<10:72<<10], got, "beyond what came, the piece is read")
 	require.Greater(t, o.gets.Load(), int64(1))
 }
+
+// Where the origin does not vouch for each byte, what came with the facts is no
+// more than a part of the first piece, which is verified as a whole.
+func TestTheHeadOfAWeakVersionIsReadAsAPiece(t *testing.T) {
+	c := New(t, 1)
+	o := newOrigin(t, 3<<20)
+	o.etag = `W/"1"`
+	f := c.Host(nil).Open(o.URL+"/f", pieces.Options{})
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	got := make([]byte, 16<<10)
+	_, _, err := f.ReadFrom(ctx, got, 40<<10)
+	require.NoError(t, err)
+	require.Equal(t, o.data[40<<10:56<<10], got)
+	require.Greater(t, o.gets.Load(), int64(1))
+}
