@@ -47,8 +47,12 @@ func originOf(t *pieces.Task) string {
 	return u.Scheme + "://" + u.Host
 }
 
+// tryShare of the time to find out passes at most between look and probes: the
+// Step of one event. Others that come in it are told to come again so soon.
+const tryShare = 50
+
 // look returns what a Step of e has to know of its origin. trying: e may find out
-// whether it has recovered; if it then asks nothing, untry gives that back.
+// whether it has recovered; probes says that it does, untry gives that back.
 func (o *origins) look(e *entry, now time.Time, rules *swarm.Options) (r swarm.OriginRest, trying bool) {
 	if o.count.Load() == 0 {
 		return r, false
@@ -60,12 +64,21 @@ func (o *origins) look(e *entry, now time.Time, rules *swarm.Options) (r swarm.O
 	case x == nil:
 		return r, false
 	case !now.Before(x.until):
-		x.prober, x.until, x.over = e.id, now.Add(rules.ProbeFor), x.until
+		x.prober, x.until, x.over = e.id, now.Add(rules.ProbeFor/tryShare), x.until
 		return swarm.OriginRest{Err: x.err}, true
 	case x.prober == e.id:
 		return swarm.OriginRest{Err: x.err}, false
 	}
 	return swarm.OriginRest{Err: x.err, Until: x.until}, false
+}
+
+// probes notes that e asks its origin whether it has recovered.
+func (o *origins) probes(e *entry, now time.Time, rules *swarm.Options) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if x := o.all[e.origin]; x != nil && x.prober == e.id {
+		x.until = now.Add(rules.ProbeFor)
+	}
 }
 
 func (o *origins) untry(e *entry) {

@@ -33,10 +33,13 @@ func (o *table) fails(e *entry, retry time.Duration) {
 	o.rests(e, &pieces.Error{Kind: pieces.Throttled, RetryAfter: retry}, o.now, &o.rules)
 }
 
-// left is for how long e must leave its origin alone; 0 = it may find out, or
-// there is nothing to find out.
+// left is for how long e must leave its origin alone; 0 = it finds out, or there
+// is nothing to find out.
 func (o *table) left(e *entry) time.Duration {
-	r, _ := o.look(e, o.now, &o.rules)
+	r, trying := o.look(e, o.now, &o.rules)
+	if trying {
+		o.probes(e, o.now, &o.rules)
+	}
 	return max(0, r.Until.Sub(o.now))
 }
 
@@ -59,6 +62,8 @@ func TestAnOriginRestsForAllItsTasks(t *testing.T) {
 	o.now = o.now.Add(2 * time.Second)
 	_, trying := o.look(b, o.now, &o.rules)
 	require.True(t, trying)
+	require.Equal(t, o.rules.ProbeFor/tryShare, o.left(a), "maybe b asks nothing")
+	o.probes(b, o.now, &o.rules)
 	require.Equal(t, o.rules.ProbeFor, o.left(a))
 	require.Zero(t, o.left(b))
 	o.answers(a)

@@ -193,7 +193,10 @@ func (s *Server) stepEntry(e *entry, ev swarm.Event, before func()) (reg *swarm.
 		view.Origin, trying = s.origins.look(e, view.Now, view.Options)
 	}
 	actions := e.task.Step(view, ev)
-	if trying && !asksOrigin(actions) {
+	switch {
+	case trying && asksOrigin(actions):
+		s.origins.probes(e, view.Now, view.Options)
+	case trying:
 		s.origins.untry(e)
 	}
 	reg = s.apply(e, view, actions)
