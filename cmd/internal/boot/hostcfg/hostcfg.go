@@ -222,10 +222,29 @@ func (o *Options) Check() error {
 	case o.AllInOne && len(o.Managers)+len(o.Schedulers) > 0:
 		return invalid("--all-in-one brings its own manager and scheduler: leave out --manager and --scheduler, or --all-in-one")
 	}
+	if name := o.unusedCluster(); name != "" && !o.AllInOne {
+		return invalid("--%s is for the manager of an --all-in-one daemon: add that, or give it to dfmanager", name)
+	}
 	if err := o.Trace.Check(); err != nil {
 		return err
 	}
 	return o.absolute()
+}
+
+// unusedCluster names an option that is set and means nothing without AllInOne.
+// Those that have defaults say nothing.
+func (o *Options) unusedCluster() string {
+	switch {
+	case o.Database != "":
+		return "database"
+	case o.LocalAdmin:
+		return "insecure-local-admin"
+	case o.ManagerURL != "":
+		return "manager-url"
+	case o.OIDC.Issuer != "":
+		return "oidc-issuer"
+	}
+	return ""
 }
 
 func (o *Options) absolute() error {

@@ -70,6 +70,10 @@ func TestCheck(t *testing.T) {
 		{func(o *Options) { o.IdleTimeout = -1 }, "--idle-timeout"},
 		{func(o *Options) { o.CacheSize = 0 }, "--cache-size 0"},
 		{func(o *Options) { o.AllInOne, o.Managers = true, []string{"m:1"} }, "--all-in-one brings its own"},
+		{func(o *Options) { o.Database = "postgres://db/x" }, "--database is for the manager of an --all-in-one daemon"},
+		{func(o *Options) { o.LocalAdmin = true }, "--insecure-local-admin is for"},
+		{func(o *Options) { o.ManagerURL = "https://m" }, "--manager-url is for"},
+		{func(o *Options) { o.OIDC.Issuer = "https://login" }, "--oidc-issuer is for"},
 	} {
 		o := Defaults(user())
 		c.change(&o)
