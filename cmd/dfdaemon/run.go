@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -63,7 +64,7 @@ func run(ctx context.Context, o hostcfg.Options, stdout, stderr io.Writer) error
 		return err
 	}
 	defer boot.FollowLevelSignals(log)()
-	if err := o.Check(); err != nil {
+	if err := cmp.Or(o.Check(), o.CheckManager()); err != nil {
 		return err
 	}
 	ctx, quit := context.WithCancel(ctx)

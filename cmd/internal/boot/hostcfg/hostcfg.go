@@ -222,29 +222,32 @@ func (o *Options) Check() error {
 	case o.AllInOne && len(o.Managers)+len(o.Schedulers) > 0:
 		return invalid("--all-in-one brings its own manager and scheduler: leave out --manager and --scheduler, or --all-in-one")
 	}
-	if name := o.unusedCluster(); name != "" && !o.AllInOne {
-		return invalid("--%s is for the manager of an --all-in-one daemon: add that, or give it to dfmanager", name)
-	}
 	if err := o.Trace.Check(); err != nil {
 		return err
 	}
 	return o.absolute()
 }
 
-// unusedCluster names an option that is set and means nothing without AllInOne.
-// Those that have defaults say nothing.
-func (o *Options) unusedCluster() string {
+// CheckManager refuses options that mean nothing without AllInOne; those that
+// have defaults say nothing. It is the daemon's own check: others who read its
+// file don't know with which flags it was started.
+func (o *Options) CheckManager() error {
+	name := ""
 	switch {
+	case o.AllInOne:
 	case o.Database != "":
-		return "database"
+		name = "database"
 	case o.LocalAdmin:
-		return "insecure-local-admin"
+		name = "insecure-local-admin"
 	case o.ManagerURL != "":
-		return "manager-url"
+		name = "manager-url"
 	case o.OIDC.Issuer != "":
-		return "oidc-issuer"
+		name = "oidc-issuer"
 	}
-	return ""
+	if name != "" {
+		return invalid("--%s is for the manager of an --all-in-one daemon: add that, or give it to dfmanager", name)
+	}
+	return nil
 }
 
 func (o *Options) absolute() error {

@@ -1,6 +1,7 @@
 package hostcfg
 
 import (
+	"cmp"
 	"strings"
 	"testing"
 	"time"
@@ -77,7 +78,7 @@ func TestCheck(t *testing.T) {
 	} {
 		o := Defaults(user())
 		c.change(&o)
-		err := o.Check()
+		err := cmp.Or(o.Check(), o.CheckManager())
 		require.ErrorContains(t, err, c.want)
 		require.Equal(t, pieces.Invalid, pieces.KindOf(err))
 	}
