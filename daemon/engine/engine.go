@@ -59,7 +59,7 @@ func New(o Options) *Engine {
 	e.rate = limit.NewRate(e.o.DownloadRate)
 	e.fetch = fetch.New(fetch.Options{Host: e.o.Host.ID, Throttle: e.rate.WaitN})
 	e.exchange = exchange.New(exchange.Options{
-		Host: func() pieces.Host { return e.o.Host }, Local: e, Batch: e.o.Batch, Log: e.o.Log,
+		Host: func() pieces.Host { return e.o.Host }, Local: e, Log: e.o.Log,
 	})
 	e.ahead.b.Size = e.o.AheadBudget
 	e.writes = newWriter(e)

@@ -49,6 +49,6 @@ func (x *expectation) measure(now time.Time, n, size int64) {
 	x.seen, x.at = n, now
 }
 
-// Expected is how long the content takes to come here, as far as is known. It
-// never blocks (exchange.Swarm).
-func (c *Content) Expected() time.Duration { return time.Duration(c.expects.is.Load()) }
+// expected is how long the content takes to come here, as far as is known. It
+// never blocks.
+func (c *Content) expected() time.Duration { return time.Duration(c.expects.is.Load()) }

@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"time"
+
 	"damselfly/daemon/exchange"
 	"damselfly/pieces"
 )
@@ -159,6 +161,12 @@ func (c *Content) tell(d exchange.Delta, urgent func(*neighbour) bool) {
 			n.links[0].Update(d, urgent(n))
 		}
 	}
+}
+
+// Patience is how long changes for a neighbour may be gathered
+// (exchange.Swarm). c.mu is held, as whenever a link is updated.
+func (c *Content) Patience(id pieces.HostID) time.Duration {
+	return c.pick.Patience(id, c.expected())
 }
 
 func never(*neighbour) bool { return false }

@@ -6,7 +6,6 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"damselfly/daemon/announce"
-	"damselfly/daemon/exchange"
 	"damselfly/daemon/picker"
 	"damselfly/daemon/readahead"
 	"damselfly/daemon/source"
@@ -68,8 +67,6 @@ type Options struct {
 	LinkIdle time.Duration
 	// OriginExtent bounds one read of the origin, bytes (default 16 MiB).
 	OriginExtent int64
-	// Batch says how long news for neighbours are gathered.
-	Batch exchange.Batch
 	// SpoolDir takes content that must be read whole before it has a Version.
 	SpoolDir string
 	// MaxContents kept in memory (default 4096); the longest idle ones leave.

@@ -2,9 +2,8 @@
 // holds, fetches and wants: SyncPieceTasks, one two-way stream per pair of
 // hosts and content, dialled by the one that learnt of the other first.
 //
-// Changes are gathered for a moment, a thousandth of the content's expected time
-// (Options.Batch), and sent as one message; what somebody waits for goes at
-// once. What waits to be sent is a handful of piece sets, so a slow neighbour
+// Changes are gathered for a moment, as long as the swarm says (Patience), and
+// sent as one message; what somebody waits for goes at once. What waits to be sent is a handful of piece sets, so a slow neighbour
 // costs bounded memory.
 package exchange
 
@@ -28,9 +27,9 @@ import (
 type Swarm interface {
 	Key() pieces.Key
 	Geometry() pieces.Geometry
-	// Expected is how long the content takes to come here, as far as is known.
-	// It is called within Link.Update.
-	Expected() time.Duration
+	// Patience is how long changes for a neighbour may be gathered. It is called
+	// within Link.Update.
+	Patience(host pieces.HostID) time.Duration
 	// Joined: link's other side speaks. The swarm tells it what is here by
 	// link.Update, then and from now on.
 	Joined(link *Link)
@@ -58,8 +57,6 @@ type Delta struct {
 type Options struct {
 	Host  func() pieces.Host
 	Local Local
-	// Batch is how long changes are gathered.
-	Batch Batch
 	// JoinTimeout bounds dialling and the first message (default 2 s).
 	JoinTimeout time.Duration
 	// MaxLinks over all contents (default 4096).
@@ -88,7 +85,6 @@ type sharedConn struct {
 
 // New returns an Exchange; Close ends its streams.
 func New(o Options) *Exchange {
-	o.Batch = o.Batch.withDefaults()
 	if o.JoinTimeout == 0 {
 		o.JoinTimeout = 2 * time.Second
 	}
@@ -125,7 +121,7 @@ func (x *Exchange) Connect(s Swarm, host pieces.Host) *Link {
 }
 
 func (x *Exchange) link(ctx context.Context, host pieces.Host, s Swarm) *Link {
-	return newLink(ctx, host, func() time.Duration { return x.o.Batch.of(s.Expected()) })
+	return newLink(ctx, host, func() time.Duration { return s.Patience(host.ID) })
 }
 
 func (x *Exchange) take() bool {

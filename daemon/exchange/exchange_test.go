@@ -22,7 +22,10 @@ var key = pieces.Key{
 
 // side is a swarm that remembers what it heard.
 type side struct {
-	geo    pieces.Geometry
+	geo pieces.Geometry
+	// patience is how long news for others are gathered.
+	patience time.Duration
+
 	mu     sync.Mutex
 	links  []*Link
 	held   *pieces.Set
@@ -39,7 +42,7 @@ func newSide() *side {
 func (s *side) Key() pieces.Key           { return key }
 func (s *side) Geometry() pieces.Geometry { return s.geo }
 
-func (s *side) Expected() time.Duration { return time.Second }
+func (s *side) Patience(pieces.HostID) time.Duration { return s.patience }
 
 func (s *side) Joined(l *Link) {
 	s.mu.Lock()
@@ -141,7 +144,8 @@ func TestBothSidesHear(t *testing.T) {
 
 func TestChangesAreGathered(t *testing.T) {
 	a, b := newSide(), newSide()
-	xa, _ := node(t, 1, a, Options{Batch: Batch{Min: 50 * time.Millisecond}})
+	a.patience = 50 * time.Millisecond
+	xa, _ := node(t, 1, a, Options{})
 	_, hb := node(t, 2, b, Options{})
 	xa.Connect(a, hb)
 	a.next(t)

@@ -15,8 +15,8 @@ type Link struct {
 	host   pieces.Host
 	ctx    context.Context
 	cancel context.CancelFunc
-	// batch says how long to gather.
-	batch func() time.Duration
+	// patience says how long to gather.
+	patience func() time.Duration
 
 	mu sync.Mutex
 	// Invariant: held and lost are disjoint, fetching and stopped too.
@@ -26,8 +26,8 @@ type Link struct {
 	armed bool
 }
 
-func newLink(ctx context.Context, host pieces.Host, batch func() time.Duration) *Link {
-	l := &Link{host: host, batch: batch, due: time.NewTimer(time.Hour)}
+func newLink(ctx context.Context, host pieces.Host, patience func() time.Duration) *Link {
+	l := &Link{host: host, patience: patience, due: time.NewTimer(time.Hour)}
 	l.due.Stop()
 	l.ctx, l.cancel = context.WithCancel(ctx)
 	l.held, l.lost, l.fetching, l.stopped, l.wants = &pieces.Set{}, &pieces.Set{}, &pieces.Set{}, &pieces.Set{}, &pieces.Set{}
@@ -70,7 +70,7 @@ func (l *Link) Update(d Delta, urgent bool) {
 	case urgent:
 		l.arm(0)
 	case !l.armed:
-		l.arm(l.batch())
+		l.arm(l.patience())
 	}
 }
 

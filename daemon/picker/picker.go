@@ -63,6 +63,8 @@ type Config struct {
 	// near it bring, with nothing on its way in time (default 500 ms).
 	FarRequests int
 	FarPatience time.Duration
+	// News is how long changes are gathered before neighbours are told.
+	News News
 }
 
 func (c Config) withDefaults() Config {
@@ -93,6 +95,7 @@ func (c Config) withDefaults() Config {
 	if c.FarPatience == 0 {
 		c.FarPatience = 500 * time.Millisecond
 	}
+	c.News = c.News.withDefaults()
 	return c
 }
 

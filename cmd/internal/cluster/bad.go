@@ -214,7 +214,7 @@ func (b *Bad) Swarm(_ context.Context, key pieces.Key) (exchange.Swarm, error) {
 // Key and the following methods are exchange.Swarm.
 func (b *Bad) Key() pieces.Key                      { return b.key }
 func (b *Bad) Geometry() pieces.Geometry            { return b.geo }
-func (b *Bad) Expected() time.Duration              { return time.Second }
+func (b *Bad) Patience(pieces.HostID) time.Duration { return 5 * time.Millisecond }
 func (b *Bad) Heard(*exchange.Link, exchange.Delta) {}
 
 func (b *Bad) Joined(l *exchange.Link) {

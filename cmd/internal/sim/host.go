@@ -51,8 +51,6 @@ type host struct {
 	waits      waits
 	slots      int // uploads under way
 
-	news     []change // since the neighbours were told
-	flushing bool     // a flush of changes is planned
 	report   []swarm.Held
 	reported int // pieces in report
 	reporter timer

@@ -2,7 +2,6 @@ package sim
 
 import (
 	"slices"
-	"time"
 
 	"damselfly/pieces"
 )
@@ -12,7 +11,9 @@ type neighbour struct {
 	host     *host
 	parent   bool
 	dialling bool
-	wire     *wire // nil while there is no stream
+	wire     *wire    // nil while there is no stream
+	news     []change // since it was told
+	flushing bool     // telling it is planned
 }
 
 // wire is a stream of two hosts, the same for both ends.
@@ -180,46 +181,27 @@ func (h *host) tell(k changeKind, e pieces.Extent) {
 	if k != holds && h.w.sc.IDCs == 1 {
 		return
 	}
-	h.news = append(h.news, change{k, e})
-	if !h.flushing {
-		h.flushing = true
-		h.w.clock.after(batch(h.w.geo.Size), h.flushNews)
+	for _, n := range h.neighbours {
+		if n.wire == nil {
+			continue
+		}
+		n.news = append(n.news, change{k, e})
+		if !n.flushing {
+			n.flushing = true
+			h.w.clock.after(h.pick.Patience(n.host.ID, expected(h.w.geo.Size)), func() { h.flushNews(n) })
+		}
 	}
 }
 
-// batch is how long changes are gathered: 0.001 of the expected time.
-func batch(size int64) time.Duration {
-	return min(max(expected(size)/1000, 5*time.Millisecond), 25*time.Millisecond)
-}
-
-// flushNews sends what gathered: one event for all who are near, one for
-// those in other data centres.
-func (h *host) flushNews() {
-	h.flushing = false
-	news := h.news
-	h.news = nil
-	if h.dead {
+// flushNews sends n what gathered for it.
+func (h *host) flushNews(n *neighbour) {
+	n.flushing = false
+	news := n.news
+	n.news = nil
+	if h.dead || n.wire == nil || n.wire.closed {
 		return
 	}
-	var near, far []*host
-	for _, n := range h.neighbours {
-		switch {
-		case n.wire == nil:
-		case n.host.idc == h.idc:
-			near = append(near, n.host)
-		default:
-			far = append(far, n.host)
-		}
-	}
-	for _, to := range [][]*host{near, far} {
-		if len(to) > 0 {
-			h.w.clock.after(h.w.latency(h, to[0]), func() {
-				for _, o := range to {
-					o.heard(h, news)
-				}
-			})
-		}
-	}
+	h.w.clock.after(h.w.latency(h, n.host), func() { n.host.heard(h, news) })
 }
 
 // inventoryTo tells o all that is here.
