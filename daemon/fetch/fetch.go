@@ -37,7 +37,7 @@ type Options struct {
 // Client downloads from piece servers. Safe for concurrent use.
 type Client struct {
 	o    Options
-	http *http.Client
+	pool *pool
 }
 
 // New returns a client; Close ends its idle connections.
@@ -54,22 +54,11 @@ func New(o Options) *Client {
 	if o.MinRate == 0 {
 		o.MinRate = 4 << 10
 	}
-	d := net.Dialer{Timeout: o.DialTimeout}
-	return &Client{o: o, http: &http.Client{
-		Transport: &http.Transport{
-			DialContext:         d.DialContext,
-			MaxConnsPerHost:     o.ConnsPerHost,
-			MaxIdleConnsPerHost: o.ConnsPerHost,
-			IdleConnTimeout:     time.Minute,
-			DisableCompression:  true,
-			ReadBufferSize:      readBuffer,
-		},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}
+	return &Client{o: o, pool: newPool(o.DialTimeout, o.ConnsPerHost)}
 }
 
 // Close ends idle connections.
-func (c *Client) Close() { c.http.CloseIdleConnections() }
+func (c *Client) Close() { c.pool.close() }
 
 // Error is a failed download, classified for the scheduler.
 type Error struct {
@@ -121,17 +110,15 @@ func (c *Client) Get(ctx context.Context, r Request) (n int64, err error) {
 	watch := newWatchdog(c.o.IdleTimeout+r.Wait, func() { cancel(errIdle) })
 	defer watch.stop()
 
-	var wake waker
-	resp, err := c.open(ctx, r, &wake)
+	a, err := c.open(ctx, r)
 	if err != nil {
 		return 0, c.classify(ctx, err)
 	}
-	defer resp.Body.Close()
-	wake.begin(resp.ContentLength)
-	defer wake.end()
+	defer func() { a.end(err == nil) }()
 	watch.limit(c.o.IdleTimeout+r.Wait, int64(float64(c.o.MinRate)*c.o.IdleTimeout.Seconds()))
+	wake := a.conn.pace()
 	for i := range r.Extent.All() {
-		if err := c.piece(ctx, r, i, resp.Body, watch, &wake); err != nil {
+		if err := c.piece(ctx, r, i, a.conn.br, watch, wake); err != nil {
 			if r.Wait > 0 && errors.Is(err, io.ErrUnexpectedEOF) {
 				// What was still on its way there did not come, and an answer
 				// that has begun can say so only by its end.
@@ -141,46 +128,77 @@ func (c *Client) Get(ctx context.Context, r Request) (n int64, err error) {
 		}
 		n += r.Geometry.Len(i)
 	}
-	// Read the end of the body, so that the connection is used again.
-	if extra, _ := io.CopyN(io.Discard, resp.Body, 1); extra != 0 {
-		return n, &Error{Reason: pieces.FailMalformed, Err: fmt.Errorf("more bytes than asked from %s", r.Host.ID.Short())}
-	}
 	return n, nil
 }
 
 var errIdle = errors.New("too few bytes arrived in time")
 
-func (c *Client) open(ctx context.Context, r Request, wake *waker) (*http.Response, error) {
-	off, n := r.Geometry.Bytes(r.Extent)
-	url := "http://" + net.JoinHostPort(r.Host.IP, strconv.Itoa(r.Host.UploadPort)) +
-		"/v1/tasks/" + string(r.Key.Task) + "/" + string(r.Key.Version)
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return nil, err
+// answer is a request's connection, at the body of the answer.
+type answer struct {
+	pool *pool
+	conn *conn
+	// keep: the server leaves the connection open. stop ends the watch for the
+	// end of the request's context, false if that has come.
+	keep bool
+	stop func() bool
+}
+
+// end gives the connection back; whole: the answer was read to its end.
+func (a answer) end(whole bool) {
+	if a.stop() && whole && a.keep && a.conn.br.Buffered() == 0 {
+		a.pool.put(a.conn)
+	} else {
+		a.pool.drop(a.conn)
 	}
-	req.Header.Set("Range", fmt.Sprintf("bytes=%d-%d", off, off+n-1))
-	req.Header.Set("X-Df-Host", string(c.o.Host))
+}
+
+// open asks for r and returns the answer if it is what was asked for. A
+// connection that the server has closed meanwhile is replaced once.
+func (c *Client) open(ctx context.Context, r Request) (answer, error) {
+	addr := net.JoinHostPort(r.Host.IP, strconv.Itoa(r.Host.UploadPort))
+	off, n := r.Geometry.Bytes(r.Extent)
+	request := c.request(ctx, r, addr, off, n)
+	for fresh := false; ; fresh = true {
+		conn, err := c.pool.get(ctx, addr, fresh)
+		if err != nil {
+			return answer{}, err
+		}
+		a := answer{pool: c.pool, conn: conn, stop: context.AfterFunc(ctx, conn.interrupt)}
+		resp, stale, err := conn.ask(request)
+		if err != nil {
+			a.end(false)
+			if stale && !fresh && ctx.Err() == nil {
+				continue
+			}
+			return answer{}, err
+		}
+		a.keep = !resp.Close
+		if err := check(resp, off, n, r.Geometry.Size); err != nil {
+			a.end(conn.drain(resp))
+			return answer{}, fmt.Errorf("host %s: %w", r.Host.ID.Short(), err)
+		}
+		conn.body(n)
+		return a, nil
+	}
+}
+
+// request is what is sent for n bytes from off.
+func (c *Client) request(ctx context.Context, r Request, addr string, off, n int64) []byte {
+	b := fmt.Appendf(nil, "GET /v1/tasks/%s/%s HTTP/1.1\r\nHost: %s\r\nRange: bytes=%d-%d\r\nX-Df-Host: %s\r\n",
+		r.Key.Task, r.Key.Version, addr, off, off+n-1, c.o.Host)
 	if r.Urgent {
-		req.Header.Set("X-Df-Urgent", "1")
+		b = append(b, "X-Df-Urgent: 1\r\n"...)
 	}
 	if r.Insist {
-		req.Header.Set("X-Df-Insist", "1")
+		b = append(b, "X-Df-Insist: 1\r\n"...)
 	}
 	if p := trace.Of(ctx); p.Valid() {
-		req.Header.Set(trace.Header, p.String())
+		b = fmt.Appendf(b, "%s: %s\r\n", trace.Header, p)
 	}
 	if r.Wait > 0 {
-		req.Header.Set("X-Df-Wait", strconv.FormatInt(r.Wait.Milliseconds(), 10))
+		b = fmt.Appendf(b, "X-Df-Wait: %d\r\n", r.Wait.Milliseconds())
 	}
-	resp, err := c.http.Do(wake.watchConn(req))
-	if err != nil {
-		return nil, err
-	}
-	if err := check(resp, off, n, r.Geometry.Size); err != nil {
-		resp.Body.Close()
-		return nil, fmt.Errorf("host %s: %w", r.Host.ID.Short(), err)
-	}
-	return resp, nil
+	return append(b, "\r\n"...)
 }
 
 // check refuses every answer but 206 with exactly the asked range.
@@ -209,7 +227,7 @@ func check(resp *http.Response, off, n, size int64) error {
 }
 
 // piece reads one piece, hashing as it comes.
-func (c *Client) piece(ctx context.Context, r Request, i int, body io.Reader, watch *watchdog, wake *waker) error {
+func (c *Client) piece(ctx context.Context, r Request, i int, body io.Reader, watch *watchdog, wake *pacer) error {
 	want := int(r.Geometry.Len(i))
 	watch.pause()
 	if c.o.Throttle != nil {
@@ -225,7 +243,7 @@ func (c *Client) piece(ctx context.Context, r Request, i int, body io.Reader, wa
 	start := time.Now()
 	h := pieces.NewSumHash()
 	for got := 0; got < want; {
-		n, err := body.Read(buf[got:min(got+64<<10, want)])
+		n, err := body.Read(buf[got:min(got+mostPerWake, want)])
 		h.Write(buf[got : got+n])
 		got += n
 		if n > 0 {

@@ -1,9 +1,6 @@
 package fetch
 
 import (
-	"net/http"
-	"net/http/httptrace"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -11,67 +8,55 @@ import (
 
 // Bytes of a piece are of no use before all of them are here. So the kernel is
 // told to wake us for a fair amount (SO_RCVLOWAT), not for each packet: with
-// eight servers sharing a link of 100 Mbit/s that is one wake-up instead of
-// five, each with its system calls and the switch to us and back.
+// eight servers sharing a link of 100 Mbit/s that is three wake-ups for a piece
+// of 256 KiB instead of thirty, each with its system calls and the switch to us
+// and back.
 const (
 	// mostPerWake bytes are waited for at most, and no more than come in
 	// wakeTime at the rate so far.
-	mostPerWake = 64 << 10
-	wakeTime    = 100 * time.Millisecond
-	// readBuffer is what the HTTP client may have taken from the connection
-	// beyond what it gave us: less than half of what is left when we wait for
-	// more than one byte.
-	readBuffer   = 4 << 10
-	leastPerWake = 2 * readBuffer
+	mostPerWake  = 128 << 10
+	wakeTime     = 100 * time.Millisecond
+	leastPerWake = 8 << 10
 )
 
-// waker paces the wake-ups of one answer's reader, its only user.
-type waker struct {
-	conn  syscall.RawConn // nil: nothing to be done
+// pacer paces the wake-ups of one answer's reader.
+type pacer struct {
+	c     *conn
 	start time.Time
 	got   int64
-	left  int64 // of the answer
-	low   int   // what the kernel was told, 1 at first
 }
 
-// watchConn makes req note its connection in w.
-func (w *waker) watchConn(req *http.Request) *http.Request {
-	return req.WithContext(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
-		GotConn: func(i httptrace.GotConnInfo) {
-			if c, ok := i.Conn.(syscall.Conn); ok {
-				w.conn, _ = c.SyscallConn()
-			}
-		},
-	}))
+// pace begins with the body of an answer.
+func (c *conn) pace() *pacer {
+	p := &pacer{c: c, start: time.Now()}
+	p.set()
+	return p
 }
-
-// begin starts with the body of n bytes.
-func (w *waker) begin(n int64) { w.start, w.left, w.low = time.Now(), n, 1 }
 
 // read notes n bytes and sets how many the next wake-up is for.
-func (w *waker) read(n int) {
-	w.got += int64(n)
-	w.left -= int64(n)
-	rate := float64(w.got) / max(time.Since(w.start), time.Millisecond).Seconds()
-	low := int(min(mostPerWake, float64(w.left/2), rate*wakeTime.Seconds()))
+func (p *pacer) read(n int) {
+	p.got += int64(n)
+	p.c.rate = float64(p.got) / max(time.Since(p.start), time.Millisecond).Seconds()
+	p.set()
+}
+
+func (p *pacer) set() {
+	low := int(min(mostPerWake, p.c.left, int64(p.c.rate*wakeTime.Seconds())))
 	switch {
 	case low < leastPerWake:
-		w.set(1)
-	case low < w.low || low >= 2*w.low:
-		w.set(low)
+		p.c.wakeFor(1)
+	case int64(p.c.low) > p.c.left || low >= 2*p.c.low || low <= p.c.low/2:
+		p.c.wakeFor(low)
 	}
 }
 
-// end makes the connection wake its next user for anything. It may be in use
-// again already, whom this costs a few wake-ups.
-func (w *waker) end() { w.set(1) }
-
-func (w *waker) set(low int) {
-	if w.conn == nil || low == w.low {
+// wakeFor makes the kernel wake the reader for low bytes, or for the end.
+func (c *conn) wakeFor(low int) {
+	if c.raw == nil || low == c.low {
 		return
 	}
-	w.low = low
-	_ = w.conn.Control(func(fd uintptr) {
+	c.low = low
+	_ = c.raw.Control(func(fd uintptr) {
 		// A refusal leaves it as it was: wake-ups for less.
 		_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVLOWAT, low)
 	})
