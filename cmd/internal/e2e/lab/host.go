@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"runtime"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -48,10 +49,22 @@ func (l *Lab) AddHost(ctx context.Context, name string) (*Host, error) {
 		"link set dev "+name+" up"); err != nil {
 		return nil, err
 	}
-	return h, l.ip(ctx, name,
+	if err := l.ip(ctx, name,
 		"link set lo up",
 		"addr add "+h.IP+"/24 dev eth0",
-		"link set eth0 up")
+		"link set eth0 up"); err != nil {
+		return nil, err
+	}
+	// As most distributions have it, whatever this machine prefers: BBR paces each
+	// flow by timers of its own, which a crowd on two processors feels.
+	return h, h.sysctl(ctx, "net.ipv4.tcp_congestion_control", "cubic")
+}
+
+// sysctl sets a setting of the host's network namespace.
+func (h *Host) sysctl(ctx context.Context, name, value string) error {
+	path := filepath.Join("/proc/sys", strings.ReplaceAll(name, ".", "/"))
+	return run(ctx, "nsenter", "--net="+filepath.Join(netnsDir, h.lab.netns(h.Name)), "--",
+		"sh", "-c", `echo "$1" > "$2"`, "sh", value, path)
 }
 
 func (l *Lab) reserve(name string) (*Host, error) {
@@ -93,17 +106,25 @@ func (h *Host) Shape(ctx context.Context, up, down Rate) error {
 	if err := h.lab.ip(ctx, h.Name, "link set eth0 gso_max_size "+strconv.Itoa(train(up))); err != nil {
 		return err
 	}
+	if err := h.sysctl(ctx, "net.ipv4.tcp_min_tso_segs", strconv.Itoa(max(2, train(up)/segmentSize/2))); err != nil {
+		return err
+	}
 	if err := shape(ctx, h.lab.netns(h.Name), "eth0", up); err != nil {
 		return err
 	}
 	return shape(ctx, h.lab.netns("switch"), h.Name, down)
 }
 
+// segmentSize is how many bytes of data TCP sends in one packet of Ethernet.
+const segmentSize = 1448
+
 // train is how many bytes the kernel handles as one packet on its way to a link
 // of rate r: 2 ms of it, so that a queue of 20 ms holds several flows' trains. A
 // shaper lets what fits its burst pass whole, and cuts up what does not: one of
 // 64 KiB and its header into 45, each of which then costs as much as the whole,
-// so that a crowd of 16 hosts was bound by the processors.
+// so that a crowd of 16 hosts was bound by the processors. TCP is told to make
+// trains of half as much at least, where it would send two segments at a time to
+// whoever is behind a queue.
 func train(r Rate) int {
 	const least, most = 4 << 10, 64 << 10
 	if r == 0 {
