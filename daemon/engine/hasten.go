@@ -18,7 +18,7 @@ import (
 // those of reads that were overtaken less than overtakeRest ago.
 const (
 	longRequest  = 2 * time.Second
-	longLeast    = 4 << 20
+	longLeast    = 8 << 20
 	shortRequest = 250 * time.Millisecond
 	shortLeast   = 512 << 10
 	overtakeRest = 2 * time.Second
