@@ -21,6 +21,7 @@ package engine
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -47,13 +48,14 @@ type Engine struct {
 
 	mu       sync.Mutex
 	contents map[pieces.Key]*Content
-	added    chan struct{} // closed and replaced when a content is added
+	ofTask   map[pieces.TaskID][]*Content // the same by Task, in no order
+	added    chan struct{}                // closed and replaced when a content is added
 	closed   bool
 }
 
 // New returns a running engine; Close stops it.
 func New(o Options) *Engine {
-	e := &Engine{o: o.withDefaults(), contents: map[pieces.Key]*Content{}, added: make(chan struct{})}
+	e := &Engine{o: o.withDefaults(), contents: map[pieces.Key]*Content{}, ofTask: map[pieces.TaskID][]*Content{}, added: make(chan struct{})}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.memory = newMemory(e.o.Memory)
 	e.rate = limit.NewRate(e.o.DownloadRate)
@@ -119,6 +121,7 @@ func (e *Engine) Content(t *pieces.Task, facts pieces.Facts, canFetch bool) (*Co
 		return nil, err
 	}
 	e.contents[key] = c
+	e.ofTask[key.Task] = append(e.ofTask[key.Task], c)
 	close(e.added)
 	e.added = make(chan struct{})
 	return c, nil
@@ -135,13 +138,7 @@ func (e *Engine) Lookup(key pieces.Key) *Content {
 func (e *Engine) OfTask(id pieces.TaskID) []*Content {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	var out []*Content
-	for k, c := range e.contents {
-		if k.Task == id {
-			out = append(out, c)
-		}
-	}
-	return out
+	return slices.Clone(e.ofTask[id])
 }
 
 // await returns the content of key, waiting up to UnknownWait for one that is
@@ -201,17 +198,23 @@ func (e *Engine) tick() {
 
 // trim lets the longest idle contents go while there are more than MaxContents.
 func (e *Engine) trim(all []*Content) {
-	for over := len(all) - e.o.MaxContents; over > 0; over-- {
-		var oldest *Content
-		var since time.Time
-		for _, c := range all {
-			if t, idle := c.idle(); idle && (oldest == nil || t.Before(since)) {
-				oldest, since = c, t
-			}
+	over := len(all) - e.o.MaxContents
+	if over <= 0 {
+		return
+	}
+	type idler struct {
+		c     *Content
+		since time.Time
+	}
+	var idle []idler
+	for _, c := range all {
+		if t, is := c.idle(); is {
+			idle = append(idle, idler{c, t})
 		}
-		if oldest == nil || !e.drop(oldest) {
-			return
-		}
+	}
+	slices.SortFunc(idle, func(a, b idler) int { return a.since.Compare(b.since) })
+	for _, i := range idle[:min(over, len(idle))] {
+		e.drop(i.c) // or it is in use again
 	}
 }
 
@@ -223,6 +226,11 @@ func (e *Engine) drop(c *Content) bool {
 		return false
 	}
 	delete(e.contents, c.key)
+	if left := slices.DeleteFunc(e.ofTask[c.key.Task], func(o *Content) bool { return o == c }); len(left) > 0 {
+		e.ofTask[c.key.Task] = left
+	} else {
+		delete(e.ofTask, c.key.Task)
+	}
 	e.mu.Unlock()
 	ctx, cancel := context.WithTimeout(e.ctx, e.o.RegisterTimeout)
 	defer cancel()

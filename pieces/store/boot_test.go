@@ -134,7 +134,7 @@ func TestBytesOfAKilledProcessAreSyncedBeforeACleanStop(t *testing.T) {
 func TestSpoiltInlineBytesAreNeverServed(t *testing.T) {
 	dir := t.TempDir()
 	s := openStore(t, Options{Dir: dir, BootID: "one"})
-	c := makeContent(t, 1, 1, 5000)
+	c := makeContent(t, 1, 1, 3000)
 	v := openVersion(t, s, c)
 	// A record whose digest does not fit its bytes, as damage would make it.
 	require.NoError(t, v.Put(t.Context(), 0, c.data, pieces.SumOf([]byte("else")), host1))

@@ -19,12 +19,12 @@ import (
 // compressed and so no block cache is needed; blocks are read from the map.
 const (
 	memTableSize = 3 << 20
-	// inlineThreshold keeps every value in the LSM tree: the largest is an
-	// inline piece with its record. The value log stays empty.
-	inlineThreshold = pieces.MinPieceSize + 4<<10
-	// blockSize holds an inline piece: a table builder asks three times the
-	// memory for values that outgrow their block.
-	blockSize = inlineThreshold + 4<<10
+	// inlineThreshold keeps every value in the LSM tree: the largest is a piece
+	// of maxInline with its record. The value log stays empty.
+	inlineThreshold = maxInline + 4<<10
+	// blockSize holds an inline piece of the usual sizes: a table builder asks
+	// three times the memory for values that outgrow their block.
+	blockSize = DefaultInline + 8<<10
 	// valueLogSize is only the size of a map of a sparse file.
 	valueLogSize = 1 << 20
 )

@@ -23,8 +23,8 @@
 //	c<task>         a catalogue entry      n<name>   a name of one
 //	f<task>         the facts of a Task as last learnt
 //
-// Content of one piece (≤ 256 KiB) is inline: in the LSM tree, so that
-// compaction gives its space back.
+// Content of up to 4 KiB is inline: in the LSM tree, so that compaction gives its
+// space back. Larger content has a file of its own.
 //
 // # Order
 //

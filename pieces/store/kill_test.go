@@ -36,7 +36,7 @@ const churnTasks = 24
 // killed. It ends by itself only if it has read a wrong byte or can't open.
 func churnUntilKilled(dir string) error {
 	seed, _ := strconv.ParseUint(os.Getenv("SEED"), 10, 64)
-	o := Options{Dir: dir, Reserve: -1, CacheSize: 6 << 20, Interval: 5 * time.Millisecond, SaveEvery: 10 * time.Millisecond, Settle: -1, Log: warnings()}
+	o := Options{Dir: dir, Reserve: -1, CacheSize: 6 << 20, Inline: maxInline, Interval: 5 * time.Millisecond, SaveEvery: 10 * time.Millisecond, Settle: -1, Log: warnings()}
 	if seed%4 == 0 {
 		o.Probe = probeSelf
 	}

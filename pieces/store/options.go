@@ -10,8 +10,15 @@ import (
 	"github.com/sirupsen/logrus"
 )
 
+// maxInline is the most that Options.Inline may be: one piece.
+const maxInline = pieces.MinPieceSize
+
 // Defaults of Options.
 const (
+	// DefaultInline is small, since what is in the database is written again by
+	// each compaction: with 256 KiB, 10,000 files of 4-64 KiB spent 37 % of a
+	// daemon's processor time on that.
+	DefaultInline    = 4 << 10
 	DefaultCacheSize = 50 << 30
 	DefaultHighWater = 0.95
 	DefaultLowWater  = 0.90
@@ -34,6 +41,9 @@ type Options struct {
 	// bytes; 0 means 5 % of it but at most 10 GiB and at least 64 MiB (10 % of
 	// a file system under 640 MiB); negative means none.
 	Reserve int64
+	// Inline is the largest content that is kept within the database, in bytes;
+	// larger has a file of its own. 0 means DefaultInline; at most 256 KiB.
+	Inline int64
 	// HighWater starts an eviction and LowWater ends it; fractions of
 	// CacheSize, 0 < LowWater ≤ HighWater ≤ 1.
 	HighWater, LowWater float64
@@ -83,6 +93,7 @@ func (o Options) withDefaults() (Options, error) {
 		return o, pieces.Errorf(pieces.Invalid, "store: no data directory given")
 	}
 	setDefault(&o.CacheSize, DefaultCacheSize)
+	setDefault(&o.Inline, DefaultInline)
 	setDefault(&o.HighWater, DefaultHighWater)
 	setDefault(&o.LowWater, min(DefaultLowWater, o.HighWater))
 	setDefault(&o.Interval, DefaultInterval)
@@ -93,6 +104,9 @@ func (o Options) withDefaults() (Options, error) {
 	setDefault(&o.Reopen, DefaultReopen)
 	if o.CacheSize < 0 {
 		return o, pieces.Errorf(pieces.Invalid, "cache size %d is negative", o.CacheSize)
+	}
+	if o.Inline < 0 || o.Inline > maxInline {
+		return o, pieces.Errorf(pieces.Invalid, "content of %d bytes can't be kept within the database: want 0 to %d", o.Inline, maxInline)
 	}
 	if !(0 < o.LowWater && o.LowWater <= o.HighWater && o.HighWater <= 1) {
 		return o, pieces.Errorf(pieces.Invalid, "watermarks %v and %v: want 0 < low ≤ high ≤ 1", o.LowWater, o.HighWater)

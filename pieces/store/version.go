@@ -75,7 +75,7 @@ func (s *Store) newVersion(key pieces.Key, facts pieces.Facts, ord uint64) (*ver
 	if err != nil {
 		return nil, err
 	}
-	v := &version{s: s, key: key, owner: ownerOf(key), geo: geo, inline: geo.Count() <= 1, facts: facts}
+	v := &version{s: s, key: key, owner: ownerOf(key), geo: geo, inline: geo.Size <= s.opt.Inline, facts: facts}
 	v.ord.Store(ord)
 	v.setReady()
 	return v, nil

@@ -10,6 +10,6 @@ type file struct {
 	id string
 }
 
-// sizes of the files of a round: inline in the database, one piece and a bit,
+// sizes of the files of a round: inline in the database, one piece, one and a bit,
 // many pieces.
-var sizes = map[string]int64{"tiny": 3 << 10, "inline": 200 << 10, "small": 300 << 10, "middle": 9<<20 + 77, "large": 40<<20 + 4097}
+var sizes = map[string]int64{"inline": 3 << 10, "piece": 200 << 10, "small": 300 << 10, "middle": 9<<20 + 77, "large": 40<<20 + 4097}
