@@ -285,12 +285,8 @@ func (d *Daemon) heldFacts(key pieces.Key) (pieces.Facts, bool) {
 	if c := d.engine.Lookup(key); c != nil && c.Held().Count() > 0 {
 		return c.Facts(), true
 	}
-	for _, v := range d.store.Versions() {
-		if v.Key == key {
-			return v.Facts, true
-		}
-	}
-	return pieces.Facts{}, false
+	v, ok := d.store.Version(key)
+	return v.Facts, ok
 }
 
 // resumeAll takes up what is held, at start and whenever the store regains a

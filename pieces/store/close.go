@@ -17,7 +17,7 @@ func (s *Store) Close() error {
 func (s *Store) close() error {
 	s.janitor.close()
 	s.orphans.close()
-	s.saveChanged(func(v *version) bool {
+	s.saveChanged(s.snapshot(), func(v *version) bool {
 		return v.accessed.Unix() != v.savedAccess.Unix() || v.trusted() != v.savedTrust
 	})
 	s.commits.close()

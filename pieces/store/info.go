@@ -26,6 +26,18 @@ type VersionInfo struct {
 	Open int
 }
 
+// Version tells what is held of one Version; false if nothing is.
+func (s *Store) Version(key pieces.Key) (VersionInfo, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v := s.known.byKey[key]
+	if v == nil {
+		return VersionInfo{}, false
+	}
+	info := v.info()
+	return info, info.Pieces > 0
+}
+
 // Versions lists everything held, last accessed first.
 func (s *Store) Versions() []VersionInfo {
 	s.mu.Lock()

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -10,9 +11,14 @@ import (
 
 // janitor is the goroutine that evicts and saves access times.
 type janitor struct {
-	s      *Store
-	asks   chan roomAsk
-	wakes  chan struct{}
+	s     *Store
+	asks  chan roomAsk
+	wakes chan struct{}
+	// completed are Versions for saveTrust, told once the channel has room.
+	completed struct {
+		sync.Mutex
+		versions []*version
+	}
 	trusts chan struct{}
 	cancel context.CancelFunc
 	ended  chan struct{}
@@ -47,9 +53,12 @@ func (j *janitor) wake() {
 	}
 }
 
-// saveTrust asks for what is complete to be vouched for in the database, so
-// that it need not be verified again after a death of the process.
-func (j *janitor) saveTrust() {
+// saveTrust asks for v, which has just become complete, to be vouched for in the
+// database, so that it need not be verified again after a death of the process.
+func (j *janitor) saveTrust(v *version) {
+	j.completed.Lock()
+	j.completed.versions = append(j.completed.versions, v)
+	j.completed.Unlock()
 	select {
 	case j.trusts <- struct{}{}:
 	default:
@@ -106,7 +115,11 @@ func (j *janitor) run(ctx context.Context) {
 				j.evict(0)
 			}
 		case <-j.trusts:
-			j.s.saveChanged(func(v *version) bool { return v.ready.Load() && v.trusted() != v.savedTrust })
+			j.completed.Lock()
+			vs := j.completed.versions
+			j.completed.versions = nil
+			j.completed.Unlock()
+			j.s.saveChanged(vs, (*version).trustChanged)
 		case <-settled.C:
 			j.s.settled()
 		case <-again.timer.C:
@@ -123,8 +136,8 @@ func (j *janitor) run(ctx context.Context) {
 			}
 		case <-save.C:
 			j.s.removeEmpty()
-			j.s.saveChanged(func(v *version) bool {
-				return v.accessed.Unix() != v.savedAccess.Unix() || v.ready.Load() && v.trusted() != v.savedTrust
+			j.s.saveChanged(j.s.snapshot(), func(v *version) bool {
+				return v.accessed.Unix() != v.savedAccess.Unix() || v.trustChanged()
 			})
 		}
 	}
@@ -141,10 +154,9 @@ func (j *janitor) evict(n int64) {
 	}
 }
 
-// saveChanged writes the records of the Versions that changed, a function that
-// is called with mu.
-func (s *Store) saveChanged(changed func(v *version) bool) {
-	vs := s.snapshot()
+// saveChanged writes the records of those of vs that changed, a function that is
+// called with mu. It changes vs.
+func (s *Store) saveChanged(vs []*version, changed func(v *version) bool) {
 	todo := vs[:0]
 	for _, v := range vs {
 		v.mu.RLock()

@@ -79,6 +79,10 @@ func (v *version) trusted() trust {
 	return trust{*s, held}
 }
 
+// trustChanged reports whether more can be vouched for than the database does;
+// call with mu.
+func (v *version) trustChanged() bool { return v.ready.Load() && v.trusted() != v.savedTrust }
+
 // changed reports whether somebody else wrote to the content file since our
 // last write. While a write of ours is under way it is not known: false.
 func (v *version) changed() bool {

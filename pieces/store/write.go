@@ -122,7 +122,7 @@ func (v *version) putDone(i int, ok bool) {
 	} else {
 		v.markRecent(pieces.Extent{First: i, End: i + 1})
 		if complete && !v.inline {
-			v.s.janitor.saveTrust()
+			v.s.janitor.saveTrust(v)
 		}
 	}
 }
