@@ -12,7 +12,7 @@ func (c *Content) follow(parents []pieces.Parent) {
 	now := map[pieces.HostID]bool{}
 	for _, p := range parents {
 		now[p.Host.ID] = true
-		if c.addNeighbour(p.Host, true, true) != nil && p.Complete {
+		if c.addNeighbour(p.Host, true, c.hasNews(p.Complete)) != nil && p.Complete {
 			c.pick.NeighbourHeld(p.Host.ID, c.geo.All())
 		}
 	}
@@ -23,6 +23,10 @@ func (c *Content) follow(parents []pieces.Parent) {
 		}
 	}
 }
+
+// hasNews reports whether a neighbour, which holds something or not, will have
+// anything to say: who holds the only piece has not, and needs no stream.
+func (c *Content) hasNews(holds bool) bool { return !holds || c.geo.Count() > 1 }
 
 // HandleEvent takes what the scheduler says (announce.Handler).
 func (c *Content) HandleEvent(ev announce.Event) {
@@ -73,7 +77,7 @@ func (c *Content) holder(h pieces.Holder) {
 	if c.policy == pieces.PolicyClassic && !parent {
 		return // what it has comes down the DAG
 	}
-	if c.addNeighbour(h.Host, parent, true) == nil {
+	if c.addNeighbour(h.Host, parent, c.hasNews(len(h.Held) > 0)) == nil {
 		return
 	}
 	for _, e := range h.Held {

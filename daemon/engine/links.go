@@ -142,16 +142,25 @@ func (c *Content) Left(l *exchange.Link, err error) {
 	if len(n.links) > 0 || n.dialling {
 		return
 	}
-	if joined {
+	c.parted(n, joined, err)
+	c.schedule()
+}
+
+// parted decides what a neighbour without a stream is worth. c.mu is held.
+func (c *Content) parted(n *neighbour, joined bool, err error) {
+	switch {
+	case joined:
 		c.removeNeighbour(n)
-	} else {
+	case pieces.KindOf(err) == pieces.Full:
+		// One of us has too many streams: what it is known to hold can be had
+		// without one.
+	default:
 		c.log.WithError(err).WithField("host", n.host.ID.Short()).Debug("can't reach a neighbour")
 		c.block(n.host.ID, 0)
 		if c.peer != nil {
 			c.peer.Failed(n.host.ID, nil, pieces.FailUnreachable)
 		}
 	}
-	c.schedule()
 }
 
 // tell sends a change to every neighbour. c.mu is held.
