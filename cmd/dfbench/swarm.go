@@ -75,7 +75,8 @@ does, but for the start: --pieces scales it down.`,
 	// The rules' numbers, to find better ones.
 	f.IntVar(&s.UploadSlots, "upload-slots", s.UploadSlots, "rule: requests a host answers at once")
 	f.IntVar(&s.ChildSlots, "child-slots", s.ChildSlots, "rule: children a host may have")
-	f.IntVar(&s.Rules.CandidateParentLimit, "parents", s.Rules.CandidateParentLimit, "rule: parents of a host")
+	f.IntVar(&s.Rules.CandidateParentLimit, "parents", s.Rules.CandidateParentLimit, "rule: parents of a host when it joins")
+	f.IntVar(&s.Rules.ParentLimit, "most-parents", s.Rules.ParentLimit, "rule: parents of a host in the end")
 	f.IntVar(&s.Picker.MaxRequests, "requests", s.Picker.MaxRequests, "rule: requests in flight")
 	f.IntVar(&s.Picker.PerNeighbour, "per-neighbour", 0, "rule: requests in flight at one neighbour (0 = default)")
 	f.Float64Var(&s.Picker.InOrder, "in-order", 0, "rule: share of bulk requests taken in order (0 = default)")

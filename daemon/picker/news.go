@@ -53,7 +53,8 @@ func (n News) of(expected time.Duration, choice, count int) time.Duration {
 func (p *Picker) Patience(id pieces.HostID, expected time.Duration) time.Duration {
 	n, count := p.neighbours[id], p.geo.Count()
 	switch {
-	case n == nil:
+	case n == nil, p.fars > 0 && !n.far:
+		// Near ones must not fetch the same from far away.
 		return p.cfg.News.of(expected, 0, count)
 	case n.holds == count:
 		return p.cfg.News.of(expected, count, count)

@@ -12,9 +12,13 @@ type Options struct {
 	Policy pieces.Policy
 
 	// FilterParentLimit is how many eligible parents are scored at most,
-	// CandidateParentLimit how many of those a child gets.
+	// CandidateParentLimit how many of those a child gets. ParentLimit is how
+	// many it has in the end: the others come when it has something to report,
+	// and where hosts name several data centres, from its own alone. Not of policy
+	// classic.
 	FilterParentLimit    int
 	CandidateParentLimit int
+	ParentLimit          int
 	// MaxChildren is how many children a peer has at most, even if its host has
 	// more upload slots: more only divide its link. Not of policy classic.
 	MaxChildren int
@@ -141,6 +145,7 @@ func Defaults() Options {
 	return Options{
 		FilterParentLimit:    15,
 		CandidateParentLimit: 4,
+		ParentLimit:          10,
 		MaxChildren:          24,
 		Weights:              Weights{0.2, 0.2, 0.15, 0.15, 0.15, 0.15},
 		ReplaceMin:           100 * time.Millisecond,

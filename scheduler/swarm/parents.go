@@ -110,14 +110,41 @@ func (v *version) improve(child *peer) {
 		v.fillParents(child, v.parentLimit())
 		return
 	}
-	worst := v.worstParent(child)
 	cs := v.candidates(child)
+	if v.addParents(child, cs) {
+		return
+	}
+	worst := v.worstParent(child)
 	if worst.peer == nil || len(cs) == 0 || cs[0].score < worst.score*o.ReplaceGain || cs[0].score <= worst.score {
 		return
 	}
 	v.cut(worst.peer, child)
 	v.link(cs[0].peer, child)
 	v.t.count(ParentsReplaced, 1)
+}
+
+// addParents gives child more parents, up to ParentLimit, and reports whether it
+// got any. Those of other data centres would bring more bytes across.
+func (v *version) addParents(child *peer, cs []candidate) (added bool) {
+	if v.classic() || !v.normal() {
+		return false
+	}
+	for _, c := range cs {
+		if len(child.parents) >= v.t.opts().ParentLimit {
+			break
+		}
+		if len(v.local) < 2 || v.near(child, c.peer) {
+			v.link(c.peer, child)
+			added = true
+		}
+	}
+	return added
+}
+
+// near reports whether two peers are in one data centre.
+func (v *version) near(p, q *peer) bool {
+	a, b := v.host(p), v.host(q)
+	return a != nil && b != nil && a.IDC == b.IDC
 }
 
 func (v *version) worstParent(child *peer) candidate {
@@ -135,10 +162,15 @@ func (v *version) worstParent(child *peer) candidate {
 }
 
 func (v *version) parentLimit() int {
-	if pieces.ScopeOf(v.facts.Size, v.t.public) != pieces.ScopeNormal {
+	if !v.normal() {
 		return 1
 	}
 	return v.t.opts().CandidateParentLimit
+}
+
+// normal reports whether v has more than one piece.
+func (v *version) normal() bool {
+	return pieces.ScopeOf(v.facts.Size, v.t.public) == pieces.ScopeNormal
 }
 
 // feed gives parents to peers that lost one in this Step, and, when someone

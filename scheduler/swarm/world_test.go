@@ -207,6 +207,8 @@ func (w *world) set(a args) error {
 			w.opts.LeaseUnit = int64(n) * pieces.MinPieceSize
 		case "parents":
 			w.opts.CandidateParentLimit, _ = strconv.Atoi(s)
+		case "most":
+			w.opts.ParentLimit, _ = strconv.Atoi(s)
 		case "allowance":
 			n, _ := strconv.Atoi(s)
 			w.opts.RepeatFloor = int64(n) * pieces.MinPieceSize

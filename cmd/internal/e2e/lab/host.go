@@ -119,7 +119,7 @@ func (h *Host) Shape(ctx context.Context, up, down Rate) error {
 const segmentSize = 1448
 
 // train is how many bytes the kernel handles as one packet on its way to a link
-// of rate r: 2 ms of it, so that a queue of 20 ms holds several flows' trains. A
+// of rate r: 4 ms of it, so that a queue of 20 ms holds several flows' trains. A
 // shaper lets what fits its burst pass whole, and cuts up what does not: one of
 // 64 KiB and its header into 45, each of which then costs as much as the whole,
 // so that a crowd of 16 hosts was bound by the processors. TCP is told to make
@@ -130,7 +130,7 @@ func train(r Rate) int {
 	if r == 0 {
 		return most
 	}
-	return max(least, min(int(r/8/500), most/2))
+	return max(least, min(int(r/8/250), most/2))
 }
 
 func shape(ctx context.Context, ns, dev string, r Rate) error {
