@@ -77,8 +77,12 @@ func (c *Content) holder(h pieces.Holder) {
 	if c.policy == pieces.PolicyClassic && !parent {
 		return // what it has comes down the DAG
 	}
-	if c.addNeighbour(h.Host, parent, c.hasNews(len(h.Held) > 0)) == nil {
-		return
+	dial := c.hasNews(len(h.Held) > 0)
+	if c.addNeighbour(h.Host, parent, dial) == nil {
+		// A reader that waits for it is worth more than an idle stream.
+		if !c.awaited(h) || !c.makePlace() || c.addNeighbour(h.Host, parent, dial) == nil {
+			return
+		}
 	}
 	for _, e := range h.Held {
 		c.pick.NeighbourHeld(h.Host.ID, e)
@@ -86,6 +90,20 @@ func (c *Content) holder(h pieces.Holder) {
 	for _, e := range h.Fetching {
 		c.pick.NeighbourFetching(h.Host.ID, e, true)
 	}
+}
+
+// awaited reports whether a reader waits for something that h holds or reads.
+// c.mu is held.
+func (c *Content) awaited(h pieces.Holder) bool {
+	missing := c.pick.Missing(pieces.Demand)
+	for _, es := range [][]pieces.Extent{h.Held, h.Fetching} {
+		for _, e := range es {
+			if i, ok := missing.Next(e.First); ok && i < e.End {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // originError is the origin's answer to a want of ours. c.mu is held.

@@ -68,6 +68,21 @@ func (c *Content) removeNeighbour(n *neighbour) {
 	n.close()
 }
 
+// makePlace removes a neighbour for another, if all places are taken: one that is
+// no parent, brings nothing just now and waits for nothing. c.mu is held.
+func (c *Content) makePlace() bool {
+	if len(c.neighbours) < maxNeighbours {
+		return false // what was in the way is something else
+	}
+	for id, n := range c.neighbours {
+		if !n.parent && n.wants.Count() == 0 && !c.pick.Busy(id) {
+			c.removeNeighbour(n)
+			return true
+		}
+	}
+	return false
+}
+
 // Joined is called when a stream with a neighbour is up (exchange.Swarm).
 func (c *Content) Joined(l *exchange.Link) {
 	c.mu.Lock()

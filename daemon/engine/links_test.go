@@ -41,3 +41,33 @@ func TestTooManyStreamsCostNoSource(t *testing.T) {
 	c.parted(n, true, nil)
 	require.False(t, c.pick.Claims(host.ID, geo.All()), "but not when it ended a stream")
 }
+
+// A swarm of more hosts than a content has places for: whom a reader waits for
+// gets the place of somebody idle, nobody else does.
+func TestAnAwaitedHolderGetsAPlace(t *testing.T) {
+	geo, err := pieces.GeometryOf(3 * pieces.MinPieceSize)
+	require.NoError(t, err)
+	c := &Content{
+		geo: geo, held: &pieces.Set{}, pick: picker.New(geo, &pieces.Set{}, picker.Config{}, newRand()),
+		neighbours: map[pieces.HostID]*neighbour{}, log: logrus.NewEntry(logrus.New()), e: &Engine{},
+	}
+	host := func(i int) pieces.Host { return pieces.Host{ID: pieces.NewHostID([16]byte{1, byte(i)})} }
+	parent := c.addNeighbour(host(0), true, false)
+	waits := c.addNeighbour(host(1), false, false)
+	waits.wants.Add(2)
+	for i := 2; i < maxNeighbours; i++ {
+		require.NotNil(t, c.addNeighbour(host(i), false, false))
+	}
+	last := pieces.Holder{Host: host(200), Held: []pieces.Extent{{First: 1, End: 2}}}
+	require.Nil(t, c.addNeighbour(last.Host, false, false))
+	require.False(t, c.awaited(last), "nobody reads")
+	in := c.pick.Want(pieces.Extent{First: 1, End: 2}, pieces.Demand)
+	require.True(t, c.awaited(last))
+	require.True(t, c.makePlace())
+	require.NotNil(t, c.addNeighbour(last.Host, false, false))
+	require.Len(t, c.neighbours, maxNeighbours)
+	require.Same(t, parent, c.neighbours[host(0).ID])
+	require.Same(t, waits, c.neighbours[host(1).ID])
+	c.pick.Drop(in)
+	require.False(t, c.awaited(last))
+}

@@ -231,6 +231,12 @@ func (p *Picker) Pause(id pieces.HostID, on bool) {
 	}
 }
 
+// Busy reports whether requests of ours are under way at a neighbour.
+func (p *Picker) Busy(id pieces.HostID) bool {
+	n := p.neighbours[id]
+	return n != nil && n.requests > 0
+}
+
 // Complete reports whether a neighbour holds every piece.
 func (p *Picker) Complete(id pieces.HostID) bool {
 	n := p.neighbours[id]
