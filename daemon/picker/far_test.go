@@ -276,10 +276,10 @@ func TestASeedServesItsDataCentreFirst(t *testing.T) {
 		ok, _ := f.Ask(f.now, host(child), ext(i, i+1), false, far, 10*time.Second, f.held.Has)
 		return ok
 	}
-	for i := range 5 {
+	for i := range 4 {
 		require.True(t, ask(1, i, false))
 	}
-	require.False(t, ask(2, 10, true), "five answers keep the uplink busy")
+	require.False(t, ask(2, 10, true), "four answers keep the uplink busy")
 	require.True(t, ask(3, 11, false))
 	f.Sent(f.now, host(1), ext(0, 1), false)
 	require.False(t, ask(2, 10, true))

@@ -19,7 +19,7 @@ type SeedingConfig struct {
 	// are free (default 500 ms).
 	Idle time.Duration
 	// NearFirst answers under way within the seed's data centre keep its uplink
-	// busy: others are given nothing new meanwhile (default 5).
+	// busy: others are given nothing new meanwhile (default 4).
 	NearFirst int
 }
 
@@ -34,7 +34,7 @@ func (c SeedingConfig) withDefaults() SeedingConfig {
 		c.Idle = 500 * time.Millisecond
 	}
 	if c.NearFirst == 0 {
-		c.NearFirst = 5
+		c.NearFirst = 4
 	}
 	return c
 }
