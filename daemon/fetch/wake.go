@@ -8,13 +8,13 @@ import (
 
 // Bytes of a piece are of no use before all of them are here. So the kernel is
 // told to wake us for a fair amount (SO_RCVLOWAT), not for each packet: with
-// eight servers sharing a link of 100 Mbit/s that is three wake-ups for a piece
+// eight servers sharing a link of 100 Mbit/s that is six wake-ups for a piece
 // of 256 KiB instead of thirty, each with its system calls and the switch to us
 // and back.
 const (
 	// mostPerWake bytes are waited for at most, and no more than come in
 	// wakeTime at the rate so far.
-	mostPerWake  = 128 << 10
+	mostPerWake  = 64 << 10
 	wakeTime     = 100 * time.Millisecond
 	leastPerWake = 8 << 10
 )
