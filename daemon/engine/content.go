@@ -28,8 +28,8 @@ type Content struct {
 	// traffic counts this content's bytes.
 	traffic traffic
 	// readBy counts what programs read of it.
-	readBy  reads
-	expects *expectation
+	readBy reads
+	speed  speed
 
 	pinMu sync.Mutex
 	pins  int
@@ -147,7 +147,6 @@ func newContent(e *Engine, t *pieces.Task, key pieces.Key, facts pieces.Facts, c
 		leases:     map[pieces.LeaseID][]pieces.Extent{},
 		origins:    map[*originRead]struct{}{},
 		lastUse:    time.Now(),
-		expects:    newExpectation(geo.Size, e.o.DownloadRate),
 	}
 	for i := range c.asked {
 		c.asked[i] = &pieces.Set{}

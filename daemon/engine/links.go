@@ -190,10 +190,7 @@ func (c *Content) tell(d exchange.Delta, urgent func(*neighbour) bool) {
 // Patience is how long changes for a neighbour may be gathered
 // (exchange.Swarm). c.mu is held, as whenever a link is updated.
 func (c *Content) Patience(id pieces.HostID) time.Duration {
-	if c.expects.best.Load() == 0 {
-		return c.pick.Patience(id, 0) // nobody knows how soon it is over
-	}
-	return c.pick.Patience(id, c.expected())
+	return c.pick.Patience(id, c.speed.expected(c.geo.Size))
 }
 
 func never(*neighbour) bool { return false }

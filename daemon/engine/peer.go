@@ -213,7 +213,7 @@ func (c *Content) tellHeld(i int, rep report) {
 	if c.peer == nil {
 		return
 	}
-	h := announce.HeldReport{Extents: e, Lease: rep.lease, Rate: float64(c.expects.best.Load()), Urgent: rep.urgent}
+	h := announce.HeldReport{Extents: e, Lease: rep.lease, Rate: float64(c.speed.best.Load()), Urgent: rep.urgent}
 	if rep.sum {
 		h.Sums = []pieces.SumRun{{First: i, Sums: []pieces.Sum{c.sums[i]}, Setter: c.e.o.Host.ID}}
 	}
@@ -226,7 +226,7 @@ func (c *Content) tellHeld(i int, rep report) {
 // tick re-examines what somebody waits for, once a second.
 func (c *Content) tick(now time.Time) {
 	came := c.traffic.get()
-	c.expects.measure(now, came.Origin+came.Peers+came.Seeds, c.geo.Size)
+	c.speed.measure(now, came.Origin+came.Peers+came.Seeds)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {

@@ -25,9 +25,9 @@ var errHead = errors.New("the head of the answer is too long")
 // conn is a connection to a piece server, used by one request at a time.
 type conn struct {
 	net.Conn
-	addr string
-	raw  syscall.RawConn // nil: no wake-ups are paced
-	br   *bufio.Reader   // reads from the conn itself, within left
+	at  *server
+	raw syscall.RawConn // nil: no wake-ups are paced
+	br  *bufio.Reader   // reads from the conn itself, within left
 	// used: it has brought an answer before.
 	used bool
 	// left is how much may still be read of what is being read, over what an
@@ -38,12 +38,12 @@ type conn struct {
 	// the kernel was told to wake us for.
 	rate float64
 	low  int
-	// expiry ends it while it is idle.
+	// expiry ends it when it was idle for long; set while it is.
 	expiry *time.Timer
 }
 
-func newConn(nc net.Conn, addr string) *conn {
-	c := &conn{Conn: nc, addr: addr, low: 1}
+func newConn(nc net.Conn, at *server) *conn {
+	c := &conn{Conn: nc, at: at, low: 1}
 	if s, ok := nc.(syscall.Conn); ok {
 		c.raw, _ = s.SyscallConn() // nil where it fails
 	}

@@ -145,11 +145,8 @@ type answer struct {
 
 // end gives the connection back; whole: the answer was read to its end.
 func (a answer) end(whole bool) {
-	if a.stop() && whole && a.keep && a.conn.br.Buffered() == 0 {
-		a.pool.put(a.conn)
-	} else {
-		a.pool.drop(a.conn)
-	}
+	undisturbed := a.stop()
+	a.pool.put(a.conn, undisturbed && whole && a.keep && a.conn.br.Buffered() == 0)
 }
 
 // open asks for r and returns the answer if it is what was asked for. A

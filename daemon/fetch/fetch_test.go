@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -28,28 +27,34 @@ func content() []byte {
 	return b
 }
 
+// whole is a request for all of content from the server at addr.
+func whole(t *testing.T, addr string) Request {
+	t.Helper()
+	at := netip.MustParseAddrPort(addr)
+	g, err := pieces.GeometryOf(size)
+	require.NoError(t, err)
+	data := content()
+	return Request{
+		Key: pieces.Key{Task: "t", Version: "v"}, Geometry: g, Extent: g.All(),
+		Host:    pieces.Host{ID: pieces.NewHostID([16]byte{9}), IP: at.Addr().String(), UploadPort: int(at.Port())},
+		Sum:     func(i int) pieces.Sum { return pieces.SumOf(data[g.Offset(i) : g.Offset(i)+g.Len(i)]) },
+		Buffer:  func(_ context.Context, n int) ([]byte, error) { return make([]byte, n), nil },
+		Free:    func([]byte) {},
+		Deliver: func(int, []byte, pieces.Sum, time.Duration) {},
+	}
+}
+
 // get downloads [0, 3) of content from a server and returns what was delivered.
 func get(t *testing.T, o Options, h http.HandlerFunc, change func(*Request)) (got map[int][]byte, n int64, freed int, err error) {
 	t.Helper()
 	srv := httptest.NewServer(h)
 	defer srv.Close()
-	addr := netip.MustParseAddrPort(srv.Listener.Addr().(*net.TCPAddr).String())
-	g, _ := pieces.GeometryOf(size)
-	data := content()
 	got = map[int][]byte{}
 	c := New(o)
 	defer c.Close()
-	r := Request{
-		Key:      pieces.Key{Task: "t", Version: "v"},
-		Geometry: g, Extent: g.All(),
-		Host: pieces.Host{ID: pieces.NewHostID([16]byte{9}), IP: addr.Addr().String(), UploadPort: int(addr.Port())},
-		Sum: func(i int) pieces.Sum {
-			return pieces.SumOf(data[g.Offset(i) : g.Offset(i)+g.Len(i)])
-		},
-		Buffer:  func(_ context.Context, n int) ([]byte, error) { return make([]byte, n), nil },
-		Free:    func([]byte) { freed++ },
-		Deliver: func(i int, b []byte, _ pieces.Sum, _ time.Duration) { got[i] = b },
-	}
+	r := whole(t, srv.Listener.Addr().String())
+	r.Free = func([]byte) { freed++ }
+	r.Deliver = func(i int, b []byte, _ pieces.Sum, _ time.Duration) { got[i] = b }
 	if change != nil {
 		change(&r)
 	}

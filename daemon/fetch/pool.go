@@ -3,6 +3,7 @@ package fetch
 import (
 	"context"
 	"net"
+	"slices"
 	"sync"
 	"time"
 )
@@ -24,6 +25,7 @@ type pool struct {
 
 // server is what is open to one address.
 type server struct {
+	addr string
 	// places has one element for each connection in use.
 	places chan struct{}
 	// users are those who hold a place or wait for one.
@@ -38,64 +40,64 @@ func newPool(dialTimeout time.Duration, perHost int) *pool {
 // close ends idle connections; those in use end with their requests.
 func (p *pool) close() {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.closed = true
-	for addr, s := range p.hosts {
-		for _, c := range s.idle {
-			c.end()
-		}
+	var idle []*conn
+	for _, s := range p.hosts {
+		idle = append(idle, s.idle...)
 		s.idle = nil
-		p.forget(addr, s)
+		p.forget(s)
+	}
+	p.mu.Unlock()
+	for _, c := range idle {
+		c.expiry.Stop()
+		c.end()
 	}
 }
 
 // get waits for one of the places of addr and returns a connection: the one used
-// last, or a new one if there is none or fresh asks for it. put or drop gives it
-// back.
+// last, or a new one if there is none or fresh asks for it. put gives it back.
 func (p *pool) get(ctx context.Context, addr string, fresh bool) (*conn, error) {
 	s := p.enter(addr)
 	select {
 	case s.places <- struct{}{}:
 	case <-ctx.Done():
-		p.leave(addr, s)
+		p.leave(s)
 		return nil, ctx.Err()
 	}
-	if c := p.take(s, fresh); c != nil {
-		return c, nil
+	if !fresh {
+		if c := p.take(s); c != nil {
+			return c, nil
+		}
 	}
 	nc, err := p.dialer.DialContext(ctx, "tcp", addr)
 	if err != nil {
 		<-s.places
-		p.leave(addr, s)
+		p.leave(s)
 		return nil, err
 	}
-	return newConn(nc, addr), nil
+	return newConn(nc, s), nil
 }
 
-// put gives a connection back for the next request.
-func (p *pool) put(c *conn) {
+// put gives a connection back, for the next request or because it is of no more
+// use.
+func (p *pool) put(c *conn, usable bool) {
+	if !usable || !p.keep(c) {
+		c.end()
+	}
+	<-c.at.places
+	p.leave(c.at)
+}
+
+// keep makes a connection idle, unless the pool is closed.
+func (p *pool) keep(c *conn) bool {
 	p.mu.Lock()
-	s := p.hosts[c.addr]
+	defer p.mu.Unlock()
 	if p.closed {
-		p.mu.Unlock()
-		p.drop(c)
-		return
+		return false
 	}
 	c.expiry = time.AfterFunc(keepIdle, func() { p.expire(c) })
-	s.idle = append(s.idle, c)
-	<-s.places
-	p.mu.Unlock()
-	p.leave(c.addr, s)
-}
-
-// drop ends a connection that is of no more use.
-func (p *pool) drop(c *conn) {
-	c.end()
-	p.mu.Lock()
-	s := p.hosts[c.addr]
-	p.mu.Unlock()
-	<-s.places
-	p.leave(c.addr, s)
+	c.at.idle = append(c.at.idle, c)
+	return true
 }
 
 func (p *pool) enter(addr string) *server {
@@ -103,32 +105,33 @@ func (p *pool) enter(addr string) *server {
 	defer p.mu.Unlock()
 	s := p.hosts[addr]
 	if s == nil {
-		s = &server{places: make(chan struct{}, p.perHost)}
+		s = &server{addr: addr, places: make(chan struct{}, p.perHost)}
 		p.hosts[addr] = s
 	}
 	s.users++
 	return s
 }
 
-func (p *pool) leave(addr string, s *server) {
+func (p *pool) leave(s *server) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s.users--
-	p.forget(addr, s)
+	p.forget(s)
 }
 
 // forget removes a server of which nothing is left. p.mu is held.
-func (p *pool) forget(addr string, s *server) {
+func (p *pool) forget(s *server) {
 	if s.users == 0 && len(s.idle) == 0 {
-		delete(p.hosts, addr)
+		delete(p.hosts, s.addr)
 	}
 }
 
-func (p *pool) take(s *server, fresh bool) *conn {
+// take returns the connection that was used last, nil if none is idle.
+func (p *pool) take(s *server) *conn {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	last := len(s.idle) - 1
-	if fresh || last < 0 {
+	if last < 0 {
 		return nil
 	}
 	c := s.idle[last]
@@ -141,17 +144,13 @@ func (p *pool) take(s *server, fresh bool) *conn {
 // taken it.
 func (p *pool) expire(c *conn) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	s := p.hosts[c.addr]
-	if s == nil {
-		return
+	i := slices.Index(c.at.idle, c)
+	if i >= 0 {
+		c.at.idle = slices.Delete(c.at.idle, i, i+1)
+		p.forget(c.at)
 	}
-	for i, o := range s.idle {
-		if o == c {
-			s.idle = append(s.idle[:i], s.idle[i+1:]...)
-			c.end()
-			p.forget(c.addr, s)
-			return
-		}
+	p.mu.Unlock()
+	if i >= 0 {
+		c.end()
 	}
 }

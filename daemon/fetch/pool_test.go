@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -18,23 +17,6 @@ import (
 
 	"damselfly/pieces"
 )
-
-// whole is a request for all of content from the server at addr.
-func whole(t *testing.T, addr string) Request {
-	t.Helper()
-	at := netip.MustParseAddrPort(addr)
-	g, err := pieces.GeometryOf(size)
-	require.NoError(t, err)
-	data := content()
-	return Request{
-		Key: pieces.Key{Task: "t", Version: "v"}, Geometry: g, Extent: g.All(),
-		Host:    pieces.Host{ID: pieces.NewHostID([16]byte{9}), IP: at.Addr().String(), UploadPort: int(at.Port())},
-		Sum:     func(i int) pieces.Sum { return pieces.SumOf(data[g.Offset(i) : g.Offset(i)+g.Len(i)]) },
-		Buffer:  func(_ context.Context, n int) ([]byte, error) { return make([]byte, n), nil },
-		Free:    func([]byte) {},
-		Deliver: func(int, []byte, pieces.Sum, time.Duration) {},
-	}
-}
 
 // accepts starts a server that hands each connection to on, with its number from
 // 0, and returns its address.
@@ -88,7 +70,6 @@ func TestAClosedConnectionIsReplacedOnce(t *testing.T) {
 		n, err := c.Get(t.Context(), whole(t, addr))
 		require.NoError(t, err)
 		require.EqualValues(t, size, n)
-		time.Sleep(20 * time.Millisecond) // until its end is here
 	}
 	require.EqualValues(t, 3, asked.Load())
 	_, err := c.Get(t.Context(), whole(t, addr))

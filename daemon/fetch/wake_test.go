@@ -1,11 +1,9 @@
 package fetch
 
 import (
-	"context"
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -31,21 +29,14 @@ func TestWokenForMoreThanAPacket(t *testing.T) {
 	}
 	srv.Start()
 	defer srv.Close()
-	addr := netip.MustParseAddrPort(srv.Listener.Addr().(*net.TCPAddr).String())
-	g, _ := pieces.GeometryOf(size)
 	c := New(Options{Host: "me"})
 	defer c.Close()
 	for range 3 {
 		wakes, delivered := 0, 0
-		n, err := c.Get(t.Context(), Request{
-			Key: pieces.Key{Task: "t", Version: "v"}, Geometry: g, Extent: g.All(),
-			Host:     pieces.Host{ID: pieces.NewHostID([16]byte{9}), IP: addr.Addr().String(), UploadPort: int(addr.Port())},
-			Sum:      func(i int) pieces.Sum { return pieces.SumOf(data[g.Offset(i) : g.Offset(i)+g.Len(i)]) },
-			Buffer:   func(_ context.Context, n int) ([]byte, error) { return make([]byte, n), nil },
-			Free:     func([]byte) {},
-			Progress: func(int) { wakes++ },
-			Deliver:  func(int, []byte, pieces.Sum, time.Duration) { delivered++ },
-		})
+		r := whole(t, srv.Listener.Addr().String())
+		r.Progress = func(int) { wakes++ }
+		r.Deliver = func(int, []byte, pieces.Sum, time.Duration) { delivered++ }
+		n, err := c.Get(t.Context(), r)
 		require.NoError(t, err)
 		require.EqualValues(t, size, n)
 		require.Equal(t, 3, delivered)

@@ -23,9 +23,9 @@ type News struct {
 	Ample float64
 }
 
-// ampleFrom is the expected time from which on anybody waits longer: where a
-// content takes a second, four children of one seed that live on each other's
-// pieces were three times as slow for it.
+// ampleFrom is the expected time from which on anybody waits longer: four children
+// that live on each other's pieces were three times as slow for it where the
+// content took a second.
 const ampleFrom = 5 * time.Second
 
 func (n News) withDefaults() News {
@@ -57,7 +57,7 @@ func (n News) of(expected time.Duration, choice, count int) time.Duration {
 }
 
 // Patience is how long news for a neighbour may be gathered, of a content that
-// comes in the expected time.
+// comes in the expected time; 0 = not known yet, it may be over soon.
 func (p *Picker) Patience(id pieces.HostID, expected time.Duration) time.Duration {
 	n, count := p.neighbours[id], p.geo.Count()
 	switch {
