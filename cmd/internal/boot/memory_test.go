@@ -3,6 +3,7 @@ package boot
 import (
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -60,4 +61,21 @@ func TestPlanMemory(t *testing.T) {
 		require.Equal(t, Memory{Available: c.available, Buffers: c.buffers, Limit: c.limit}, m)
 		require.Equal(t, c.scarce, m.Scarce())
 	}
+}
+
+func TestTheCollectorIsPacedUnlessTheEnvironmentDoesIt(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(100))
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(-1))
+	m := PlanMemory(0, 0)
+	t.Setenv("GOGC", "100")
+	t.Setenv("GOMEMLIMIT", "1GiB")
+	before := debug.SetMemoryLimit(-1)
+	m.Apply()
+	require.Equal(t, 100, debug.SetGCPercent(100))
+	require.Equal(t, before, debug.SetMemoryLimit(-1))
+	t.Setenv("GOGC", "")
+	t.Setenv("GOMEMLIMIT", "")
+	m.Apply()
+	require.Equal(t, gcPercent, debug.SetGCPercent(100))
+	require.Equal(t, m.Limit, debug.SetMemoryLimit(-1))
 }
