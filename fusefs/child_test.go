@@ -1,6 +1,7 @@
 package fusefs
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"fmt"
@@ -17,22 +18,11 @@ import (
 
 // children are the commands of the test binary in child mode.
 var children = map[string]func(args []string) error{
-	"poll":  childPoll,
 	"mmap":  childMmap,
+	"own":   childOwn,
 	"read":  childRead,
 	"serve": childServe,
 	"user":  childUser,
-}
-
-// childPoll makes the kernel learn that the mount has no poll. Until then an
-// os.Open in the serving process could stop the Go runtime for good.
-func childPoll(args []string) error {
-	fd, err := unix.Open(args[0], unix.O_RDONLY, 0)
-	if err != nil {
-		return err
-	}
-	_, err = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
-	return err
 }
 
 // childMmap prints the digest of a file as seen through a mapping, pages
@@ -115,6 +105,24 @@ func childServe(args []string) error {
 	}
 	fmt.Println("serving")
 	return m.Wait()
+}
+
+// childOwn DIR serves a mount with one processor, and reads a file in it as Go
+// programs do.
+func childOwn(args []string) error {
+	runtime.GOMAXPROCS(1)
+	b := newFake()
+	task := b.add("file", 100_000)
+	m, err := New(context.Background(), Options{Dir: args[0], Backend: b})
+	if err != nil {
+		return err
+	}
+	got, err := os.ReadFile(m.path(task))
+	if err != nil {
+		return err
+	}
+	fmt.Println(bytes.Equal(got, task.content))
+	return m.Unmount(context.Background(), false)
 }
 
 // aligned returns a buffer fit for O_DIRECT.

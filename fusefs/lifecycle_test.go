@@ -114,6 +114,18 @@ func TestContextEnds(t *testing.T) {
 	require.ErrorIs(t, <-got, unix.EIO)
 }
 
+// The serving process may itself read what it serves, with one processor too.
+func TestServerReadsItsOwnMount(t *testing.T) {
+	needFUSE(t)
+	dir := t.TempDir()
+	t.Cleanup(func() { require.NoError(t, CleanStale(dir)) })
+	own := startChild(t, "own", dir)
+	stuck := time.AfterFunc(20*time.Second, func() { _ = own.Process.Kill() })
+	defer stuck.Stop()
+	require.Equal(t, "true", own.line(t))
+	require.NoError(t, own.Wait())
+}
+
 // The daemon is killed. Who waits for it gets an error at once, who reads in
 // passthrough notices nothing, and the next daemon replaces the dead mount.
 func TestKilledDaemon(t *testing.T) {

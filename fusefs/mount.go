@@ -80,6 +80,9 @@ func New(ctx context.Context, o Options) (*Mount, error) {
 		m.open.closeAll()
 		m.metrics.close()
 	}()
+	if err := m.refusePoll(); err != nil {
+		m.log.WithError(err).Warn("the kernel may ask whether files can be polled: this process should not read them")
+	}
 	on, why := m.Passthrough()
 	m.log.WithFields(logrus.Fields{"passthrough": on, "why": why}).Info("mounted")
 	return m, nil

@@ -20,7 +20,7 @@ import (
 
 // childEnv names the child command that the test binary is to run instead of
 // tests. What would block a thread of the serving process beyond the Go
-// scheduler's knowledge (page faults, poll) happens in such a child.
+// scheduler's knowledge (page faults) happens in such a child.
 const childEnv = "FUSEFS_TEST_CHILD"
 
 func TestMain(m *testing.M) {
@@ -102,7 +102,6 @@ func mountAt(t testing.TB, dir string, b Backend, change ...func(*Options)) *Mou
 		defer cancel()
 		require.NoError(t, m.Close(ctx))
 	})
-	runChild(t, "poll", filepath.Join(dir, ".df/status"))
 	return m
 }
 
