@@ -309,10 +309,9 @@ func TestMountsComeBackAfterAKill(t *testing.T) {
 	require.True(t, bytes.Equal(data, got))
 	_, err = c.Warm(ctx, control.Ref{Text: url}, control.Whole, nil)
 	require.NoError(t, err)
-	require.Eventually(t, func() bool {
-		info, err := c.Stat(ctx, control.Ref{Text: url})
-		return err == nil && info.State == control.StateComplete
-	}, 10*time.Second, 10*time.Millisecond)
+	kept := keptSink{}
+	require.NoError(t, c.Download(ctx, url, pieces.Options{}, control.Whole, nil, &kept))
+	require.True(t, kept.got, "pieces are written behind their readers: all of them are on disk now")
 	before := requests()
 	require.NoError(t, cmd.Process.Signal(syscall.SIGKILL))
 	<-ended
@@ -325,6 +324,19 @@ func TestMountsComeBackAfterAKill(t *testing.T) {
 	require.True(t, bytes.Equal(data, got))
 	require.LessOrEqual(t, requests(), before+1, "nothing but facts is read again")
 	require.Zero(t, r.stop(), r.stderr.String())
+}
+
+// keptSink hears of content that is on disk, and copies nothing.
+type keptSink struct {
+	io.Writer
+	got bool
+}
+
+func (s *keptSink) Parts() control.Parts { return nil }
+
+func (s *keptSink) CopyFile(context.Context, *os.File, int64, int64) error {
+	s.got = true
+	return nil
 }
 
 // With --restart the supervisor starts another daemon, which serves the mount
@@ -349,7 +361,7 @@ func TestRestart(t *testing.T) {
 	m.ready(ended)
 	first := m.pid()
 	require.Equal(t, cmd.Process.Pid, first)
-	time.Sleep(100 * time.Millisecond) // the supervisor has been told
+	require.Eventually(t, func() bool { return m.mounted() && supervised(first) }, 10*time.Second, 10*time.Millisecond)
 	require.NoError(t, cmd.Process.Kill())
 	<-ended
 	require.Eventually(t, m.mounted, 10*time.Second, 10*time.Millisecond)
@@ -361,6 +373,21 @@ func TestRestart(t *testing.T) {
 	time.Sleep(500 * time.Millisecond)
 	require.False(t, m.mounted())
 	require.False(t, control.Served(m.sock))
+}
+
+// supervised reports whether a child of the process looks after its mounts.
+func supervised(pid int) bool {
+	lists, _ := filepath.Glob("/proc/" + strconv.Itoa(pid) + "/task/*/children")
+	for _, list := range lists {
+		children, _ := os.ReadFile(list)
+		for _, child := range strings.Fields(string(children)) {
+			command, _ := os.ReadFile("/proc/" + child + "/cmdline")
+			if bytes.Contains(command, []byte("\x00"+superviseCommand+"\x00")) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // pid is the process that serves the machine's socket.
