@@ -27,8 +27,9 @@ type ClusterConfig struct {
 // SchedulerConfig steers the choice of parents (DESIGN §6), and all else that
 // schedulers decide by numbers.
 type SchedulerConfig struct {
-	// CandidateParentLimit is how many parents a peer gets, and
-	// FilterParentLimit how many are scored to find them; 1 to 100.
+	// CandidateParentLimit is how many parents a peer joins with, and
+	// FilterParentLimit how many are scored to find them; 1 to 100. How many it
+	// has in the end is a rule, parent_limit.
 	CandidateParentLimit int `json:"candidate_parent_limit"`
 	FilterParentLimit    int `json:"filter_parent_limit"`
 	// Weights of the score; each part lies in [0, 1].

@@ -66,6 +66,7 @@ func New(o Options) *Engine {
 	e.ahead.b.Size = e.o.AheadBudget
 	e.writes = newWriter(e)
 	e.wg.Go(e.tick)
+	e.wg.Go(e.trim)
 	return e
 }
 
@@ -175,7 +176,7 @@ func (e *Engine) Swarm(ctx context.Context, key pieces.Key) (exchange.Swarm, err
 	return c, nil
 }
 
-// tick keeps waits honest and bounds how many idle contents stay in memory.
+// tick keeps waits honest.
 func (e *Engine) tick() {
 	t := time.NewTicker(e.o.Tick)
 	defer t.Stop()
@@ -190,53 +191,9 @@ func (e *Engine) tick() {
 			for _, c := range all {
 				c.tick(now)
 			}
-			e.trim(all)
 			e.memory.trim()
 		}
 	}
-}
-
-// trim lets the longest idle contents go while there are more than MaxContents.
-func (e *Engine) trim(all []*Content) {
-	over := len(all) - e.o.MaxContents
-	if over <= 0 {
-		return
-	}
-	type idler struct {
-		c     *Content
-		since time.Time
-	}
-	var idle []idler
-	for _, c := range all {
-		if t, is := c.idle(); is {
-			idle = append(idle, idler{c, t})
-		}
-	}
-	slices.SortFunc(idle, func(a, b idler) int { return a.since.Compare(b.since) })
-	for _, i := range idle[:min(over, len(idle))] {
-		e.drop(i.c) // or it is in use again
-	}
-}
-
-// drop takes an idle content out of memory; what it holds stays in the store.
-func (e *Engine) drop(c *Content) bool {
-	e.mu.Lock()
-	if _, idle := c.idle(); !idle || e.contents[c.key] != c {
-		e.mu.Unlock()
-		return false
-	}
-	delete(e.contents, c.key)
-	if left := slices.DeleteFunc(e.ofTask[c.key.Task], func(o *Content) bool { return o == c }); len(left) > 0 {
-		e.ofTask[c.key.Task] = left
-	} else {
-		delete(e.ofTask, c.key.Task)
-	}
-	e.mu.Unlock()
-	ctx, cancel := context.WithTimeout(e.ctx, e.o.RegisterTimeout)
-	defer cancel()
-	c.leave(ctx)
-	c.stop()
-	return true
 }
 
 // Busy reports whether any content is in use: open, fetching or uploading.

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"testing"
+	"time"
 
 	"github.com/sirupsen/logrus"
 	"github.com/stretchr/testify/require"
@@ -70,4 +71,20 @@ func TestAnAwaitedHolderGetsAPlace(t *testing.T) {
 	require.Same(t, waits, c.neighbours[host(1).ID])
 	c.pick.Drop(in)
 	require.False(t, c.awaited(last))
+}
+
+// News go quickly until it is known how fast the content comes.
+func TestNewsGoQuicklyBeforeARateIsKnown(t *testing.T) {
+	geo, err := pieces.GeometryOf(1000 * pieces.MinPieceSize)
+	require.NoError(t, err)
+	held := &pieces.Set{}
+	held.AddExtent(geo.All())
+	c := &Content{geo: geo, held: held, pick: picker.New(geo, held, picker.Config{}, newRand())}
+	host := pieces.NewHostID([16]byte{7})
+	c.pick.AddNeighbour(host, false, false)
+	require.Equal(t, 5*time.Millisecond, c.Patience(host))
+	now := time.Unix(1000, 0)
+	c.speed.measure(now, 0)
+	c.speed.measure(now.Add(time.Second), geo.Size/20)
+	require.Equal(t, 160*time.Millisecond, c.Patience(host), "it has all to choose from, in a content that takes 20 s")
 }

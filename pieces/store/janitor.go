@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,7 +19,7 @@ type janitor struct {
 	// completed are Versions for saveTrust, told once the channel has room.
 	completed struct {
 		sync.Mutex
-		versions []*version
+		versions map[*version]struct{}
 	}
 	trusts chan struct{}
 	cancel context.CancelFunc
@@ -36,6 +38,7 @@ type roomAsk struct {
 func newJanitor(s *Store) *janitor {
 	ctx, cancel := context.WithCancel(context.Background())
 	j := &janitor{s: s, asks: make(chan roomAsk), wakes: make(chan struct{}, 1), trusts: make(chan struct{}, 1), cancel: cancel, ended: make(chan struct{})}
+	j.completed.versions = map[*version]struct{}{}
 	go j.run(ctx)
 	return j
 }
@@ -57,7 +60,7 @@ func (j *janitor) wake() {
 // database, so that it need not be verified again after a death of the process.
 func (j *janitor) saveTrust(v *version) {
 	j.completed.Lock()
-	j.completed.versions = append(j.completed.versions, v)
+	j.completed.versions[v] = struct{}{}
 	j.completed.Unlock()
 	select {
 	case j.trusts <- struct{}{}:
@@ -116,8 +119,8 @@ func (j *janitor) run(ctx context.Context) {
 			}
 		case <-j.trusts:
 			j.completed.Lock()
-			vs := j.completed.versions
-			j.completed.versions = nil
+			vs := slices.Collect(maps.Keys(j.completed.versions))
+			clear(j.completed.versions)
 			j.completed.Unlock()
 			j.s.saveChanged(vs, (*version).trustChanged)
 		case <-settled.C:

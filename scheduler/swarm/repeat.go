@@ -145,7 +145,8 @@ func (v *version) stick(p *peer, es []pieces.Extent) {
 const maxLooks = 1 << 14
 
 // tickStuck looks again at what is stuck: at holders that p may be sent to by
-// now, and at what may be read again. What a lease covers waits for its end. Who is not reached is first next time.
+// now, and at what may be read again. What a lease covers waits for its end. Who
+// is not reached is first next time.
 func (v *version) tickStuck() {
 	ps := slices.Clone(v.stuck.list)
 	looks, k := 0, 0
