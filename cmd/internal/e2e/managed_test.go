@@ -29,6 +29,10 @@ type managed struct {
 	hosts      []*lab.Daemon
 }
 
+// resident labels the hosts that an installation begins with: a preheat is for them,
+// since it fails on a host that stops in each of its attempts.
+var resident = []string{"--label", "resident=yes"}
+
 // managed starts one of so many schedulers and hosts, besides a seed; managers
 // have further arguments. Links of seed and hosts have rate; 0 = unshaped.
 func (w *world) managed(schedulers, hosts int, rate lab.Rate, args ...string) *managed {
@@ -60,10 +64,10 @@ func (w *world) managed(schedulers, hosts int, rate lab.Rate, args ...string) *m
 		return err
 	}))
 	var starting errgroup.Group
-	starting.Go(func() (err error) { m.seed, err = m.start("seed", rate, lab.DaemonOptions{Seed: true}); return err })
+	starting.Go(func() (err error) { m.seed, err = m.start("seed", rate, lab.DaemonOptions{Seed: true, Extra: resident}); return err })
 	for i := range hosts {
 		starting.Go(func() (err error) {
-			m.hosts[i], err = m.start(fmt.Sprintf("h%d", i+1), rate, lab.DaemonOptions{Mount: true})
+			m.hosts[i], err = m.start(fmt.Sprintf("h%d", i+1), rate, lab.DaemonOptions{Mount: true, Extra: resident})
 			return err
 		})
 	}
@@ -149,7 +153,7 @@ func (m *managed) seen(i int) (map[string]time.Time, error) {
 func (m *managed) preheatBy(i int, url string) *managerpb.Job {
 	m.Helper()
 	for range 10 {
-		j, err := m.admins[i].StartJob(m.ctx, &managerpb.StartJobRequest{Kind: "preheat", Urls: []string{url}, Target: &managerpb.Target{Kind: "all"}})
+		j, err := m.admins[i].StartJob(m.ctx, &managerpb.StartJobRequest{Kind: "preheat", Urls: []string{url}, Target: &managerpb.Target{Kind: "labels", Labels: map[string]string{"resident": "yes"}}})
 		m.ok(err)
 		m.ok(lab.Until(m.ctx, healTime, "the preheat to begin", func() error {
 			j, err = m.admins[i].GetJob(m.ctx, &managerpb.GetJobRequest{Id: j.Id})
