@@ -269,7 +269,7 @@ func TestTheRarestIsDrawnEvenly(t *testing.T) {
 	p.Want(ext(150, 153), pieces.Fill)
 	drawn := map[int]int{}
 	for range 4000 {
-		i, ok := p.choose(p.neighbours[host(1)])
+		i, ok := p.choose(p.neighbours[host(1)], pieces.Fill)
 		require.True(t, ok)
 		drawn[i]++
 	}

@@ -17,9 +17,10 @@ func (p *Picker) Next(now time.Time) []Request {
 		if p.wants[c] == 0 {
 			continue
 		}
-		if c == pieces.Fill {
-			out = p.fill(out)
-		} else {
+		if c == pieces.Fill || c == pieces.Window && p.inCrowd() {
+			out = p.bulk(out, c)
+		}
+		if c != pieces.Fill {
 			out = p.inOrder(out, c)
 		}
 		out = p.hedge(out, c)
@@ -124,29 +125,40 @@ func (p *Picker) source(i int, c pieces.Class) (best pieces.HostID, bn *neighbou
 	return best, bn, true
 }
 
-// fill gives each neighbour with a free slot one request after the other.
-func (p *Picker) fill(out []Request) []Request {
+// inCrowd reports whether a neighbour lacks pieces, too. Then all fetch alike, and
+// if all took the lowest pieces first, nobody would have anything for another.
+func (p *Picker) inCrowd() bool {
+	for _, n := range p.neighbours {
+		if !n.seed && n.holds < p.geo.Count() && p.usable(n) {
+			return true
+		}
+	}
+	return false
+}
+
+// bulk gives each neighbour with a free slot one request after the other.
+func (p *Picker) bulk(out []Request, c pieces.Class) []Request {
 	for from := range distances {
-		out = p.fillFrom(out, from)
+		out = p.bulkFrom(out, from, c)
 	}
 	return out
 }
 
-// fillFrom is fill for the neighbours at one distance.
-func (p *Picker) fillFrom(out []Request, from int) []Request {
+// bulkFrom is bulk for the neighbours at one distance.
+func (p *Picker) bulkFrom(out []Request, from int, c pieces.Class) []Request {
 	for progress := true; progress; {
 		progress = false
 		for _, id := range p.order {
 			n := p.neighbours[id]
-			if n.distance() != from || !p.free(n, pieces.Fill) || !p.room(pieces.Fill) {
+			if n.distance() != from || !p.free(n, c) || !p.room(c) {
 				continue
 			}
-			first, ok := p.choose(n)
+			first, ok := p.choose(n, c)
 			if !ok {
 				continue
 			}
-			e := p.run(n, first, pieces.Fill, false)
-			out = append(out, p.start(id, n, e, pieces.Fill, false))
+			e := p.run(n, first, c, false)
+			out = append(out, p.start(id, n, e, c, false))
 			progress = true
 		}
 	}
@@ -154,8 +166,8 @@ func (p *Picker) fillFrom(out []Request, from int) []Request {
 }
 
 // choose returns the piece to take next from n.
-func (p *Picker) choose(n *neighbour) (int, bool) {
-	have := func(w int) uint64 { return p.todo(pieces.Fill, w) & p.offers(n, w, pieces.Fill) }
+func (p *Picker) choose(n *neighbour, c pieces.Class) (int, bool) {
+	have := func(w int) uint64 { return p.todo(c, w) & p.offers(n, w, c) }
 	if n.far {
 		return p.chooseFar(have)
 	}

@@ -5,11 +5,13 @@
 //
 // # Order
 //
-// Classes go by urgency: demand, window, order, fill (DESIGN §7). Demand,
-// window and order are served lowest piece first. Fill takes, per request, the
-// lowest piece with probability Config.InOrder and otherwise the rarest one
-// among the neighbours; at a neighbour that holds everything it always takes
-// the rarest, so that the children of one seed carry off different pieces.
+// Classes go by urgency: demand, window, order, fill (DESIGN §7). Demand and
+// order are served lowest piece first, and so is the window of a reader that is
+// alone. Fill takes, per request, the lowest piece with probability
+// Config.InOrder and otherwise the rarest one among the neighbours; at a
+// neighbour that holds everything it always takes the rarest, so that the
+// children of one seed carry off different pieces. A window goes like fill while
+// a neighbour lacks pieces too: readers in the same order have the same windows.
 //
 // # Sources
 //
@@ -49,7 +51,7 @@ type Config struct {
 	// RequestTime is how long one request should take at the measured rate of
 	// its neighbour (default 20 ms).
 	RequestTime time.Duration
-	// InOrder is the share of fill requests taken in order (default 0.8).
+	// InOrder is the share of bulk requests taken in order (default 0.8).
 	InOrder float64
 	// HedgeShare of the bytes that arrive may be asked for twice (default
 	// 0.02); HedgeBurst bytes more at the start, and at most this much saved

@@ -42,6 +42,47 @@ func TestDemandGoesFirstAndInOrder(t *testing.T) {
 	require.Empty(t, p.Next(t0), "all slots are taken")
 }
 
+// A window goes in order for a reader that is alone; in a crowd, whose windows are
+// the same, a seed's children carry off different pieces.
+func TestAWindowInACrowdIsShared(t *testing.T) {
+	first := func(crowd bool) map[int]bool {
+		drawn := map[int]bool{}
+		for seed := range uint64(20) {
+			g, err := pieces.GeometryOf(100 * pieces.MinPieceSize)
+			require.NoError(t, err)
+			p := New(g, &pieces.Set{}, Config{}, rand.New(rand.NewPCG(seed, 2)))
+			p.Verifiable(g.All())
+			p.AddNeighbour(host(1), true, true)
+			p.NeighbourHeld(host(1), ext(0, 80))
+			p.AddNeighbour(host(2), true, false)
+			p.NeighbourHeld(host(2), g.All())
+			p.Pause(host(2), true)
+			if crowd {
+				p.AddNeighbour(host(3), true, false)
+			}
+			p.Want(ext(20, 100), pieces.Window)
+			reqs := p.Next(t0)
+			require.Len(t, reqs, 2)
+			require.Equal(t, pieces.Window, reqs[0].Class)
+			drawn[reqs[0].Extent.First] = true
+		}
+		return drawn
+	}
+	require.Equal(t, map[int]bool{20: true}, first(false))
+	require.Greater(t, len(first(true)), 10)
+}
+
+// What nobody gives is still waited for where it is fetched.
+func TestAWindowInACrowdWaits(t *testing.T) {
+	p := fixture(t, 10, Config{})
+	p.AddNeighbour(host(1), true, false)
+	p.NeighbourFetching(host(1), ext(0, 4), false)
+	p.Want(ext(2, 3), pieces.Window)
+	reqs := p.Next(t0)
+	require.Len(t, reqs, 1)
+	require.True(t, reqs[0].Wait)
+}
+
 func TestDemandHasASlotOfItsOwn(t *testing.T) {
 	p := fixture(t, 10, Config{PerNeighbour: 2})
 	p.AddNeighbour(host(1), false, false)
