@@ -75,11 +75,13 @@ type Content struct {
 	counted  map[*interest]struct{}
 	arrivals map[int]*arrival
 	// growths follow what is written; losses counts how often pieces were lost.
-	growths  map[*Growth]struct{}
-	losses   int
-	changed  chan struct{} // closed and replaced at each delivery
-	progress time.Time     // when the last verified byte came
-	lastUse  time.Time
+	growths map[*Growth]struct{}
+	losses  int
+	changed chan struct{} // closed and replaced at each delivery
+	// turnEnded is closed and replaced when an origin read's turn ends.
+	turnEnded chan struct{}
+	progress  time.Time // when the last verified byte came
+	lastUse   time.Time
 
 	// flights are the requests to neighbours under way; waits how long the
 	// last pieces took.
@@ -139,6 +141,7 @@ func newContent(e *Engine, t *pieces.Task, key pieces.Key, facts pieces.Facts, c
 		arrivals:   map[int]*arrival{},
 		growths:    map[*Growth]struct{}{},
 		changed:    make(chan struct{}),
+		turnEnded:  make(chan struct{}),
 		flights:    map[*flight]struct{}{},
 		neighbours: map[pieces.HostID]*neighbour{},
 		blocked:    map[pieces.HostID]*block{},

@@ -104,7 +104,10 @@ func firstRun(s *pieces.Set, e pieces.Extent) pieces.Extent {
 
 // isFar reports whether o, as fast as it has been, will not have piece i soon.
 func (c *Content) isFar(o *originRead, i int) bool {
-	if i < o.at+2 {
+	switch {
+	case o.turn.waits:
+		return true
+	case i < o.at+2:
 		return false
 	}
 	ahead := c.geo.Offset(i) - c.geo.Offset(o.at)

@@ -32,6 +32,7 @@ type originRead struct {
 	until int
 	read  int64
 	since time.Time
+	turn  turn
 }
 
 // Limits of reads without a lease, per content: the scheduler sets its own.
@@ -155,14 +156,23 @@ func (c *Content) readOrigin(ctx context.Context, t *pieces.Task, o *originRead)
 		return nil
 	}
 	for {
-		e, ok := c.nextRun(o)
-		if !ok {
-			return nil
-		}
-		if err := c.readRun(ctx, t, o, e); err != nil {
+		if more, err := c.readNext(ctx, t, o); !more || err != nil {
 			return err
 		}
 	}
+}
+
+// readNext makes o's next request in its turn, and reports whether there was one.
+func (c *Content) readNext(ctx context.Context, t *pieces.Task, o *originRead) (bool, error) {
+	defer c.endTurn(o)
+	if err := c.awaitTurn(ctx, o); err != nil {
+		return false, err
+	}
+	e, ok := c.nextRun(o)
+	if !ok {
+		return false, nil
+	}
+	return true, c.readRun(ctx, t, o, e)
 }
 
 // readRun reads one run of pieces with one request.

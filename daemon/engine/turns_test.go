@@ -1,0 +1,54 @@
+package engine
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"damselfly/pieces"
+)
+
+func TestOriginReadsTakeTurns(t *testing.T) {
+	c := &Content{origins: map[*originRead]struct{}{}, turnEnded: make(chan struct{})}
+	add := func(at int, class pieces.Class) *originRead {
+		o := &originRead{at: at, class: class}
+		c.origins[o] = struct{}{}
+		return o
+	}
+	far, near, fill := add(100, pieces.Window), add(10, pieces.Window), add(0, pieces.Fill)
+	require.NoError(t, c.awaitTurn(t.Context(), far))
+	require.False(t, c.hasTurn(near), "one request at a time")
+	require.True(t, c.hasTurn(add(200, pieces.Demand)), "but demand waits for nobody")
+	far.turn.waits, near.turn.waits, fill.turn.waits = true, true, true
+	c.endTurn(far)
+	far.turn.waits = true
+	require.True(t, c.hasTurn(near))
+	require.False(t, c.hasTurn(far), "the lower goes first")
+	require.False(t, c.hasTurn(fill), "and the more urgent")
+	c.originRate = 2.5 * turnRate
+	require.True(t, c.hasTurn(far), "three at once where requests are short")
+	require.True(t, c.hasTurn(fill))
+	c.originRate = 0
+
+	near.turn = turn{asked: time.Now().Add(-slowTurn)}
+	require.True(t, c.hasTurn(far), "a slow one stands in nobody's way")
+}
+
+func TestTurnsEndWithTheirReads(t *testing.T) {
+	c := &Content{origins: map[*originRead]struct{}{}, turnEnded: make(chan struct{})}
+	a, b := &originRead{class: pieces.Fill}, &originRead{class: pieces.Fill, at: 5}
+	c.origins[a], c.origins[b] = struct{}{}, struct{}{}
+	require.NoError(t, c.awaitTurn(t.Context(), a))
+	got := make(chan error)
+	go func() { got <- c.awaitTurn(t.Context(), b) }()
+	time.Sleep(10 * time.Millisecond)
+	select {
+	case <-got:
+		t.Fatal("both at once")
+	default:
+	}
+	c.endTurn(a)
+	require.NoError(t, <-got)
+	require.False(t, b.since.IsZero() && b.turn.waits)
+}
