@@ -37,8 +37,25 @@ func (c *Content) newAhead() ahead {
 	}
 }
 
-// readAhead lets a read of p at off move the reader's cursor.
-func (h *Handle) readAhead(p []byte, off int64, stalled bool) {
+// lookAhead lets a read of n bytes at off move the reader's cursor, and reports
+// whether something was asked for. It is called when a read begins to wait: its
+// window is fetched beside it, and the reads that a kernel has under way at once
+// come in their order, however they end. c.mu is held.
+func (h *Handle) lookAhead(off, n int64, stalled bool) bool {
+	c := h.c
+	if c.handles == 0 || c.held.Count() == c.geo.Count() {
+		return false // closed meanwhile, or all is here
+	}
+	a := c.ahead.policy.Read(off, n, stalled)
+	if a.Replaced != nil {
+		c.closeWindow(a.Replaced)
+	}
+	return c.moveWindow(a)
+}
+
+// wasRead notes a read of p at off that has ended well; stalled says that it had
+// to wait.
+func (h *Handle) wasRead(p []byte, off int64, stalled bool) {
 	c := h.c
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -51,11 +68,7 @@ func (h *Handle) readAhead(p []byte, off int64, stalled bool) {
 	if c.held.Count() == c.geo.Count() {
 		return
 	}
-	a := c.ahead.policy.Read(off, int64(len(p)), stalled)
-	if a.Replaced != nil {
-		c.closeWindow(a.Replaced)
-	}
-	asked := c.moveWindow(a)
+	asked := !stalled && h.lookAhead(off, int64(len(p)), false)
 	if h.reader {
 		asked = c.wantFooter(p, off) || asked
 		asked = c.wantWhole(h.fill) || asked

@@ -96,7 +96,7 @@ func (h *Handle) read(ctx context.Context, p []byte, off int64, from *pieces.Hit
 	}
 	if n > 0 {
 		h.account(off, int64(n))
-		h.readAhead(p[:n], off, stalled)
+		h.wasRead(p[:n], off, stalled)
 	}
 	return n, err
 }
@@ -138,7 +138,9 @@ func (h *Handle) readWaiting(ctx context.Context, p []byte, off int64, n int, fr
 	ctx, span := c.waiting(ctx, left, pieces.Demand)
 	defer func() { span.End(err) }()
 	c.mu.Lock()
-	in := c.wantFor(span.Parent(), left, pieces.Demand)
+	in := c.stateFor(span.Parent(), left, pieces.Demand)
+	h.lookAhead(off, int64(len(p)), true)
+	c.schedule()
 	c.mu.Unlock()
 	defer c.drop(in)
 	came := pieces.HitNone
