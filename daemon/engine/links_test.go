@@ -73,6 +73,32 @@ func TestAnAwaitedHolderGetsAPlace(t *testing.T) {
 	require.False(t, c.awaited(last))
 }
 
+// Whom a seed sends a reader to becomes a neighbour, if he was none; anybody else
+// than a seed is not believed that, and who can't be reached can't be asked.
+func TestAReaderGoesWhereASeedSendsIt(t *testing.T) {
+	geo, err := pieces.GeometryOf(pieces.MinPieceSize)
+	require.NoError(t, err)
+	id := func(i int) pieces.HostID { return pieces.NewHostID([16]byte{1, byte(i)}) }
+	for _, x := range []struct {
+		from pieces.HostType
+		ip   string
+		goes bool
+	}{{pieces.SeedHost, "10.0.0.7", true}, {pieces.SeedHost, "", false}, {pieces.NormalHost, "10.0.0.7", false}} {
+		c := &Content{
+			geo: geo, held: &pieces.Set{}, pick: picker.New(geo, &pieces.Set{}, picker.Config{}, newRand()),
+			neighbours: map[pieces.HostID]*neighbour{}, points: map[*point]struct{}{}, insist: &pieces.Set{}, log: logrus.NewEntry(logrus.New()), e: &Engine{},
+		}
+		seed := c.addNeighbour(pieces.Host{ID: id(1), Type: x.from}, true, false)
+		c.point(seed, geo.All(), pieces.Host{ID: id(2), IP: x.ip}, time.Hour)
+		require.Equal(t, x.goes, c.neighbours[id(2)] != nil)
+		require.Equal(t, !x.goes, c.insist.Has(0), "else the seed has to give it")
+		require.Len(t, c.points, map[bool]int{true: 1}[x.goes])
+		for p := range c.points {
+			c.unpoint(p)
+		}
+	}
+}
+
 // News go quickly until it is known how fast the content comes.
 func TestNewsGoQuicklyBeforeARateIsKnown(t *testing.T) {
 	geo, err := pieces.GeometryOf(1000 * pieces.MinPieceSize)

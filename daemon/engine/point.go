@@ -20,18 +20,21 @@ type point struct {
 // within that.
 const maxPoint = 3 * time.Second
 
-// point follows a seed's word that holder was given e first, for at most d. A
-// holder that is no neighbour here can't be asked: the seed has to give it.
-// c.mu is held.
-func (c *Content) point(seed *neighbour, e pieces.Extent, holder pieces.HostID, d time.Duration) {
-	if c.neighbours[holder] == nil || holder == seed.host.ID {
+// point follows a seed's word that holder was given e first, for at most d. One
+// that is no neighbour here becomes one; if that can't be, the seed has to give
+// it. c.mu is held.
+func (c *Content) point(seed *neighbour, e pieces.Extent, holder pieces.Host, d time.Duration) {
+	if c.neighbours[holder.ID] == nil && holder.IP != "" && seed.host.Type == pieces.SeedHost {
+		c.addNeighbour(holder, false, c.hasNews(true))
+	}
+	if c.neighbours[holder.ID] == nil || holder.ID == seed.host.ID {
 		c.insist.AddExtent(e)
 		return
 	}
-	p := &point{seed: seed.host.ID, holder: holder, extent: e}
+	p := &point{seed: seed.host.ID, holder: holder.ID, extent: e}
 	c.points[p] = struct{}{}
 	c.pick.Refuse(p.seed, e, true)
-	c.pick.NeighbourFetching(holder, e, true)
+	c.pick.NeighbourFetching(p.holder, e, true)
 	p.late = time.AfterFunc(min(max(d, 20*time.Millisecond), maxPoint), func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()

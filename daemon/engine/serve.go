@@ -77,7 +77,15 @@ func (c *Content) seed(r upload.Request, ext pieces.Extent) (*grant, error) {
 		c.seeding.Ask(now, r.Asker, ext, true, g.far, expected, c.pick.HeldNearby)
 		return g, nil
 	}
-	return nil, &upload.Elsewhere{Host: to, After: again}
+	return nil, &upload.Elsewhere{Host: c.hostOf(to), After: again}
+}
+
+// hostOf returns what is known of a host. c.mu is held.
+func (c *Content) hostOf(id pieces.HostID) pieces.Host {
+	if n := c.neighbours[id]; n != nil {
+		return n.host
+	}
+	return pieces.Host{ID: id}
 }
 
 // leaseLag is how long an asker who may wait is given for pieces that nobody

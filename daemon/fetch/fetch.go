@@ -15,6 +15,7 @@ import (
 
 	"damselfly/pieces"
 	"damselfly/proto/trace"
+	"damselfly/proto/wire"
 )
 
 // Options configure a Client; zero fields take their defaults.
@@ -67,8 +68,8 @@ type Error struct {
 	// a seed gave the extent to another host first, who has it sooner.
 	Busy, Deferred bool
 	RetryAfter     time.Duration
-	// Holder is the host it names, if any.
-	Holder pieces.HostID
+	// Holder is the host it names, if any; it may be no more than an ID.
+	Holder pieces.Host
 	// Piece is the one that did not match, for FailBadBytes.
 	Piece int
 	Err   error
@@ -198,6 +199,15 @@ func (c *Client) request(ctx context.Context, r Request, addr string, off, n int
 	return append(b, "\r\n"...)
 }
 
+// holderOf returns whom a seed sends us to.
+func holderOf(h http.Header) pieces.Host {
+	id, _ := pieces.ParseHostID(h.Get("X-Df-Holder"))
+	if host, err := wire.HostFromHeader(h.Get("X-Df-Holder-Host")); err == nil && host.ID == id {
+		return host
+	}
+	return pieces.Host{ID: id}
+}
+
 // check refuses every answer but 206 with exactly the asked range.
 func check(resp *http.Response, off, n, size int64) error {
 	switch resp.StatusCode {
@@ -211,8 +221,7 @@ func check(resp *http.Response, off, n, size int64) error {
 		return &Error{Reason: pieces.FailTimeout, Busy: true, RetryAfter: time.Duration(ms) * time.Millisecond, Err: errors.New("no free upload slot")}
 	case http.StatusConflict:
 		ms, _ := strconv.Atoi(resp.Header.Get("Retry-After-Ms"))
-		holder, _ := pieces.ParseHostID(resp.Header.Get("X-Df-Holder"))
-		return &Error{Reason: pieces.FailNotFound, Deferred: true, Holder: holder, RetryAfter: time.Duration(ms) * time.Millisecond, Err: errors.New("another host was given the extent first")}
+		return &Error{Reason: pieces.FailNotFound, Deferred: true, Holder: holderOf(resp.Header), RetryAfter: time.Duration(ms) * time.Millisecond, Err: errors.New("another host was given the extent first")}
 	default:
 		return &Error{Reason: pieces.FailMalformed, Err: fmt.Errorf("status %s", resp.Status)}
 	}

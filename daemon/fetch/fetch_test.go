@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"damselfly/pieces"
+	"damselfly/proto/wire"
 )
 
 const size = 3*pieces.MinPieceSize - 1000
@@ -155,6 +156,32 @@ func TestWrongAnswers(t *testing.T) {
 				require.Equal(t, 70*time.Millisecond, fe.RetryAfter)
 			}
 		})
+	}
+}
+
+// A seed says who has the bytes and how to reach him; the record counts for the
+// host that is named only.
+func TestSentElsewhere(t *testing.T) {
+	holder := pieces.Host{ID: pieces.NewHostID([16]byte{7}), Hostname: "h7", IP: "10.0.0.7", PeerPort: 65000, UploadPort: 65002}
+	record, err := wire.HostToHeader(holder)
+	require.NoError(t, err)
+	other := pieces.NewHostID([16]byte{8})
+	for _, c := range []struct {
+		id     pieces.HostID
+		record string
+		want   pieces.Host
+	}{{holder.ID, record, holder}, {other, record, pieces.Host{ID: other}}, {holder.ID, "?", pieces.Host{ID: holder.ID}}, {"", "", pieces.Host{}}} {
+		_, _, _, err := get(t, Options{}, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("X-Df-Holder", string(c.id))
+			w.Header().Set("X-Df-Holder-Host", c.record)
+			w.Header().Set("Retry-After-Ms", "250")
+			w.WriteHeader(http.StatusConflict)
+		}, nil)
+		var fe *Error
+		require.ErrorAs(t, err, &fe)
+		require.True(t, fe.Deferred)
+		require.Equal(t, 250*time.Millisecond, fe.RetryAfter)
+		require.Equal(t, c.want, fe.Holder)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"damselfly/pieces"
+	"damselfly/proto/wire"
 )
 
 func TestErrorsOfTheBackendBecomeStatuses(t *testing.T) {
@@ -33,6 +34,27 @@ func TestErrorsOfTheBackendBecomeStatuses(t *testing.T) {
 				require.Equal(t, "1500", resp.Header.Get(HeaderRetry))
 			}
 		})
+	}
+}
+
+func TestElsewhereNamesAHostAndItsAddress(t *testing.T) {
+	known := pieces.Host{ID: pieces.NewHostID([16]byte{7}), Hostname: "h7", IP: "10.0.0.7", PeerPort: 65000, UploadPort: 65002}
+	for _, host := range []pieces.Host{known, {ID: known.ID}} {
+		s := serve(t, Options{Backend: backendFunc(func(context.Context, Request) (Content, error) {
+			return nil, &Elsewhere{Host: host, After: 250 * time.Millisecond}
+		})})
+		resp, _, err := s.get(t, 0, 10, 0)
+		require.NoError(t, err)
+		require.Equal(t, http.StatusConflict, resp.StatusCode)
+		require.Equal(t, "250", resp.Header.Get(HeaderRetry))
+		require.Equal(t, string(known.ID), resp.Header.Get(HeaderHolder))
+		got, err := wire.HostFromHeader(resp.Header.Get(HeaderHolderHost))
+		if host.IP == "" {
+			require.Error(t, err)
+			continue
+		}
+		require.NoError(t, err)
+		require.Equal(t, known, got)
 	}
 }
 

@@ -25,12 +25,13 @@ type Request struct {
 // Elsewhere refuses bytes that another host was given first: the asker finds
 // them there, or asks again after a while. Its kind is Exists.
 type Elsewhere struct {
-	Host  pieces.HostID
+	// Host is known by its ID at least.
+	Host  pieces.Host
 	After time.Duration
 }
 
 func (e *Elsewhere) Error() string {
-	return "host " + e.Host.Short() + " was given these pieces first"
+	return "host " + e.Host.ID.Short() + " was given these pieces first"
 }
 
 func (e *Elsewhere) Unwrap() error {

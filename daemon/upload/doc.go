@@ -14,7 +14,8 @@
 //	400  malformed request                 403  refused
 //	404  not held here                     410  this Version was replaced
 //	416  range outside the content         503  no slot free, or stopping
-//	409  another host was given these bytes first: X-Df-Holder names it
+//	409  another host was given these bytes first: X-Df-Holder names it,
+//	     X-Df-Holder-Host says how to reach it
 //	504  waited in vain                    500  anything else
 //
 // Errors carry X-Df-Error with the kind's name and a line of text; 503 and 409

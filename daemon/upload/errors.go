@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"damselfly/pieces"
+	"damselfly/proto/wire"
 )
 
 // statusOf is the one table from error kinds to HTTP statuses. A kind that is
@@ -62,8 +63,11 @@ func (s *Server) answer(w http.ResponseWriter, code int, err error) int {
 		h.Set(HeaderRetry, strconv.FormatInt(max(1, int64(after/time.Millisecond)), 10))
 	}
 	var e *Elsewhere
-	if errors.As(err, &e) && code == http.StatusConflict && e.Host != "" {
-		h.Set(HeaderHolder, string(e.Host))
+	if errors.As(err, &e) && code == http.StatusConflict && e.Host.ID != "" {
+		h.Set(HeaderHolder, string(e.Host.ID))
+		if at, err := wire.HostToHeader(e.Host); err == nil && e.Host.IP != "" {
+			h.Set(HeaderHolderHost, at)
+		}
 	}
 	w.WriteHeader(code)
 	_, _ = w.Write([]byte(text))

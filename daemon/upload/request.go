@@ -22,6 +22,8 @@ const (
 	HeaderInsist = "X-Df-Insist"
 	// HeaderHolder names, on 409, the host that was given the bytes first.
 	HeaderHolder = "X-Df-Holder"
+	// HeaderHolderHost is how to reach it, if that is known (wire.HostToHeader).
+	HeaderHolderHost = "X-Df-Holder-Host"
 	// HeaderError carries the name of an error's kind.
 	HeaderError = "X-Df-Error"
 	// HeaderRetry says, on 503 and 409, after how many milliseconds to ask again.

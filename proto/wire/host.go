@@ -1,8 +1,11 @@
 package wire
 
 import (
+	"encoding/base64"
 	"maps"
 	"net/netip"
+
+	"google.golang.org/protobuf/proto"
 
 	"damselfly/pieces"
 	"damselfly/proto/commonpb"
@@ -25,6 +28,27 @@ func HostTo(h pieces.Host) *commonpb.Host {
 		Uploads:     uint32(h.Uploads),
 		Version:     h.SoftwareVersion,
 	}
+}
+
+// HostToHeader gives h for the header of an HTTP answer: base64 of its message,
+// without labels: nobody dials by them.
+func HostToHeader(h pieces.Host) (string, error) {
+	h.Labels = nil
+	b, err := proto.Marshal(HostTo(h))
+	return base64.RawURLEncoding.EncodeToString(b), err
+}
+
+// HostFromHeader accepts what HostToHeader gives.
+func HostFromHeader(s string) (pieces.Host, error) {
+	var m commonpb.Host
+	b, err := base64.RawURLEncoding.DecodeString(s)
+	if err == nil {
+		err = proto.Unmarshal(b, &m)
+	}
+	if err != nil {
+		return pieces.Host{}, pieces.Errorf(pieces.Invalid, "host %.40q: %w", s, err)
+	}
+	return HostFrom(&m)
 }
 
 // maxSlots bounds what a host may claim, so that sums of slots stay small.

@@ -107,6 +107,21 @@ func TestFactsFromRefuses(t *testing.T) {
 	require.Equal(t, pieces.Invalid, pieces.KindOf(err))
 }
 
+func TestHostInAHeader(t *testing.T) {
+	s, err := HostToHeader(someHost)
+	require.NoError(t, err)
+	require.NotContains(t, s, "\n")
+	got, err := HostFromHeader(s)
+	require.NoError(t, err)
+	want := someHost
+	want.Labels = nil
+	require.Equal(t, want, got)
+	for _, s := range []string{"", "%", "AAAA", s[:len(s)-9]} {
+		_, err := HostFromHeader(s)
+		require.Equal(t, pieces.Invalid, pieces.KindOf(err), s)
+	}
+}
+
 func TestHostRoundTripAndRefusals(t *testing.T) {
 	got, err := HostFrom(HostTo(someHost))
 	require.NoError(t, err)

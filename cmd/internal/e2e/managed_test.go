@@ -64,7 +64,10 @@ func (w *world) managed(schedulers, hosts int, rate lab.Rate, args ...string) *m
 		return err
 	}))
 	var starting errgroup.Group
-	starting.Go(func() (err error) { m.seed, err = m.start("seed", rate, lab.DaemonOptions{Seed: true, Extra: resident}); return err })
+	starting.Go(func() (err error) {
+		m.seed, err = m.start("seed", rate, lab.DaemonOptions{Seed: true, Extra: resident})
+		return err
+	})
 	for i := range hosts {
 		starting.Go(func() (err error) {
 			m.hosts[i], err = m.start(fmt.Sprintf("h%d", i+1), rate, lab.DaemonOptions{Mount: true, Extra: resident})
