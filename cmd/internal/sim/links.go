@@ -188,7 +188,8 @@ func (h *host) tell(k changeKind, e pieces.Extent) {
 		n.news = append(n.news, change{k, e})
 		if !n.flushing {
 			n.flushing = true
-			h.w.clock.after(h.pick.Patience(n.host.ID, expected(h.w.geo.Size)), func() { h.flushNews(n) })
+			measured := seconds(float64(h.w.geo.Size) / h.w.sc.Down) // as the engine does, soon
+			h.w.clock.after(h.pick.Patience(n.host.ID, measured), func() { h.flushNews(n) })
 		}
 	}
 }
