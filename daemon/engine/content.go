@@ -104,7 +104,7 @@ type Content struct {
 	leases    map[pieces.LeaseID][]pieces.Extent
 
 	origins map[*originRead]struct{}
-	// originRate is what a read from the origin got last, bytes per second.
+	// originRate is what a bulk read from the origin got last, bytes per second.
 	originRate float64
 	// hastened is when a reader last overtook one of them, or would have; twice
 	// counts the bytes that came twice for it.

@@ -133,9 +133,6 @@ func (c *Content) nextRun(o *originRead) (pieces.Extent, bool) {
 	if e.Empty() {
 		return e, false
 	}
-	if o.read > 0 {
-		c.originRate = o.rate()
-	}
 	n := max(longLeast, int64(c.originRate*longRequest.Seconds()))
 	if !c.hastened.IsZero() && time.Since(c.hastened) < overtakeRest {
 		n = max(shortLeast, int64(c.originRate*shortRequest.Seconds()))

@@ -29,8 +29,8 @@ type turn struct {
 	asked time.Time
 }
 
-// awaitTurn returns when o may make its next request, which endTurn ends. Demand
-// never waits.
+// awaitTurn returns when o may make its next request, which endTurn ends. Who is
+// no bulk read never waits.
 func (c *Content) awaitTurn(ctx context.Context, o *originRead) error {
 	began := time.Now()
 	var again *time.Timer
@@ -72,8 +72,11 @@ func (c *Content) hasTurn(o *originRead) bool {
 	return free > 0 || !o.bulk()
 }
 
-// bulk reports whether o takes turns.
-func (o *originRead) bulk() bool { return o.class != pieces.Demand && !o.reread }
+// bulk reports whether o takes turns. Reads along an access order are small and
+// scattered, a round trip each.
+func (o *originRead) bulk() bool {
+	return (o.class == pieces.Window || o.class == pieces.Fill) && !o.reread
+}
 
 // goesBefore reports whether o stands in the way of p: it has a request under way
 // that is not slow, or waits for its turn with more right to it.
@@ -93,6 +96,9 @@ func (o *originRead) goesBefore(p *originRead) bool {
 func (c *Content) endTurn(o *originRead) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if o.read > 0 && o.bulk() {
+		c.originRate = o.rate()
+	}
 	o.turn = turn{}
 	close(c.turnEnded)
 	c.turnEnded = make(chan struct{})

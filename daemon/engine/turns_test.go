@@ -20,6 +20,7 @@ func TestOriginReadsTakeTurns(t *testing.T) {
 	require.NoError(t, c.awaitTurn(t.Context(), far))
 	require.False(t, c.hasTurn(near), "one request at a time")
 	require.True(t, c.hasTurn(add(200, pieces.Demand)), "but demand waits for nobody")
+	require.True(t, c.hasTurn(add(300, pieces.Order)), "nor what is small")
 	far.turn.waits, near.turn.waits, fill.turn.waits = true, true, true
 	c.endTurn(far)
 	far.turn.waits = true
