@@ -149,6 +149,9 @@ func (c *Content) advance(o *originRead, i int) {
 	defer c.mu.Unlock()
 	o.read += c.geo.Len(i)
 	o.at = i + 1
+	if o.bulk() && c.nearlyOver(o) {
+		c.passTurn()
+	}
 }
 
 // reads reports whether a read under a lease is running. c.mu is held.

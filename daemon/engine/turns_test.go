@@ -10,7 +10,9 @@ import (
 )
 
 func TestOriginReadsTakeTurns(t *testing.T) {
-	c := &Content{origins: map[*originRead]struct{}{}, turnEnded: make(chan struct{})}
+	geo, err := pieces.GeometryOf(1000 * pieces.MinPieceSize)
+	require.NoError(t, err)
+	c := &Content{geo: geo, origins: map[*originRead]struct{}{}, turnEnded: make(chan struct{})}
 	add := func(at int, class pieces.Class) *originRead {
 		o := &originRead{at: at, class: class}
 		c.origins[o] = struct{}{}
@@ -18,7 +20,13 @@ func TestOriginReadsTakeTurns(t *testing.T) {
 	}
 	far, near, fill := add(100, pieces.Window), add(10, pieces.Window), add(0, pieces.Fill)
 	require.NoError(t, c.awaitTurn(t.Context(), far))
+	far.until = 132
 	require.False(t, c.hasTurn(near), "one request at a time")
+	far.since = time.Now().Add(-time.Second)
+	far.at, far.read = 116, 16*pieces.MinPieceSize
+	require.False(t, c.hasTurn(near), "half of it took a second")
+	far.at, far.read = 130, 30*pieces.MinPieceSize
+	require.True(t, c.hasTurn(near), "it is nearly over")
 	require.True(t, c.hasTurn(add(200, pieces.Demand)), "but demand waits for nobody")
 	require.True(t, c.hasTurn(add(300, pieces.Order)), "nor what is small")
 	far.turn.waits, near.turn.waits, fill.turn.waits = true, true, true
