@@ -87,14 +87,14 @@ func (h *handler) serve(w http.ResponseWriter, rc *http.ResponseController, r *h
 		refused(content)
 		return h.refuse(w, err)
 	}
-	defer free()
+	b := &body{server: h.Server, w: w, rc: rc, left: req.N, task: h.opts.TaskRate(req.Key.Task)}
+	defer func() { free(req.N-b.left, b.took) }()
 
 	hd := w.Header()
 	hd.Set("Content-Type", "application/octet-stream")
 	hd.Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", req.Off, req.Off+req.N-1, size))
 	hd.Set("Content-Length", strconv.FormatInt(req.N, 10))
 	w.WriteHeader(http.StatusPartialContent)
-	b := &body{server: h.Server, w: w, rc: rc, left: req.N, task: h.opts.TaskRate(req.Key.Task)}
 	if err := b.send(limit.WithClass(r.Context(), req.class()), first, content); err != nil {
 		h.opts.Log.WithError(err).WithFields(req.Key.Fields()).WithField("host", req.Asker.Short()).
 			Debugf("upload of bytes %d-%d stopped %d short", req.Off, req.Off+req.N-1, b.left)
@@ -111,11 +111,12 @@ func refused(c Content) {
 }
 
 // takeSlot waits for a slot as long as the asker has patience; what is not
-// urgent may only wait once it has one of those for its kind.
-func (s *Server) takeSlot(ctx context.Context, r Request) (free func(), err error) {
+// urgent may only wait once it has one of those for its kind. Free is to be told
+// how many bytes were sent, and how long that took.
+func (s *Server) takeSlot(ctx context.Context, r Request) (free func(int64, time.Duration), err error) {
 	full := &pieces.Error{Kind: pieces.Throttled, Msg: "all upload slots are taken", RetryAfter: s.opts.RetryAfter}
 	bulk := !r.Urgent
-	if bulk && !s.bulk.TryAcquire(1) {
+	if bulk && !s.bulk.take() {
 		return nil, full
 	}
 	if !s.slots.TryAcquire(1) {
@@ -123,17 +124,17 @@ func (s *Server) takeSlot(ctx context.Context, r Request) (free func(), err erro
 		defer cancel()
 		if r.Wait == 0 || s.slots.Acquire(ctx, 1) != nil {
 			if bulk {
-				s.bulk.Release(1)
+				s.bulk.free(0, 0)
 			}
 			return nil, full
 		}
 	}
 	s.inUse.Add(1)
-	return func() {
+	return func(n int64, took time.Duration) {
 		s.inUse.Add(-1)
 		s.slots.Release(1)
 		if bulk {
-			s.bulk.Release(1)
+			s.bulk.free(n, took)
 		}
 	}, nil
 }
@@ -145,6 +146,7 @@ type body struct {
 	rc     *http.ResponseController
 	task   Limiter
 	left   int64 // bytes of the answer not yet sent
+	took   time.Duration
 }
 
 var errTooMuch = errors.New("backend gave more bytes than were asked for")
@@ -180,6 +182,7 @@ func (b *body) next(ctx context.Context, content Content) (Chunk, error) {
 }
 
 func (b *body) chunk(ctx context.Context, c Chunk) error {
+	defer func(began time.Time) { b.took += time.Since(began) }(time.Now())
 	for done, size := int64(0), c.Size(); done < size; {
 		n := min(size-done, b.slice())
 		if err := b.pace(ctx, int(n)); err != nil {

@@ -17,9 +17,9 @@ type Options struct {
 
 	// Slots is how many answers are sent at once (64).
 	Slots int
-	// BulkSlots is how many of these are not Urgent (8, at most Slots); one more
-	// is refused at once. With few, each leaves soon and can be passed on, and
-	// readers who wait find the rest free.
+	// BulkSlots is how many of these are not Urgent (8, at most Slots; fewer while
+	// answers take long); one more is refused at once. With few, each leaves soon
+	// and can be passed on, and readers who wait find the rest free.
 	BulkSlots int
 	// MaxConns bounds open connections as rpc.LimitConns does: one more takes
 	// the place of the most silent one (1024).

@@ -21,7 +21,7 @@ import (
 type Server struct {
 	opts    Options
 	slots   *semaphore.Weighted
-	bulk    *semaphore.Weighted // in addition, for what is not urgent
+	bulk    *bulkSlots // in addition, for what is not urgent
 	metrics *metrics
 
 	sent  atomic.Int64 // bytes that went by sendfile
@@ -39,7 +39,7 @@ func New(o Options) (*Server, error) {
 	if o.Backend == nil {
 		return nil, errors.New("upload: no backend")
 	}
-	s := &Server{opts: o, slots: semaphore.NewWeighted(int64(o.Slots)), bulk: semaphore.NewWeighted(int64(o.BulkSlots)), idleSince: time.Now()}
+	s := &Server{opts: o, slots: semaphore.NewWeighted(int64(o.Slots)), bulk: newBulkSlots(o.BulkSlots), idleSince: time.Now()}
 	m, err := newMetrics(o.Registry, s)
 	if err != nil {
 		return nil, err
