@@ -54,8 +54,8 @@ func (h *Handle) lookAhead(off, n int64, stalled bool) bool {
 }
 
 // wasRead notes a read of p at off that has ended well; stalled says that it had
-// to wait.
-func (h *Handle) wasRead(p []byte, off int64, stalled bool) {
+// to wait, looked that it has moved the cursor.
+func (h *Handle) wasRead(p []byte, off int64, stalled, looked bool) {
 	c := h.c
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -68,7 +68,7 @@ func (h *Handle) wasRead(p []byte, off int64, stalled bool) {
 	if c.held.Count() == c.geo.Count() {
 		return
 	}
-	asked := !stalled && h.lookAhead(off, int64(len(p)), false)
+	asked := !looked && h.lookAhead(off, int64(len(p)), stalled)
 	if h.reader {
 		asked = c.wantFooter(p, off) || asked
 		asked = c.wantWhole(h.fill) || asked

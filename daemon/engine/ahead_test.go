@@ -2,6 +2,7 @@ package engine
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -31,4 +32,15 @@ func TestAWindowIsAskedForBesideAWait(t *testing.T) {
 	require.Equal(t, 16, c.pick.WantCount(pieces.Window), "each stall makes it four times as large")
 	c.handles = 0
 	require.False(t, h.lookAhead(3<<20, 1<<20, true))
+}
+
+func TestNothingIsLookedForAheadWhileReadsFail(t *testing.T) {
+	c := &Content{}
+	require.False(t, c.failing())
+	c.failure = failure{err: pieces.Errorf(pieces.Origin, "down"), until: time.Now().Add(time.Minute)}
+	require.True(t, c.failing())
+	c.failure.until = time.Now()
+	require.False(t, c.failing())
+	c.rest.err = c.failure.err
+	require.True(t, c.failing())
 }

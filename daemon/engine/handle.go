@@ -91,12 +91,13 @@ func (h *Handle) read(ctx context.Context, p []byte, off int64, from *pieces.Hit
 	if stalled && err == nil && n == 0 && c.readPrefix(p, off, from) {
 		n, stalled = len(p), false
 	}
+	looked := false
 	if stalled && err == nil {
-		n, err = h.readWaiting(ctx, p, off, n, from)
+		n, looked, err = h.readWaiting(ctx, p, off, n, from)
 	}
 	if n > 0 {
 		h.account(off, int64(n))
-		h.wasRead(p[:n], off, stalled)
+		h.wasRead(p[:n], off, stalled, looked)
 	}
 	return n, err
 }
@@ -130,8 +131,9 @@ func (h *Handle) account(off, n int64) {
 	}
 }
 
-// readWaiting goes on with a read at p[n:], wanting all it lacks at once.
-func (h *Handle) readWaiting(ctx context.Context, p []byte, off int64, n int, from *pieces.HitBytes) (_ int, err error) {
+// readWaiting goes on with a read at p[n:], wanting all it lacks at once; looked
+// says that it has moved the reader's cursor.
+func (h *Handle) readWaiting(ctx context.Context, p []byte, off int64, n int, from *pieces.HitBytes) (_ int, looked bool, err error) {
 	c := h.c
 	defer c.stalled(time.Now())
 	left := c.geo.Covering(off+int64(n), int64(len(p)-n))
@@ -139,7 +141,9 @@ func (h *Handle) readWaiting(ctx context.Context, p []byte, off int64, n int, fr
 	defer func() { span.End(err) }()
 	c.mu.Lock()
 	in := c.stateFor(span.Parent(), left, pieces.Demand)
-	h.lookAhead(off, int64(len(p)), true)
+	if looked = !c.failing(); looked {
+		h.lookAhead(off, int64(len(p)), true)
+	}
 	c.schedule()
 	c.mu.Unlock()
 	defer c.drop(in)
@@ -148,18 +152,18 @@ func (h *Handle) readWaiting(ctx context.Context, p []byte, off int64, n int, fr
 		k, stalled, err := c.readHeld(ctx, p[n:], off+int64(n), came, from)
 		n += k
 		if err != nil || !stalled {
-			return n, err
+			return n, looked, err
 		}
 		// Bytes that were here may turn out bad on disk, and are fetched
 		// again; not for ever.
 		if tries++; tries > 4*left.Len() {
-			return n, pieces.Errorf(pieces.Integrity, "the cache of %v keeps losing pieces", c.key)
+			return n, looked, pieces.Errorf(pieces.Integrity, "the cache of %v keeps losing pieces", c.key)
 		}
 		if came, err = c.await(ctx, in, c.geo.Index(off+int64(n))); err != nil {
-			return n, err
+			return n, looked, err
 		}
 	}
-	return n, nil
+	return n, looked, nil
 }
 
 // readHeld copies what is held from off on, and adds to from where it was; came,

@@ -133,6 +133,12 @@ type failure struct {
 	until  time.Time
 }
 
+// failing reports whether something could not be had a moment ago: then nothing is
+// looked for ahead of who tries again, until he succeeds. c.mu is held.
+func (c *Content) failing() bool {
+	return c.rest.err != nil || c.failure.err != nil && time.Now().Before(c.failure.until)
+}
+
 // lacks reports whether a piece of e is not here; c.mu is held.
 func (c *Content) lacks(e pieces.Extent) bool {
 	for range c.held.Missing(e) {
