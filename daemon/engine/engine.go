@@ -65,8 +65,8 @@ func New(o Options) *Engine {
 	})
 	e.ahead.b.Size = e.o.AheadBudget
 	e.writes = newWriter(e)
-	e.wg.Go(e.tick)
-	e.wg.Go(e.trim)
+	e.wg.Go(func() { e.everyTick(e.tick) })
+	e.wg.Go(func() { e.everyTick(e.trim) })
 	return e
 }
 
@@ -176,8 +176,9 @@ func (e *Engine) Swarm(ctx context.Context, key pieces.Key) (exchange.Swarm, err
 	return c, nil
 }
 
-// tick keeps waits honest.
-func (e *Engine) tick() {
+// everyTick calls f every Tick until the engine closes; one that takes longer is
+// called less often.
+func (e *Engine) everyTick(f func(now time.Time)) {
 	t := time.NewTicker(e.o.Tick)
 	defer t.Stop()
 	for {
@@ -185,15 +186,20 @@ func (e *Engine) tick() {
 		case <-e.ctx.Done():
 			return
 		case now := <-t.C:
-			e.mu.Lock()
-			all := e.all()
-			e.mu.Unlock()
-			for _, c := range all {
-				c.tick(now)
-			}
-			e.memory.trim()
+			f(now)
 		}
 	}
+}
+
+// tick keeps waits honest.
+func (e *Engine) tick(now time.Time) {
+	e.mu.Lock()
+	all := e.all()
+	e.mu.Unlock()
+	for _, c := range all {
+		c.tick(now)
+	}
+	e.memory.trim()
 }
 
 // Busy reports whether any content is in use: open, fetching or uploading.

@@ -9,18 +9,9 @@ import (
 // trim lets the longest idle contents go while there are more than MaxContents.
 // It takes its time: a scheduler that is told may be slow, which is no matter
 // for those whose waits tick looks after.
-func (e *Engine) trim() {
-	t := time.NewTicker(e.o.Tick)
-	defer t.Stop()
-	for {
-		select {
-		case <-e.ctx.Done():
-			return
-		case <-t.C:
-			for _, c := range e.surplus() {
-				e.drop(c) // or it is in use again
-			}
-		}
+func (e *Engine) trim(time.Time) {
+	for _, c := range e.surplus() {
+		e.drop(c) // or it is in use again
 	}
 }
 

@@ -66,13 +66,16 @@ func (c *Content) awaitTurn(ctx context.Context, o *originRead) error {
 // hasTurn reports whether fewer reads go before o than may go at once. c.mu is
 // held.
 func (c *Content) hasTurn(o *originRead) bool {
+	if !o.bulk() {
+		return true
+	}
 	free := 1 + int(c.originRate/turnRate)
 	for r := range c.origins {
 		if r != o && c.goesBefore(r, o) {
 			free--
 		}
 	}
-	return free > 0 || !o.bulk()
+	return free > 0
 }
 
 // bulk reports whether o takes turns. Reads along an access order are small and

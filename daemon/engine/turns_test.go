@@ -1,7 +1,9 @@
 package engine
 
 import (
+	"context"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -44,20 +46,30 @@ func TestOriginReadsTakeTurns(t *testing.T) {
 	require.True(t, c.hasTurn(far), "a slow one stands in nobody's way")
 }
 
-func TestTurnsEndWithTheirReads(t *testing.T) {
-	c := &Content{origins: map[*originRead]struct{}{}, turnEnded: make(chan struct{})}
-	a, b := &originRead{class: pieces.Fill}, &originRead{class: pieces.Fill, at: 5}
-	c.origins[a], c.origins[b] = struct{}{}, struct{}{}
-	require.NoError(t, c.awaitTurn(t.Context(), a))
-	got := make(chan error)
-	go func() { got <- c.awaitTurn(t.Context(), b) }()
-	time.Sleep(10 * time.Millisecond)
-	select {
-	case <-got:
-		t.Fatal("both at once")
-	default:
-	}
-	c.endTurn(a)
-	require.NoError(t, <-got)
-	require.False(t, b.since.IsZero() && b.turn.waits)
+func TestATurnIsPassedOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &Content{origins: map[*originRead]struct{}{}, turnEnded: make(chan struct{})}
+		a, b := &originRead{class: pieces.Fill}, &originRead{class: pieces.Fill, at: 5}
+		c.origins[a], c.origins[b] = struct{}{}, struct{}{}
+		require.NoError(t, c.awaitTurn(t.Context(), a))
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- c.awaitTurn(ctx, b) }()
+		synctest.Wait()
+		require.True(t, b.turn.waits)
+		cancel()
+		require.ErrorIs(t, <-ended, context.Canceled)
+
+		began := time.Now()
+		go func() { ended <- c.awaitTurn(t.Context(), b) }()
+		synctest.Wait()
+		c.endTurn(a)
+		require.NoError(t, <-ended)
+		require.Zero(t, time.Since(began))
+		c.endTurn(b)
+
+		require.NoError(t, c.awaitTurn(t.Context(), a))
+		require.NoError(t, c.awaitTurn(t.Context(), b), "nobody says that a has become slow")
+		require.Equal(t, slowTurn, time.Since(began))
+	})
 }

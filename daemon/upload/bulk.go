@@ -10,7 +10,9 @@ import (
 // bulkSlots are the slots of answers that nobody waits for. There are as many as
 // keep an answer short: where the way out is slow, many answers at once fill its
 // queue, in which this host's own requests and acknowledgements are lost, so that
-// a host with a way out of a tenth downloaded at a third of its rate.
+// a host with a way out of a tenth downloaded at a third of its rate. What is
+// measured can't tell a slow way out from slow askers; so that many of those get
+// something beside each other, there are never less than leastBulk.
 type bulkSlots struct {
 	most int
 
@@ -24,6 +26,7 @@ type bulkSlots struct {
 const (
 	slowPiece  = time.Second
 	quickPiece = 500 * time.Millisecond
+	leastBulk  = 2
 )
 
 func newBulkSlots(most int) *bulkSlots { return &bulkSlots{most: most, open: most} }
@@ -49,7 +52,7 @@ func (b *bulkSlots) free(n int64, took time.Duration) {
 	}
 	switch piece := time.Duration(float64(took) * pieces.MinPieceSize / float64(n)); {
 	case piece > slowPiece:
-		b.open = max(1, b.open-1)
+		b.open = max(min(leastBulk, b.most), b.open-1)
 	case piece < quickPiece:
 		b.open = min(b.most, b.open+1)
 	}

@@ -9,7 +9,7 @@ import (
 	"damselfly/pieces"
 )
 
-// As many bulk answers go at once as keep each of them short, one at least.
+// As many bulk answers go at once as keep each of them short, two at least.
 func TestBulkSlotsFollowTheWayOut(t *testing.T) {
 	b := newBulkSlots(4)
 	fill := func() (n int) {
@@ -32,14 +32,17 @@ func TestBulkSlotsFollowTheWayOut(t *testing.T) {
 	answer(pieces.MinPieceSize, 2*time.Second)
 	answer(8*pieces.MinPieceSize, 16*time.Second)
 	answer(1000, time.Minute) // says nothing
-	answer(pieces.MinPieceSize, 700*time.Millisecond)
 	require.Equal(t, 2, fill())
 	empty(2)
+	answer(pieces.MinPieceSize, 300*time.Millisecond)
+	answer(pieces.MinPieceSize, 700*time.Millisecond)
+	require.Equal(t, 3, fill())
+	empty(3)
 	for range 5 {
 		answer(pieces.MinPieceSize, 2*time.Second)
 	}
-	require.Equal(t, 1, fill())
-	empty(1)
+	require.Equal(t, leastBulk, fill())
+	empty(leastBulk)
 	for range 9 {
 		answer(4*pieces.MinPieceSize, time.Second)
 	}
