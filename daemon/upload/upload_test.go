@@ -181,7 +181,7 @@ func metric(t *testing.T, reg *prometheus.Registry, name, label string) float64 
 func TestRangesByManyAtOnceFromOneDescriptor(t *testing.T) {
 	content := randomBytes(5<<20 + 123)
 	reg := prometheus.NewRegistry()
-	s := serve(t, Options{Backend: fileBackend(t, content, 300_000, true), Registry: reg})
+	s := serve(t, Options{Backend: fileBackend(t, content, 300_000, true), Registry: reg, BulkSlots: 64}) // 16 are asked for
 	errs := make(chan error, 16)
 	for g := range cap(errs) {
 		go func() {
