@@ -37,7 +37,7 @@ func (c *Content) request(r picker.Request) {
 	insist := c.insist.Has(r.Extent.First)
 	f, ctx := c.launch(r)
 	ctx, span := c.requestSpan(ctx, r)
-	c.tellFetching(r.Extent)
+	c.tellFetching(r.Extent, c.e.o.Host.Far(host))
 	c.wg.Go(func() {
 		if err := c.pin(); err != nil {
 			span.End(err)
@@ -127,7 +127,7 @@ func (c *Content) requestFailed(r picker.Request, fe *fetch.Error) {
 		}
 		return
 	case fe.Busy:
-		c.pause(n, max(fe.RetryAfter, 50*time.Millisecond))
+		c.pause(n, r.Class, max(fe.RetryAfter, 50*time.Millisecond))
 		return
 	case fe.Reason == pieces.FailNotFound:
 		// It lost the pieces, or its fetch did not end in time: no fault,
@@ -182,13 +182,14 @@ func (c *Content) deferTo(n *neighbour, e pieces.Extent, d time.Duration) {
 	})
 }
 
-// pause leaves a busy neighbour alone for a moment. c.mu is held.
-func (c *Content) pause(n *neighbour, d time.Duration) {
-	c.pick.Pause(n.host.ID, true)
+// pause leaves a neighbour alone for a moment that was too busy for a request of a
+// class. c.mu is held.
+func (c *Content) pause(n *neighbour, refused pieces.Class, d time.Duration) {
+	c.pick.Pause(n.host.ID, refused, true)
 	time.AfterFunc(min(d, time.Second), func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		c.pick.Pause(n.host.ID, false)
+		c.pick.Pause(n.host.ID, refused, false)
 		c.schedule()
 	})
 }

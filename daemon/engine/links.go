@@ -47,7 +47,7 @@ func (c *Content) addNeighbour(host pieces.Host, parent, dial bool) *neighbour {
 	}
 	n.parent = parent
 	c.pick.AddNeighbour(host.ID, parent, host.Type == pieces.SeedHost)
-	c.pick.SetFar(host.ID, c.e.o.Host.Far(host))
+	c.pick.SetPlace(host.ID, host.IDC)
 	if dial && len(n.links) == 0 && !n.dialling {
 		n.dialling = true
 		c.e.exchange.Connect(c, host)
@@ -195,8 +195,10 @@ func (c *Content) Patience(id pieces.HostID) time.Duration {
 
 func never(*neighbour) bool { return false }
 
-func (c *Content) tellFetching(e pieces.Extent) {
-	c.tell(exchange.Delta{Fetching: []pieces.Extent{e}}, never)
+// tellFetching says that e is on its way. What comes from far away those near are
+// to leave alone: they hear of it at once. c.mu is held.
+func (c *Content) tellFetching(e pieces.Extent, far bool) {
+	c.tell(exchange.Delta{Fetching: []pieces.Extent{e}}, func(n *neighbour) bool { return far && !c.e.o.Host.Far(n.host) })
 }
 
 // tellStopped says which pieces of e are no longer coming.

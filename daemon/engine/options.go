@@ -133,6 +133,6 @@ func (o Options) withDefaults() Options {
 // picker is the config of this host's pickers.
 func (o *Options) picker() picker.Config {
 	c := o.Picker
-	c.Self = o.Host.ID
+	c.Self, c.Place = o.Host.ID, o.Host.IDC
 	return c
 }

@@ -83,7 +83,7 @@ func (c *Content) startOrigin(lease pieces.LeaseID, e pieces.Extent, class piece
 	if lease != 0 {
 		c.leases[lease] = []pieces.Extent{e}
 	}
-	c.tellFetching(e)
+	c.tellFetching(e, false)
 	c.runOrigin(&originRead{lease: lease, extent: e, class: class, reread: reread, by: by, bytes: &atomic.Int64{}})
 }
 

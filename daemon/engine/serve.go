@@ -5,6 +5,7 @@ import (
 	"io"
 	"time"
 
+	"damselfly/daemon/picker"
 	"damselfly/daemon/upload"
 	"damselfly/pieces"
 )
@@ -65,17 +66,21 @@ func (c *Content) seed(r upload.Request, ext pieces.Extent) (*grant, error) {
 		return nil, nil
 	}
 	n := c.neighbours[r.Asker]
-	g := &grant{c: c, asker: r.Asker, extent: ext, far: n != nil && c.e.o.Host.Far(n.host)}
+	g := &grant{c: c, asker: r.Asker, extent: ext}
+	far := n != nil && c.e.o.Host.Far(n.host)
 	now, expected := time.Now(), expectedAt(c.geo.Size, assumedRate)
-	ok, again := c.seeding.Ask(now, r.Asker, ext, r.Urgent && r.Insists, g.far, expected, c.pick.HeldNearby)
-	if ok {
+	v, again := c.seeding.Ask(now, r.Asker, ext, r.Urgent && r.Insists, far, expected, c.pick.HeldNearby)
+	if v == picker.Granted {
 		return g, nil
 	}
 	to, known := c.seeding.First(ext.First)
 	if r.Urgent && (!known || to == r.Asker) {
 		// There is nowhere to send a reader to.
-		c.seeding.Ask(now, r.Asker, ext, true, g.far, expected, c.pick.HeldNearby)
+		c.seeding.Ask(now, r.Asker, ext, true, far, expected, c.pick.HeldNearby)
 		return g, nil
+	}
+	if v == picker.Later {
+		return nil, &pieces.Error{Kind: pieces.Throttled, Msg: "children nearby come first", RetryAfter: again}
 	}
 	return nil, &upload.Elsewhere{Host: c.hostOf(to), After: again}
 }
@@ -205,7 +210,6 @@ type grant struct {
 	c      *Content
 	asker  pieces.HostID
 	extent pieces.Extent
-	far    bool
 }
 
 // over ends a grant. unsent: no byte was sent.
@@ -216,8 +220,8 @@ func (g *grant) over(unsent bool) {
 	g.c.mu.Lock()
 	defer g.c.mu.Unlock()
 	if unsent {
-		g.c.seeding.Unsent(g.asker, g.extent, g.far)
+		g.c.seeding.Unsent(g.asker, g.extent)
 	} else {
-		g.c.seeding.Sent(time.Now(), g.asker, g.extent, g.far)
+		g.c.seeding.Sent(time.Now(), g.asker, g.extent)
 	}
 }

@@ -20,13 +20,13 @@ var (
 
 func newFarFixture(n int) farFixture {
 	g, _ := pieces.GeometryOf(int64(n) * pieces.MinPieceSize)
-	p := New(g, &pieces.Set{}, Config{Self: self}, rand.New(rand.NewPCG(1, 1)))
+	p := New(g, &pieces.Set{}, Config{Self: self, Place: "a"}, rand.New(rand.NewPCG(1, 1)))
 	p.Verifiable(g.All())
 	p.Want(g.All(), pieces.Fill)
 	for _, id := range []pieces.HostID{nearby, outer} {
 		p.AddNeighbour(id, false, false)
 	}
-	p.SetFar(outer, true)
+	p.SetPlace(outer, "b")
 	return farFixture{p}
 }
 
@@ -104,7 +104,7 @@ func TestNobodyNear(t *testing.T) {
 	f.RemoveNeighbour(nearby)
 	f.NeighbourHeld(outer, ext(0, 100))
 	f.AddNeighbour(seedHost, false, true)
-	f.SetFar(seedHost, true)
+	f.SetPlace(seedHost, "b")
 	f.NeighbourHeld(seedHost, ext(0, 100))
 	require.Equal(t, map[pieces.HostID]int{outer: 2}, f.asked(t0), "a far seed is not asked for what another one holds")
 }
@@ -112,7 +112,7 @@ func TestNobodyNear(t *testing.T) {
 func TestAFarSeedGivesWhatNobodyElseHolds(t *testing.T) {
 	f := newFarFixture(100)
 	f.AddNeighbour(seedHost, true, true)
-	f.SetFar(seedHost, true)
+	f.SetPlace(seedHost, "b")
 	f.NeighbourHeld(seedHost, ext(0, 100))
 	f.NeighbourHeld(outer, ext(0, 99))
 	rs := f.Next(t0)
@@ -128,10 +128,11 @@ func TestANearSeedGaveItAway(t *testing.T) {
 	f := newFarFixture(1)
 	f.AddNeighbour(seedHost, true, true)
 	f.NeighbourHeld(seedHost, ext(0, 1))
-	f.Pause(seedHost, true)
+	f.Pause(seedHost, pieces.Fill, true)
 	require.Empty(t, f.asked(t0))
 	f.NeighbourHeld(outer, ext(0, 1))
-	require.Equal(t, map[pieces.HostID]int{outer: 1}, f.asked(t0))
+	f.asked(t0.Add(50 * time.Millisecond))
+	require.Equal(t, map[pieces.HostID]int{outer: 1}, f.asked(t0.Add(100*time.Millisecond)))
 }
 
 // Of hosts that know each other each piece is the turn of exactly one, and the
@@ -141,13 +142,13 @@ func TestEachPieceIsOneHostsTurn(t *testing.T) {
 	g, _ := pieces.GeometryOf(n * pieces.MinPieceSize)
 	turns := make([]int, n)
 	for i := range byte(hosts) {
-		p := New(g, &pieces.Set{}, Config{Self: host(i)}, rand.New(rand.NewPCG(1, 1)))
+		p := New(g, &pieces.Set{}, Config{Self: host(i), Place: "a"}, rand.New(rand.NewPCG(1, 1)))
 		for j := range byte(hosts + 1) {
 			if i != j {
 				p.AddNeighbour(host(j), false, false)
 			}
 		}
-		p.SetFar(host(hosts), true)
+		p.SetPlace(host(hosts), "b")
 		mine := p.turn()
 		require.InDelta(t, n/hosts, mine.count(), n/hosts/5)
 		for k := range n {
@@ -184,7 +185,7 @@ func TestOutOfTurnLittleIsTaken(t *testing.T) {
 	f := newFarFixture(64)
 	for k := range byte(3) {
 		f.AddNeighbour(host(10+k), false, false)
-		f.SetFar(host(10+k), true)
+		f.SetPlace(host(10+k), "b")
 	}
 	f.turn()
 	for i := range 64 {
@@ -198,7 +199,50 @@ func TestOutOfTurnLittleIsTaken(t *testing.T) {
 	for _, n := range f.asked(t0) {
 		total += n
 	}
-	require.Equal(t, 4, total, "FarRequests")
+	require.Zero(t, total, "it is left to whose turn it is")
+	for _, n := range f.asked(t0.Add(50 * time.Millisecond)) {
+		total += n
+	}
+	require.Equal(t, 2, total, "FarRequests")
+}
+
+// Of what is left by whose turn it is, a host takes what is its turn next.
+func TestOutOfTurnTheNextComesFirst(t *testing.T) {
+	f := newFarFixture(256)
+	f.AddNeighbour(host(20), false, false)
+	f.turn()
+	for i := range 256 {
+		if !f.mine.has(i) {
+			f.NeighbourHeld(outer, ext(i, i+1))
+		}
+	}
+	require.Empty(t, f.asked(t0))
+	require.Empty(t, f.asked(t0.Add(49*time.Millisecond)))
+	rs := f.Next(t0.Add(50 * time.Millisecond))
+	require.Len(t, rs, 2)
+	for _, r := range rs {
+		require.True(t, f.next.has(r.Extent.First))
+	}
+}
+
+// What is late from another data centre is not asked for a second time, but by a
+// reader.
+func TestWhatComesFromOutsideComesOnce(t *testing.T) {
+	f := newFarFixture(1)
+	f.AddNeighbour(host(20), false, false)
+	f.SetPlace(host(20), "b")
+	f.turn()
+	f.mine.add(0)
+	f.NeighbourHeld(outer, ext(0, 1))
+	f.NeighbourHeld(host(20), ext(0, 1))
+	rs := f.Next(t0)
+	require.Len(t, rs, 1)
+	require.True(t, f.Late(rs[0].ID))
+	require.Empty(t, f.Next(t0))
+	f.Want(ext(0, 1), pieces.Demand)
+	again := f.Next(t0)
+	require.Len(t, again, 1)
+	require.True(t, again[0].Hedge)
 }
 
 // Whatever happens, nothing is asked of a far host by class fill that a near one
@@ -208,7 +252,7 @@ func TestFarRequestsAreNeverNeedless(t *testing.T) {
 		r := rand.New(rand.NewPCG(seed, 5))
 		const n, hosts = 80, 8
 		g, _ := pieces.GeometryOf(n * pieces.MinPieceSize)
-		p := New(g, &pieces.Set{}, Config{Self: self, FarPatience: time.Hour}, r)
+		p := New(g, &pieces.Set{}, Config{Self: self, Place: "a", FarPatience: time.Hour}, r)
 		p.Verifiable(g.All())
 		p.Want(g.All(), pieces.Fill)
 		home := map[int]map[int]bool{} // by host, if near
@@ -221,7 +265,7 @@ func TestFarRequestsAreNeverNeedless(t *testing.T) {
 				far := r.IntN(2) == 0
 				if p.neighbours[id] == nil {
 					p.AddNeighbour(id, r.IntN(2) == 0, false)
-					p.SetFar(id, far)
+					p.SetPlace(id, map[bool]string{true: "b", false: "a"}[far])
 					if !far {
 						home[k] = map[int]bool{}
 					}
@@ -272,19 +316,22 @@ func TestFarRequestsAreNeverNeedless(t *testing.T) {
 
 func TestASeedServesItsDataCentreFirst(t *testing.T) {
 	f := newSeedFixture()
-	ask := func(child byte, i int, far bool) bool {
-		ok, _ := f.Ask(f.now, host(child), ext(i, i+1), false, far, 10*time.Second, f.held.Has)
-		return ok
+	ask := func(child byte, i int, far bool) Verdict {
+		v, _ := f.Ask(f.now, host(child), ext(i, i+1), false, far, 10*time.Second, f.held.Has)
+		return v
 	}
 	for i := range 4 {
-		require.True(t, ask(1, i, false))
+		require.Equal(t, Granted, ask(1, i, false))
 	}
-	require.False(t, ask(2, 10, true), "four answers keep the uplink busy")
-	require.True(t, ask(3, 11, false))
-	f.Sent(f.now, host(1), ext(0, 1), false)
-	require.False(t, ask(2, 10, true))
-	f.Sent(f.now, host(1), ext(1, 2), false)
-	require.True(t, ask(2, 10, true), "there is room for others")
+	require.Equal(t, Later, ask(2, 10, true), "four answers keep the uplink busy")
+	require.Equal(t, Granted, ask(3, 11, false))
+	f.Sent(f.now, host(1), ext(0, 1))
+	require.Equal(t, Later, ask(2, 10, true))
+	f.Sent(f.now, host(1), ext(1, 2))
+	require.Equal(t, Granted, ask(2, 10, true), "there is room for others")
+	require.Equal(t, Later, ask(2, 12, true), "whoever is answered keeps it busy")
+	f.now = f.now.Add(501 * time.Millisecond)
+	require.Equal(t, Granted, ask(2, 12, true), "nobody nearby wants anything new")
 }
 
 // An answer of which nothing was sent opens its pieces at once, and does not count.
@@ -292,7 +339,7 @@ func TestUnsentPiecesOpenAtOnce(t *testing.T) {
 	f := newSeedFixture()
 	require.True(t, f.ask(1, 0, 10, false))
 	require.False(t, f.ask(2, 0, 10, false))
-	f.Unsent(host(1), ext(0, 10), false)
+	f.Unsent(host(1), ext(0, 10))
 	require.Zero(t, f.total)
 	require.True(t, f.ask(2, 0, 10, false))
 }

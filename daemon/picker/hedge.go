@@ -138,11 +138,18 @@ func (p *Picker) hedge(out []Request, c pieces.Class) []Request {
 func (p *Picker) other(i int, c pieces.Class) (best pieces.HostID, bn *neighbour) {
 	for _, id := range p.order {
 		n := p.neighbours[id]
-		if n.gives(i, c) && p.free(n, c) && !p.asked(id, i) && (bn == nil || n.before(bn)) {
+		if p.hedges(n, c) && n.gives(i, c) && p.free(n, c) && !p.asked(id, i) && (bn == nil || n.before(bn)) {
 			best, bn = id, n
 		}
 	}
 	return best, bn
+}
+
+// hedges reports whether n may be asked for what another is late with: what comes
+// from another data centre shares its way with much else, and crosses twice then.
+// There a source that is dead, not late, is given up by its silence.
+func (p *Picker) hedges(n *neighbour, c pieces.Class) bool {
+	return !n.far || c == pieces.Demand || p.out.near == nil
 }
 
 func (p *Picker) asked(id pieces.HostID, i int) bool {

@@ -193,7 +193,7 @@ func step(p *Picker, m *model, r *rand.Rand, e pieces.Extent, interests *[]*Inte
 		mark(o.fetching, false)
 		mark(o.leased, false)
 	case k == 14 && r.IntN(3) == 0:
-		p.Pause(id, on)
+		p.Pause(id, pieces.Demand, on)
 		o.paused = on
 	case on:
 		to := r.IntN(2) == 0

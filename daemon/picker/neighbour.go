@@ -15,8 +15,9 @@ type neighbour struct {
 	parent bool
 	leased words
 	seed   bool
-	// far: in another data centre.
-	far bool
+	// place is its data centre, far: another than ours.
+	place string
+	far   bool
 	// requests in flight, of which orders are along an access order.
 	requests, orders int
 	// late counts its late requests since one that was not.
@@ -24,8 +25,8 @@ type neighbour struct {
 	// deferred are pieces that it holds but gives to others first; demand may
 	// ask for them all the same, unless they are refused to it too.
 	deferred, refused words
-	// paused: it has no slot for us just now.
-	paused bool
+	// paused: it has no slot for us just now; pausedBulk: for none but demand.
+	paused, pausedBulk bool
 	// counted: what it holds and may be waited for is in the picker's counts.
 	counted bool
 	// rate is bytes per second of its finished requests, smoothed; 0 = none yet.
@@ -224,10 +225,17 @@ func (p *Picker) Claims(id pieces.HostID, e pieces.Extent) bool {
 	return n != nil && n.held.hasAll(e)
 }
 
-// Pause keeps a neighbour from being asked, or lets it be asked again.
-func (p *Picker) Pause(id pieces.HostID, on bool) {
-	if n := p.neighbours[id]; n != nil {
+// Pause keeps a neighbour that refused a request of a class from being asked, or lets
+// it be asked again. Who has no slot for a reader has none at all; readers have
+// slots of their own.
+func (p *Picker) Pause(id pieces.HostID, refused pieces.Class, on bool) {
+	n := p.neighbours[id]
+	switch {
+	case n == nil:
+	case refused == pieces.Demand:
 		n.paused = on
+	default:
+		n.pausedBulk = on
 	}
 }
 
@@ -249,7 +257,7 @@ func (p *Picker) free(n *neighbour, c pieces.Class) bool {
 	if c < pieces.Order {
 		busy -= n.orders // it stands in nobody's way
 	}
-	return !n.paused && busy < p.slots(c) && p.usable(n)
+	return !n.paused && (!n.pausedBulk || c == pieces.Demand) && busy < p.slots(c) && p.usable(n)
 }
 
 // before reports whether n is asked rather than m, all else being equal.

@@ -150,7 +150,7 @@ func (p *Picker) bulkFrom(out []Request, from int, c pieces.Class) []Request {
 		progress = false
 		for _, id := range p.order {
 			n := p.neighbours[id]
-			if n.distance() != from || !p.free(n, c) || !p.room(c) {
+			if p.distance(n) != from || !p.free(n, c) || !p.room(c) {
 				continue
 			}
 			first, ok := p.choose(n, c)
@@ -169,7 +169,7 @@ func (p *Picker) bulkFrom(out []Request, from int, c pieces.Class) []Request {
 func (p *Picker) choose(n *neighbour, c pieces.Class) (int, bool) {
 	have := func(w int) uint64 { return p.todo(c, w) & p.offers(n, w, c) }
 	if n.far {
-		return p.chooseFar(have)
+		return p.chooseFar(n, have)
 	}
 	if n.holds < p.geo.Count() && !n.seed && p.rand.Float64() < p.cfg.InOrder {
 		for w := range p.held {

@@ -58,13 +58,17 @@ type Config struct {
 	// up (default 2 MiB, and at least two pieces).
 	HedgeShare float64
 	HedgeBurst int64
-	// Self is this host, for the turns within its data centre (far.go).
-	Self pieces.HostID
+	// Self is this host, Place its data centre, if it names one: for the turns
+	// within it (far.go) and of data centres (place.go).
+	Self  pieces.HostID
+	Place string
 	// FarRequests under way in other data centres suffice for a host whose turn
-	// it is not (default 4); FarPatience is how long it waits for what others
-	// near it bring, with nothing on its way in time (default 500 ms).
+	// it is not (default 2); FarPatience is how long it waits for what others
+	// near it bring, with nothing on its way in time (default 500 ms), FarGrace how
+	// long it leaves what is new outside to whose turn it is (default 50 ms).
 	FarRequests int
 	FarPatience time.Duration
+	FarGrace    time.Duration
 	// News is how long changes are gathered before neighbours are told.
 	News News
 }
@@ -92,10 +96,13 @@ func (c Config) withDefaults() Config {
 		c.HedgeBurst = 2 << 20
 	}
 	if c.FarRequests == 0 {
-		c.FarRequests = 4
+		c.FarRequests = 2
 	}
 	if c.FarPatience == 0 {
 		c.FarPatience = 500 * time.Millisecond
+	}
+	if c.FarGrace == 0 {
+		c.FarGrace = 50 * time.Millisecond
 	}
 	c.News = c.News.withDefaults()
 	return c
@@ -142,9 +149,16 @@ type Picker struct {
 	spare int64
 	// fars is how many neighbours are far. mine are the pieces that are this
 	// host's to bring from there, made anew when turnStale.
-	fars      int
-	mine      words
-	turnStale bool
+	fars int
+	// next are those that are its turn after another's.
+	mine, next words
+	turnStale  bool
+	// imports are the pieces that are its data centre's turn to bring out of those
+	// of far seeds, seedPlaces; both as old as mine.
+	imports    words
+	seedPlaces map[string]bool
+	// offered is what far neighbours have.
+	offered sightings
 	// out is of the Next under way. idle is since when nothing was on its way
 	// in time though it was wanted, as the last Next saw it.
 	out  outside

@@ -56,7 +56,7 @@ func TestAWindowInACrowdIsShared(t *testing.T) {
 			p.NeighbourHeld(host(1), ext(0, 80))
 			p.AddNeighbour(host(2), true, false)
 			p.NeighbourHeld(host(2), g.All())
-			p.Pause(host(2), true)
+			p.Pause(host(2), pieces.Demand, true)
 			if crowd {
 				p.AddNeighbour(host(3), true, false)
 			}
@@ -173,9 +173,12 @@ func TestPausedAndRemovedNeighboursAreLeftAlone(t *testing.T) {
 	p.AddNeighbour(host(1), false, false)
 	p.NeighbourHeld(host(1), ext(0, 4))
 	p.Want(ext(0, 4), pieces.Fill)
-	p.Pause(host(1), true)
+	p.Pause(host(1), pieces.Fill, true)
 	require.Empty(t, p.Next(t0))
-	p.Pause(host(1), false)
+	in := p.Want(ext(0, 1), pieces.Demand)
+	require.Len(t, p.Next(t0), 1, "it may have a slot for a reader")
+	p.Drop(in)
+	p.Pause(host(1), pieces.Fill, false)
 	reqs := p.Next(t0)
 	require.NotEmpty(t, reqs)
 	p.RemoveNeighbour(host(1))

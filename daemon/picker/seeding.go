@@ -18,9 +18,11 @@ type SeedingConfig struct {
 	// Idle: when no child has asked for something new for this long, repeats
 	// are free (default 500 ms).
 	Idle time.Duration
-	// NearFirst answers under way within the seed's data centre keep its uplink
-	// busy: others are given nothing new meanwhile (default 4).
+	// NearFirst answers under way keep the seed's uplink busy: while children in
+	// its data centre ask for new pieces, others are given none beyond that
+	// (default 4). They are told to ask again after NearRest (default 250 ms).
 	NearFirst int
+	NearRest  time.Duration
 }
 
 func (c SeedingConfig) withDefaults() SeedingConfig {
@@ -35,6 +37,9 @@ func (c SeedingConfig) withDefaults() SeedingConfig {
 	}
 	if c.NearFirst == 0 {
 		c.NearFirst = 4
+	}
+	if c.NearRest == 0 {
+		c.NearRest = 250 * time.Millisecond
 	}
 	return c
 }
@@ -58,11 +63,24 @@ type Seeding struct {
 	sent map[int]sending
 	// total and repeats are bytes granted.
 	total, repeats int64
-	// fresh is when a piece was last asked for that was not sent before.
-	fresh time.Time
-	// near counts the answers under way in the seed's data centre.
-	near int
+	// fresh is when a piece was last asked for that was not sent before, freshNear
+	// when from the seed's data centre.
+	fresh, freshNear time.Time
+	// answers under way.
+	answers int
 }
+
+// Verdict is a seed's decision on a request.
+type Verdict int
+
+const (
+	// Granted: it is sent now.
+	Granted Verdict = iota
+	// Given: another child was given it first, and will have it sooner.
+	Given
+	// Later: others come first just now, whatever is asked for.
+	Later
+)
 
 // slowSend times as long as a piece takes to open again is how long its sending
 // may take.
@@ -84,24 +102,27 @@ func NewSeeding(g pieces.Geometry, cfg SeedingConfig) *Seeding {
 }
 
 // Ask decides whether child gets e now. If not, it is told after how long to
-// ask again, at most a tenth of expected, the expected time of the content; by
-// then it probably has it from another child. seen reports whether a neighbour
+// ask again: for what was Given at most a tenth of expected, the expected time of the
+// content; by then it probably has it from another child. seen reports whether a neighbour
 // holds a piece. far children are in another data centre. Urgent requests are
 // always granted. What is granted ends with one call of Sent or Unsent.
-func (s *Seeding) Ask(now time.Time, child pieces.HostID, e pieces.Extent, urgent, far bool, expected time.Duration, seen func(int) bool) (ok bool, again time.Duration) {
+func (s *Seeding) Ask(now time.Time, child pieces.HostID, e pieces.Extent, urgent, far bool, expected time.Duration, seen func(int) bool) (v Verdict, again time.Duration) {
 	s.children[child] = now
 	s.sweep(now)
 	_, n := s.geo.Bytes(e)
 	repeat, left := s.repeat(now, child, e, expected/10, seen)
 	if !repeat {
 		s.fresh = now
+		if !far {
+			s.freshNear = now
+		}
 	}
 	scarce := repeat && len(s.children) > 1 && now.Sub(s.fresh) < s.cfg.Idle
-	if far && !repeat && !urgent && s.near >= s.cfg.NearFirst {
-		return false, expected / 10
+	if far && !repeat && !urgent && s.answers >= s.cfg.NearFirst && now.Sub(s.freshNear) < s.cfg.Idle {
+		return Later, s.cfg.NearRest
 	}
 	if scarce && !urgent && float64(s.repeats+n) > s.cfg.Repeats*float64(s.total+n) {
-		return false, left
+		return Given, left
 	}
 	s.total += n
 	if repeat {
@@ -112,10 +133,8 @@ func (s *Seeding) Ask(now time.Time, child pieces.HostID, e pieces.Extent, urgen
 			s.sent[i] = sending{to: child, at: now}
 		}
 	}
-	if !far {
-		s.near++
-	}
-	return true, 0
+	s.answers++
+	return Granted, 0
 }
 
 // sweep forgets the children who ask no more, now and then: each request of
@@ -134,8 +153,8 @@ func (s *Seeding) sweep(now time.Time) {
 
 // Sent says that the answer to child for e is over, for better or worse: what is
 // not seen there after a tenth of the expected time from now opens again.
-func (s *Seeding) Sent(now time.Time, child pieces.HostID, e pieces.Extent, far bool) {
-	s.over(far)
+func (s *Seeding) Sent(now time.Time, child pieces.HostID, e pieces.Extent) {
+	s.answers--
 	for i := range e.All() {
 		if first, ok := s.sent[i]; ok && first.to == child {
 			s.sent[i] = sending{to: child, at: now, over: true}
@@ -145,8 +164,8 @@ func (s *Seeding) Sent(now time.Time, child pieces.HostID, e pieces.Extent, far 
 
 // Unsent is Sent for an answer of which no byte was sent, as when no upload slot
 // was free: what it was to bring opens at once.
-func (s *Seeding) Unsent(child pieces.HostID, e pieces.Extent, far bool) {
-	s.over(far)
+func (s *Seeding) Unsent(child pieces.HostID, e pieces.Extent) {
+	s.answers--
 	_, n := s.geo.Bytes(e)
 	s.total -= n
 	first := false
@@ -158,12 +177,6 @@ func (s *Seeding) Unsent(child pieces.HostID, e pieces.Extent, far bool) {
 	}
 	if !first {
 		s.repeats = max(0, s.repeats-n)
-	}
-}
-
-func (s *Seeding) over(far bool) {
-	if !far {
-		s.near--
 	}
 }
 

@@ -22,11 +22,11 @@ func newSeedFixture() *seedFixture {
 }
 
 func (f *seedFixture) ask(child byte, first, end int, urgent bool) bool {
-	ok, again := f.Ask(f.now, host(child), ext(first, end), urgent, false, 10*time.Second, f.held.Has)
-	if !ok && (again <= 0 || again > time.Second) {
+	v, again := f.Ask(f.now, host(child), ext(first, end), urgent, false, 10*time.Second, f.held.Has)
+	if v != Granted && (again <= 0 || again > time.Second) {
 		panic("the retry is not within a tenth of the expected time")
 	}
-	return ok
+	return v == Granted
 }
 
 func TestOneChildHasNoLimit(t *testing.T) {
@@ -77,7 +77,7 @@ func TestWhatDidNotArriveOpensAgain(t *testing.T) {
 		f.ask(2, 50, 51, false)
 	}
 	require.False(t, f.ask(2, 0, 10, false), "it is being sent yet")
-	f.Sent(f.now, host(1), ext(0, 10), false)
+	f.Sent(f.now, host(1), ext(0, 10))
 	require.False(t, f.ask(2, 0, 10, false))
 	f.now = f.now.Add(1100 * time.Millisecond)
 	require.True(t, f.ask(2, 0, 10, false))

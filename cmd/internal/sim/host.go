@@ -87,7 +87,7 @@ func newHost(w *world, n int, up, down float64, idc int, kind pieces.HostType) *
 		}
 	}
 	cfg := w.sc.Picker
-	cfg.Self = h.ID
+	cfg.Self, cfg.Place = h.ID, h.IDC
 	h.pick = picker.New(w.geo, h.held, cfg, rand.New(rand.NewPCG(w.sc.Seed, uint64(n)+1)))
 	h.reporter.do = h.flushReport
 	return h

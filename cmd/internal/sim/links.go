@@ -37,7 +37,7 @@ func (h *host) addNeighbour(o *host, parent, dial bool) *neighbour {
 	}
 	n.parent = parent
 	h.pick.AddNeighbour(o.ID, parent, o.Type == pieces.SeedHost)
-	h.pick.SetFar(o.ID, o.idc != h.idc)
+	h.pick.SetPlace(o.ID, idcName(o.idc))
 	if dial && n.wire == nil && !n.dialling {
 		n.dialling = true
 		h.w.clock.after(3*h.w.latency(h, o), func() { o.dialled(h) })
@@ -177,7 +177,10 @@ const (
 
 // tell tells the neighbours soon. What is being fetched matters only among data
 // centres: at class fill nobody waits for it.
-func (h *host) tell(k changeKind, e pieces.Extent) {
+func (h *host) tell(k changeKind, e pieces.Extent) { h.tellSoon(k, e, false) }
+
+// tellSoon is tell; urgent: those near hear of it at once.
+func (h *host) tellSoon(k changeKind, e pieces.Extent, urgent bool) {
 	if k != holds && h.w.sc.IDCs == 1 {
 		return
 	}
@@ -186,6 +189,10 @@ func (h *host) tell(k changeKind, e pieces.Extent) {
 			continue
 		}
 		n.news = append(n.news, change{k, e})
+		if urgent && n.host.idc == h.idc {
+			h.flushNews(n)
+			continue
+		}
 		if !n.flushing {
 			n.flushing = true
 			measured := seconds(float64(h.w.geo.Size) / h.w.sc.Down) // as the engine does, soon

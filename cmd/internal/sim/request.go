@@ -40,7 +40,7 @@ func (h *host) request(r picker.Request) {
 	now := h.w.clock.now
 	f := &request{Request: r, h: h, from: n.host, since: now, began: now, next: r.Extent.First}
 	h.flights = append(h.flights, f)
-	h.tell(fetches, r.Extent)
+	h.tellSoon(fetches, r.Extent, n.host.idc != h.idc)
 	f.late = h.w.clock.after(h.waits.patience(), f.overdue)
 	h.w.clock.after(h.w.latency(h, f.from), f.arrive)
 }
@@ -152,9 +152,9 @@ func (h *host) deferTo(n *neighbour, e pieces.Extent, d time.Duration) {
 // pause leaves a busy neighbour alone for a moment.
 func (h *host) pause(n *neighbour, d time.Duration) {
 	id := n.host.ID
-	h.pick.Pause(id, true)
+	h.pick.Pause(id, pieces.Fill, true)
 	h.w.clock.after(min(d, time.Second), func() {
-		h.pick.Pause(id, false)
+		h.pick.Pause(id, pieces.Fill, false)
 		h.schedule()
 	})
 }

@@ -3,6 +3,7 @@ package sim
 import (
 	"time"
 
+	"damselfly/daemon/picker"
 	"damselfly/pieces"
 	"damselfly/scheduler/swarm"
 )
@@ -19,10 +20,15 @@ func (f *request) arrive() {
 	}
 	if s.seeding != nil && w.sc.Policy != pieces.PolicyClassic {
 		now := epoch.Add(w.clock.now)
-		ok, again := s.seeding.Ask(now, f.h.ID, f.Extent, false, s.idc != f.h.idc, expected(w.geo.Size), s.pick.HeldNearby)
-		if !ok {
-			w.tally.deferred++
-			w.clock.after(w.latency(s, f.h), func() { f.refused(true, again) })
+		v, again := s.seeding.Ask(now, f.h.ID, f.Extent, false, s.idc != f.h.idc, expected(w.geo.Size), s.pick.HeldNearby)
+		if v != picker.Granted {
+			given := v == picker.Given
+			if given {
+				w.tally.deferred++
+			} else {
+				w.tally.busy++
+			}
+			w.clock.after(w.latency(s, f.h), func() { f.refused(given, again) })
 			return
 		}
 		f.granted = true
@@ -31,7 +37,7 @@ func (f *request) arrive() {
 		w.tally.busy++
 		if f.granted {
 			f.granted = false
-			s.seeding.Unsent(f.h.ID, f.Extent, s.idc != f.h.idc)
+			s.seeding.Unsent(f.h.ID, f.Extent)
 		}
 		w.clock.after(w.latency(s, f.h), func() { f.refused(false, busyRetry) })
 		return
@@ -65,7 +71,7 @@ func (f *request) send() {
 func (f *request) sent() {
 	if f.granted {
 		f.granted = false
-		f.from.seeding.Sent(epoch.Add(f.h.w.clock.now), f.h.ID, f.Extent, f.from.idc != f.h.idc)
+		f.from.seeding.Sent(epoch.Add(f.h.w.clock.now), f.h.ID, f.Extent)
 	}
 }
 
