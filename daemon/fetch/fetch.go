@@ -22,7 +22,7 @@ import (
 type Options struct {
 	// Host is this host's id, told to the servers.
 	Host pieces.HostID
-	// ConnsPerHost bounds the connections to one server (default 9: those of a
+	// ConnsPerHost bounds the connections to one server (default 11: those of a
 	// picker that has but one neighbour, and one for demand; mostly 2 are used).
 	ConnsPerHost int
 	// Dial and Idle bound connecting and any gap without a byte (both default
@@ -44,7 +44,7 @@ type Client struct {
 // New returns a client; Close ends its idle connections.
 func New(o Options) *Client {
 	if o.ConnsPerHost == 0 {
-		o.ConnsPerHost = 9
+		o.ConnsPerHost = 11
 	}
 	if o.DialTimeout == 0 {
 		o.DialTimeout = 2 * time.Second

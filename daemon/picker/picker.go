@@ -41,8 +41,8 @@ import (
 
 // Config holds the picker's limits; zero fields take their defaults.
 type Config struct {
-	// MaxRequests in flight over all neighbours (default 8); demand may use
-	// as many again.
+	// MaxRequests in flight over all neighbours (default 10: a fifth of a
+	// request's time passes before its bytes flow); demand may use as many again.
 	MaxRequests int
 	// PerNeighbour requests in flight (default 2); demand may use one more.
 	PerNeighbour int
@@ -75,7 +75,7 @@ type Config struct {
 
 func (c Config) withDefaults() Config {
 	if c.MaxRequests == 0 {
-		c.MaxRequests = 8
+		c.MaxRequests = 10
 	}
 	if c.PerNeighbour == 0 {
 		c.PerNeighbour = 2

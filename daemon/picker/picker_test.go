@@ -276,7 +276,7 @@ func TestOrderUsesOneNeighbourMoreAndStandsInNobodysWay(t *testing.T) {
 	for i := range 20 {
 		p.Want(pieces.Extent{First: 100 + 2*i, End: 101 + 2*i}, pieces.Order)
 	}
-	require.Len(t, p.Next(t0), 6)
+	require.Len(t, p.Next(t0), 8)
 	p.Want(pieces.Extent{First: 0, End: 1}, pieces.Demand)
 	p.Want(pieces.Extent{First: 10, End: 11}, pieces.Window)
 	var got []pieces.Class

@@ -17,7 +17,7 @@ type Options struct {
 
 	// Slots is how many answers are sent at once (64).
 	Slots int
-	// BulkSlots is how many of these are not Urgent (8, at most Slots; fewer while
+	// BulkSlots is how many of these are not Urgent (10, at most Slots; fewer while
 	// answers take long); one more is refused at once. With few, each leaves soon
 	// and can be passed on, and readers who wait find the rest free.
 	BulkSlots int
@@ -53,7 +53,7 @@ type Options struct {
 
 func (o Options) withDefaults() Options {
 	orInt(&o.Slots, 64)
-	orInt(&o.BulkSlots, 8)
+	orInt(&o.BulkSlots, 10)
 	o.BulkSlots = min(o.BulkSlots, o.Slots)
 	orInt(&o.MaxConns, 1024)
 	orTime(&o.MaxWait, 30*time.Second)

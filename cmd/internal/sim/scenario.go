@@ -60,7 +60,7 @@ func Defaults() Scenario {
 		Hosts: 16, Size: 64 << 20, Up: fast, Down: fast, SeedRate: fast, OriginRate: fast, SlowUp: 0.1,
 		JoinJitter: 20 * time.Millisecond, KillAt: 0.5, IDCs: 1,
 		Latency: time.Millisecond, FarLatency: 10 * time.Millisecond, Limit: 20, Seed: 1,
-		Rules: swarm.Defaults(), Picker: picker.Config{MaxRequests: 8}, UploadSlots: 8, ChildSlots: 24,
+		Rules: swarm.Defaults(), Picker: picker.Config{MaxRequests: 10}, UploadSlots: 10, ChildSlots: 24,
 	}
 }
 
