@@ -332,6 +332,11 @@ func TestASeedServesItsDataCentreFirst(t *testing.T) {
 	require.Equal(t, Later, ask(2, 12, true), "whoever is answered keeps it busy")
 	f.now = f.now.Add(501 * time.Millisecond)
 	require.Equal(t, Granted, ask(2, 12, true), "nobody nearby wants anything new")
+	require.Equal(t, Granted, ask(1, 13, false))
+	require.Equal(t, Later, ask(2, 14, true))
+	f.now = f.now.Add(2 * time.Second)
+	require.Equal(t, Granted, ask(1, 15, false))
+	require.Equal(t, Granted, ask(2, 14, true), "what takes that long keeps nothing busy")
 }
 
 // An answer of which nothing was sent opens its pieces at once, and does not count.

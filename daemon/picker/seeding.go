@@ -66,9 +66,19 @@ type Seeding struct {
 	// fresh is when a piece was last asked for that was not sent before, freshNear
 	// when from the seed's data centre.
 	fresh, freshNear time.Time
-	// answers under way.
-	answers int
+	// answers under way, by when they began.
+	answers map[answer]time.Time
 }
+
+// answer is one to a child, from a piece on.
+type answer struct {
+	to    pieces.HostID
+	first int
+}
+
+// slowAnswer is how long an answer counts among those that keep the uplink busy:
+// one that takes longer goes to a slow host, or to a dead one.
+const slowAnswer = 2 * time.Second
 
 // Verdict is a seed's decision on a request.
 type Verdict int
@@ -97,7 +107,7 @@ type sending struct {
 func NewSeeding(g pieces.Geometry, cfg SeedingConfig) *Seeding {
 	return &Seeding{
 		cfg: cfg.withDefaults(), geo: g,
-		children: map[pieces.HostID]time.Time{}, sent: map[int]sending{},
+		children: map[pieces.HostID]time.Time{}, sent: map[int]sending{}, answers: map[answer]time.Time{},
 	}
 }
 
@@ -118,7 +128,7 @@ func (s *Seeding) Ask(now time.Time, child pieces.HostID, e pieces.Extent, urgen
 		}
 	}
 	scarce := repeat && len(s.children) > 1 && now.Sub(s.fresh) < s.cfg.Idle
-	if far && !repeat && !urgent && s.answers >= s.cfg.NearFirst && now.Sub(s.freshNear) < s.cfg.Idle {
+	if far && !repeat && !urgent && now.Sub(s.freshNear) < s.cfg.Idle && s.busy(now) {
 		return Later, s.cfg.NearRest
 	}
 	if scarce && !urgent && float64(s.repeats+n) > s.cfg.Repeats*float64(s.total+n) {
@@ -133,8 +143,19 @@ func (s *Seeding) Ask(now time.Time, child pieces.HostID, e pieces.Extent, urgen
 			s.sent[i] = sending{to: child, at: now}
 		}
 	}
-	s.answers++
+	s.answers[answer{child, e.First}] = now
 	return Granted, 0
+}
+
+// busy reports whether the answers under way need the whole uplink.
+func (s *Seeding) busy(now time.Time) bool {
+	n := 0
+	for _, began := range s.answers {
+		if now.Sub(began) < slowAnswer {
+			n++
+		}
+	}
+	return n >= s.cfg.NearFirst
 }
 
 // sweep forgets the children who ask no more, now and then: each request of
@@ -154,7 +175,7 @@ func (s *Seeding) sweep(now time.Time) {
 // Sent says that the answer to child for e is over, for better or worse: what is
 // not seen there after a tenth of the expected time from now opens again.
 func (s *Seeding) Sent(now time.Time, child pieces.HostID, e pieces.Extent) {
-	s.answers--
+	delete(s.answers, answer{child, e.First})
 	for i := range e.All() {
 		if first, ok := s.sent[i]; ok && first.to == child {
 			s.sent[i] = sending{to: child, at: now, over: true}
@@ -165,7 +186,7 @@ func (s *Seeding) Sent(now time.Time, child pieces.HostID, e pieces.Extent) {
 // Unsent is Sent for an answer of which no byte was sent, as when no upload slot
 // was free: what it was to bring opens at once.
 func (s *Seeding) Unsent(child pieces.HostID, e pieces.Extent) {
-	s.answers--
+	delete(s.answers, answer{child, e.First})
 	_, n := s.geo.Bytes(e)
 	s.total -= n
 	first := false
