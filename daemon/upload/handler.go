@@ -131,11 +131,11 @@ func (s *Server) takeSlot(ctx context.Context, r Request) (free func(int64, time
 	}
 	s.inUse.Add(1)
 	return func(n int64, took time.Duration) {
-		s.inUse.Add(-1)
-		s.slots.Release(1)
 		if bulk {
 			s.bulk.free(n, took)
 		}
+		s.slots.Release(1)
+		s.inUse.Add(-1) // last: who sees none in use finds one
 	}, nil
 }
 

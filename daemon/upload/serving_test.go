@@ -43,19 +43,21 @@ func TestFullServerRefusesAndWaitersGetTheFreedSlot(t *testing.T) {
 	require.Equal(t, "70", refused.Header.Get(HeaderRetry))
 	require.Equal(t, pieces.Throttled.String(), refused.Header.Get(HeaderError))
 
-	short, _, err := s.get(t, 10, 10, 50*time.Millisecond)
-	require.NoError(t, err)
-	require.Equal(t, http.StatusServiceUnavailable, short.StatusCode)
+	// Only readers wait for a slot.
+	wait := func(patience time.Duration) int {
+		r := s.request(t, 10, 10, patience)
+		r.Header.Set(HeaderUrgent, "1")
+		resp, err := s.client.Do(r)
+		if err != nil {
+			return 0
+		}
+		resp.Body.Close()
+		return resp.StatusCode
+	}
+	require.Equal(t, http.StatusServiceUnavailable, wait(50*time.Millisecond))
 
 	patient := make(chan int, 1)
-	go func() {
-		resp, _, err := s.get(t, 10, 10, patience)
-		if err != nil {
-			patient <- 0
-			return
-		}
-		patient <- resp.StatusCode
-	}()
+	go func() { patient <- wait(patience) }()
 	close(release)
 	_, err = io.ReadAll(resp.Body)
 	require.NoError(t, err)
