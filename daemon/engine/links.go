@@ -195,10 +195,18 @@ func (c *Content) Patience(id pieces.HostID) time.Duration {
 
 func never(*neighbour) bool { return false }
 
-// tellFetching says that e is on its way. What comes from far away those near are
-// to leave alone: they hear of it at once. c.mu is held.
+// tellFetching says that e is on its way, from far away or not. c.mu is held.
 func (c *Content) tellFetching(e pieces.Extent, far bool) {
-	c.tell(exchange.Delta{Fetching: []pieces.Extent{e}}, func(n *neighbour) bool { return far && !c.e.o.Host.Far(n.host) })
+	c.tell(exchange.Delta{Fetching: []pieces.Extent{e}}, c.hearsAtOnce(far))
+}
+
+// hearsAtOnce says who is told at once of what is on its way: what comes from far
+// away those near are to leave alone.
+func (c *Content) hearsAtOnce(far bool) func(*neighbour) bool {
+	if !far {
+		return never
+	}
+	return func(n *neighbour) bool { return !c.e.o.Host.Far(n.host) }
 }
 
 // tellStopped says which pieces of e are no longer coming.

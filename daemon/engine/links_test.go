@@ -23,6 +23,17 @@ func TestStreamsAreForNews(t *testing.T) {
 	}
 }
 
+// What comes from another data centre near hosts hear of at once, and they alone.
+func TestNearHostsHearAtOnceWhatComesFromFarAway(t *testing.T) {
+	c := &Content{e: &Engine{}}
+	c.e.o.Host.IDC = "a"
+	near, far, nowhere := &neighbour{host: pieces.Host{IDC: "a"}}, &neighbour{host: pieces.Host{IDC: "b"}}, &neighbour{}
+	for n, told := range map[*neighbour]bool{near: true, far: false, nowhere: true} {
+		require.Equal(t, told, c.hearsAtOnce(true)(n), n.host.IDC)
+		require.False(t, c.hearsAtOnce(false)(n), n.host.IDC)
+	}
+}
+
 // A neighbour stays a source when one of the two has too many streams.
 func TestTooManyStreamsCostNoSource(t *testing.T) {
 	geo, err := pieces.GeometryOf(3 * pieces.MinPieceSize)

@@ -147,10 +147,10 @@ type Picker struct {
 	supply supply
 	// spare is how many bytes may be asked for twice.
 	spare int64
-	// fars is how many neighbours are far. mine are the pieces that are this
-	// host's to bring from there, made anew when turnStale.
+	// fars is how many neighbours are far.
 	fars int
-	// next are those that are its turn after another's.
+	// mine are the pieces that are this host's to bring from there, next those that
+	// are its turn after another's; made anew when turnStale.
 	mine, next words
 	turnStale  bool
 	// imports are the pieces that are its data centre's turn to bring out of those

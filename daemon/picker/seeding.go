@@ -88,7 +88,7 @@ const (
 	Granted Verdict = iota
 	// Given: another child was given it first, and will have it sooner.
 	Given
-	// Later: others come first just now, whatever is asked for.
+	// Later: others come first just now, whatever new piece is asked for.
 	Later
 )
 
